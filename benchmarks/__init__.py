@@ -1,0 +1,1 @@
+"""The suite: what is measured, for pytest-benchmark and for asv."""

@@ -1,0 +1,18 @@
+"""The matrix product by every strategy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flopline.strategies import Workload
+
+
+@pytest.mark.benchmark(group="matmul", disable_gc=True)
+def test_product(product: Workload, measure: Callable[[Workload], None]) -> None:
+    """A product is right, and takes this long."""
+    measure(product)

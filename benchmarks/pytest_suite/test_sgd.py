@@ -1,0 +1,18 @@
+"""One epoch of minibatch SGD by every strategy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flopline.strategies import Workload
+
+
+@pytest.mark.benchmark(group="sgd", disable_gc=True)
+def test_epoch(epoch: Workload, measure: Callable[[Workload], None]) -> None:
+    """An epoch ends at the right parameters, and takes this long."""
+    measure(epoch)

@@ -1,0 +1,58 @@
+"""README and program say the same: every block that starts with `$` is run, numbers and spacing left aside."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(r"^```console\n\$ (.+)\n((?:.*\n)*?)```$", (ROOT / "README.md").read_text(), re.MULTILINE)
+
+# `nox -s bench` is this command in an environment of its own; here with as little timing as possible.
+INSTEAD = {
+    "python -m pip install nox && python -m nox -s bench": (
+        "flopline bench --json {tmp}/bench.json -- --benchmark-max-time=0.001 --benchmark-min-rounds=1"
+    ),
+}
+NOT_HERE = {"python -m pip install nox && python -m nox -s tests"}  # it would run this test again
+
+
+def shape(text: str) -> list[str]:
+    """The lines of an output with numbers, units of time and spacing made equal, empty lines left out."""
+    text = re.sub(r"\b\d[\d,.]*(?:e[-+]\d+)?", "#", text)
+    text = re.sub(r"# (?:s|ms|us|ns)\b", "# T", text)
+    lines = [re.sub(r"[ ─=]+", " ", line).strip() for line in text.splitlines()]
+    return [line for line in lines if line]
+
+
+@pytest.mark.parametrize(("command", "expected"), BLOCKS, ids=[command for command, _ in BLOCKS])
+def test_the_readme_shows_what_the_program_prints(command: str, expected: str, airfoil: Path, tmp_path: Path) -> None:
+    if command in NOT_HERE:
+        pytest.skip("this is the command that runs the tests")
+    run = INSTEAD.get(command, command).format(tmp=tmp_path)
+    environment = os.environ | {"FLOPLINE_DATA": str(airfoil), "COLUMNS": "100", "PATH": _path()}
+    done = subprocess.run(
+        run.split(), cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    pattern = "\n".join(".*" if line == "..." else re.escape(line) for line in shape(expected))
+    assert re.fullmatch(pattern, "\n".join(shape(done.stdout)), re.DOTALL), done.stdout
+
+
+def _path() -> str:
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def test_nox_runs_the_command_that_stands_in_for_it() -> None:
+    assert '"flopline", "bench", "--json", "bench.json"' in (ROOT / "noxfile.py").read_text()
+
+
+def test_ci_calls_the_readmes_test_line() -> None:
+    line = "python -m pip install nox && python -m nox -s tests"
+    for file in (ROOT / "README.md", ROOT / ".ci" / "run", ROOT / ".github" / "workflows" / "ci.yml"):
+        assert line in file.read_text(), file
