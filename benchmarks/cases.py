@@ -4,7 +4,7 @@ A case is a name, `family/strategy=NAME/axis=NUMBER/...`; its strategy is looked
 version that lacks it has a case less, not a suite that does not import. Nothing here imports the package it measures.
 """
 
-SCALES = ("quick", "full")
+SCALES = ("quick", "full", "gate")
 
 _PANELS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _WHOLE = ("element", "element_assign", "row", "column", "column_assign", "outer", "full", "full_assign")
@@ -63,7 +63,24 @@ FULL = [
 ]
 """The quick cases and more sizes, for a night."""
 
-CASES = {"quick": QUICK, "full": FULL}
+GATE = [
+    *_matmul("element", 16),
+    *_matmul("element_assign", 16),
+    *(case for strategy in ("row", "column", "column_assign", "outer") for case in _matmul(strategy, 128)),
+    *(case for strategy in ("full", "full_assign") for n in (128, 256) for case in _matmul(strategy, n)),
+    *_matmul("column_block", 128, 8, 16, 32, 64),
+    *_matmul("column_block", 256, 32, 64, 128),
+    *_matmul("column_block_assign", 256, 32, 64, 128),
+    *_matmul("row_block", 256, 16, 32, 64, 128),
+    *_matmul("tile", 256, 64, 128),
+    *_matmul("cube", 256, 64, 128),
+    *_sgd(1500),
+    *(f"sgd/strategy={strategy}/batch=500" for strategy in ("autograd", "module")),
+    *(f"sgd/strategy=manual/batch={size}" for size in (10, 100)),
+]
+"""Every strategy at a size of which one run takes about a millisecond at most: a gate needs many short batches."""
+
+CASES = {"quick": QUICK, "full": FULL, "gate": GATE}
 
 INSTALLED = {
     "flopline.matmul": ("matmul/strategy={}/n=256/block=64", "matmul/strategy={}/n=1024/block=256"),

@@ -35,3 +35,9 @@ def test_the_quick_scale_has_the_chapters_own_cases() -> None:
 def test_the_list_imports_nothing() -> None:
     source = Path(cases.__file__).read_text()
     assert not [line for line in source.splitlines() if line.startswith(("import ", "from "))]
+
+
+def test_the_gate_has_thirty_cases_or_more_of_both_families() -> None:
+    families = [Case.parse(name).family for name in cases.GATE]
+    assert len(families) >= 30
+    assert set(families) == {"matmul", "sgd"}

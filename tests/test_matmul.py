@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +16,8 @@ from flopline.strategies import Case, UnknownStrategyError, WrongAnswerError, ve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from torch._ops import OpOverload
 
     from flopline.matmul import Product
 
@@ -50,16 +51,14 @@ def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Te
 @every_strategy
 @settings(max_examples=60)
 @given(
-    m=EDGES,
-    k=EDGES,
-    p=EDGES,
-    block=st.integers(1, 25),
+    sizes=st.tuples(EDGES, EDGES, EDGES, st.integers(1, 25)),
     layouts=st.tuples(*[st.sampled_from(LAYOUTS)] * 3),
     seed=st.integers(0, 999),
 )
 def test_products_of_any_shape_block_and_stride_agree_with_mm_and_float64_and_stay_in_their_cells(
-    strategy: str, dtype: torch.dtype, m: int, k: int, p: int, block: int, layouts: tuple[str, str, str], seed: int
+    strategy: str, dtype: torch.dtype, sizes: tuple[int, int, int, int], layouts: tuple[str, str, str], seed: int
 ) -> None:
+    m, k, p, block = sizes
     (_, b), (_, c) = room(layouts[0], m, k, dtype), room(layouts[1], k, p, dtype)
     b.copy_(normal(m, k, seed=seed))
     c.copy_(normal(k, p, seed=seed + 1))
@@ -76,10 +75,11 @@ def test_products_of_any_shape_block_and_stride_agree_with_mm_and_float64_and_st
 
 @every_dtype
 @every_strategy
-@pytest.mark.parametrize(("m", "k", "p", "block"), [(24, 64, 17, 7), (8, 9, 10, 1), (5, 64, 3, 64)])
+@pytest.mark.parametrize("sizes", [(24, 64, 17, 7), (8, 9, 10, 1), (5, 64, 3, 64)])
 def test_products_whose_partial_sums_are_representable_are_exact(
-    strategy: str, dtype: torch.dtype, m: int, k: int, p: int, block: int
+    strategy: str, dtype: torch.dtype, sizes: tuple[int, int, int, int]
 ) -> None:
+    m, k, p, block = sizes
     generator = torch.Generator().manual_seed(0)
     b, c = (torch.randint(-1, 2, shape, generator=generator) for shape in ((m, k), (k, p)))
     out = multiply(b.to(dtype), c.to(dtype), strategy=strategy, block=block)
@@ -187,7 +187,9 @@ def test_the_work_at_n_256_is_what_the_formulas_say(strategy: str, block: int | 
 
 @pytest.mark.parametrize("strategy", [name for name in products if name.endswith("_assign")])
 def test_an_assignment_writes_reads_and_writes_the_output_once_more(strategy: str) -> None:
-    work = [prepare(Case("matmul", name, {"n": 64, "block": 8})) for name in (strategy, strategy.removesuffix("_assign"))]
+    work = [
+        prepare(Case("matmul", name, {"n": 64, "block": 8})) for name in (strategy, strategy.removesuffix("_assign"))
+    ]
     assert work[0].bytes - work[1].bytes == 2 * 64 * 64 * 4
     assert work[0].calls == work[1].calls
 
@@ -200,12 +202,12 @@ class Counter(TorchDispatchMode):
     """Counts the framework's product operators."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.calls = 0
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None  # noqa: ANN401, ARG002
-    ) -> Any:  # noqa: ANN401
+        self, func: OpOverload, types: object, args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
+    ) -> object:
         self.calls += func.overloadpacket.__name__ in {"dot", "mv", "mm", "addr_", "addmm_"}
         return func(*args, **(kwargs or {}))
 
@@ -288,7 +290,7 @@ def test_a_case_with_other_axes_is_refused(axes: dict[str, int], message: str) -
 
 
 def test_a_case_of_an_unknown_strategy_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UnknownStrategyError, match="no strategy 'colum'. Did you mean 'column'"):
+    with pytest.raises(UnknownStrategyError, match=r"no strategy 'colum'\. Did you mean 'column'\?"):
         prepare(Case("matmul", "colum", {"n": 4}))
 
 
@@ -318,7 +320,7 @@ WINDOWS = torch.full((8,), torch.nan).as_strided((4, 5), (1, 1))
         ({"out": ones(20)}, "out has shape (20,)"),
         ({"b": ones(4, 3).long()}, "b has dtype torch.int64; allowed is a floating-point dtype"),
         ({"c": ones(3, 5).bool()}, "c has dtype torch.bool; allowed is a floating-point dtype"),
-        ({"b": ones(4, 3).cfloat()}, "b has dtype torch.complex64; allowed is a floating-point dtype"),
+        ({"b": ones(4, 3).to(torch.complex64)}, "b has dtype torch.complex64; allowed is a floating-point dtype"),
         ({"c": ones(3, 5).double()}, "c has dtype torch.float64 and b has torch.float32; allowed is one dtype"),
         ({"out": ones(4, 5).bfloat16()}, "out has dtype torch.bfloat16 and b has torch.float32"),
         ({"c": ones(3, 5).to("meta")}, "c is on meta and b on cpu; allowed is one device for all"),
@@ -339,11 +341,17 @@ WINDOWS = torch.full((8,), torch.nan).as_strided((4, 5), (1, 1))
     ids=lambda value: re.sub(r"\W+", "-", value)[:40] if isinstance(value, str) else "",
 )
 def test_operands_that_make_no_product_are_refused_and_nothing_is_written(given: dict[str, Any], message: str) -> None:
-    operands = {"b": ones(4, 3), "c": ones(3, 5), "out": torch.full((4, 5), torch.nan)} | given
+    operands: dict[str, Any] = {
+        "strategy": "cube",
+        "block": 2,
+        "b": ones(4, 3),
+        "c": ones(3, 5),
+        "out": torch.full((4, 5), torch.nan),
+    } | given
     before = {name: operands[name].clone() for name in ("b", "c", "out")}
     error = UnknownStrategyError if "strategy" in given else ProductError
     with pytest.raises(error, match=re.escape(message)):
-        multiply(**({"strategy": "cube", "block": 2} | operands))
+        multiply(**operands)
     for name, tensor in before.items():
         assert tensor.is_meta or torch.allclose(tensor, operands[name], rtol=0, atol=0, equal_nan=True)
 

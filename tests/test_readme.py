@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BLOCKS = re.findall(r"^```console\n\$ (.+)\n((?:.*\n)*?)```$", (ROOT / "README.md").read_text(), re.MULTILINE)
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```console\n\$ (.+)\n((?:.*\n)*?)```$", README, re.MULTILINE)
+
+pytest_plugins = ["pytester"]
 
 # `nox -s bench` is this command in an environment of its own; here with as little timing as possible.
 INSTEAD = {
@@ -56,3 +59,11 @@ def test_ci_calls_the_readmes_test_line() -> None:
     line = "python -m pip install nox && python -m nox -s tests"
     for file in (ROOT / "README.md", ROOT / ".ci" / "run", ROOT / ".github" / "workflows" / "ci.yml"):
         assert line in file.read_text(), file
+
+
+def test_the_readmes_own_workload_is_verified_and_measured(pytester: pytest.Pytester) -> None:
+    (example,) = re.findall(r"^```python\n(import numpy as np\n.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    pytester.makepyfile(example)
+    result = pytester.runpytest_subprocess("--benchmark-max-time=0.01")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["sum", "strategy*n*time*", "numpy*1024*", "numpy*1048576*"])

@@ -208,7 +208,8 @@ def full(out, b, c, *, block):
 
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    names = [name for name in registry if name in ("full", "chunked", "constant", "spiral")]
+    mine = ("full", "chunked", "constant", "spiral")
+    names = [name for name in registry if name in mine]
     list(registry)
     warned = [str(warning.message) for warning in caught]
 def loaded():
@@ -216,6 +217,7 @@ def loaded():
 facts = {"names": names, "known": "chunked" in registry, "before": loaded(), "warned": warned}
 facts |= {name: registry[name](0, 0, 0, block=1) for name in ("full", "chunked")}
 facts |= {"after": loaded(), "provider": provider(registry.installed()["spiral"])}
+facts["installed"] = sorted(name for name in registry.installed() if name in mine)
 try:
     registry["constant"]
 except TypeError as error:
@@ -232,13 +234,14 @@ def printed(script: str, **environment: str) -> Any:  # noqa: ANN401  # whatever
 @pytest.fixture(scope="session")
 def seen(installation: str) -> dict[str, Any]:
     """What a process sees in whose path the two distributions are."""
-    facts: dict[str, Any] = printed(LOOK, PYTHONPATH=installation)
+    path = os.pathsep.join(filter(None, [installation, os.environ.get("PYTHONPATH")]))
+    facts: dict[str, Any] = printed(LOOK, PYTHONPATH=path)
     return facts
 
 
 def test_installed_strategies_stand_behind_the_built_in_ones(seen: dict[str, Any]) -> None:
     assert seen["names"][0] == "full"
-    assert sorted(seen["names"][1:]) == ["chunked", "constant", "spiral"]
+    assert sorted(seen["names"][1:]) == seen["installed"] == ["chunked", "constant", "spiral"]
     assert seen["provider"] == "foreign-two 3.4"
 
 

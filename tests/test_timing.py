@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -139,7 +140,7 @@ def test_a_calibrated_batch_lasts_the_target_within_a_factor_of_two_at_the_price
         assert iterations == 1
     else:
         assert seconds / 2 <= iterations * cost <= seconds * 2
-    assert clock.now <= 1.26 * max(cost, seconds)
+    assert 0.99 * seconds / 5 <= clock.now <= 1.26 * max(cost, seconds)
 
 
 @pytest.mark.parametrize(("first", "calls"), [(0.005, 0), (3.0, 0), (0.0049, 1), (0.0, 1)])
@@ -171,4 +172,4 @@ def test_a_device_clock_advances_past_the_work_that_was_queued(make: Callable[[s
             torch.mm(factor, factor)
         readings.append(clock())
         assert torch.cuda.current_stream().query()
-    assert all(earlier < later for earlier, later in zip(readings, readings[1:], strict=False))
+    assert all(earlier < later for earlier, later in itertools.pairwise(readings))

@@ -94,7 +94,7 @@ def resolve(path: str | os.PathLike[str] | None = None, *, cache: Path | None = 
         DataError: The file, or what was downloaded, is not the airfoil table.
         FileNotFoundError: `path` or FLOPLINE_DATA names no file.
     """
-    given = path or os.environ.get("FLOPLINE_DATA")
+    given = path or os.environ.get("FLOPLINE_DATA") or None
     if given is not None and os.fspath(given) == SURROGATE:
         return surrogate("asked for")
     if given is not None:
@@ -154,7 +154,7 @@ def parse(content: bytes) -> npt.NDArray[np.float64]:
 
 def _diagnose(content: bytes) -> str:
     """What is wrong with the bytes of a file that is not the table."""
-    if not content:
+    if not content.strip():
         return "the file is empty"
     try:
         values = parse(content)

@@ -233,7 +233,7 @@ def _check_output(out: Tensor, b: Tensor, c: Tensor) -> None:
     _check_alike("out", out, b)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (out, b, c)):
         raise ProductError("an operand requires a gradient, which out= cannot give; allowed under torch.no_grad()")
-    if any(stride == 0 and size > 1 for stride, size in zip(out.stride(), out.shape, strict=True)):
+    if _folds(out):
         raise ProductError(f"out has strides {out.stride()}: cells share memory; allowed is an out of distinct cells")
     for name, operand in (("b", b), ("c", c)):
         if _overlap(out, operand):
@@ -245,6 +245,15 @@ def _check_alike(name: str, tensor: Tensor, b: Tensor) -> None:
         raise ProductError(f"{name} has dtype {tensor.dtype} and b has {b.dtype}; allowed is one dtype for all")
     if tensor.device != b.device:
         raise ProductError(f"{name} is on {tensor.device} and b on {b.device}; allowed is one device for all")
+
+
+def _folds(matrix: Tensor) -> bool:
+    """Whether two cells of a matrix share memory: whether its two strides have a common multiple within it."""
+    (m, p), (down, across) = matrix.shape, matrix.stride()
+    common = math.gcd(down, across)
+    if not matrix.numel() or not common:
+        return matrix.numel() > 1
+    return across // common < m and down // common < p
 
 
 def _overlap(one: Tensor, other: Tensor) -> bool:

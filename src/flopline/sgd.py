@@ -72,7 +72,9 @@ def _put(w: Tensor, weight: Tensor, bias: Tensor) -> None:
 @epochs.strategy
 def module(w: Tensor, X: Tensor, y: Tensor, batches: Batches, lr: float) -> None:
     """The library's layer, loss and optimiser, with equal start, bias and factor 1/2: the same algorithm."""
-    net = nn.Linear(X.shape[1], 1, dtype=X.dtype, device=X.device)
+    # Its own initialisation, overwritten at once, must not draw from the global generator.
+    with torch.random.fork_rng(devices=[X.device] if X.is_cuda else []):
+        net = nn.Linear(X.shape[1], 1, dtype=X.dtype, device=X.device)
     with torch.no_grad():
         net.weight.copy_(w[:-1])
         net.bias.copy_(w[-1:])
@@ -120,7 +122,8 @@ def hessian(X: Tensor) -> Tensor:
 def minimum(X: Tensor, y: Tensor) -> Tensor:
     """The w, (d + 1,), at which `loss` is least: the solution of the normal equations."""
     rows = _with_ones(X)
-    return torch.linalg.solve(hessian(X), rows.t() @ y / len(y))
+    solution: Tensor = torch.linalg.solve(hessian(X), rows.t() @ y / len(y))
+    return solution
 
 
 def stability_limit(X: Tensor) -> float:

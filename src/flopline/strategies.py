@@ -51,7 +51,7 @@ class Case:
             and keys[:1] == ["strategy"]
             and len(set(keys)) == len(keys)
             and pairs[0][2]
-            and all(key and value.isdecimal() for key, _, value in pairs[1:])
+            and all(key and value.isdecimal() and value == str(int(value)) for key, _, value in pairs[1:])
         )
         if not valid:
             raise ValueError(f"{name!r} is not a case; a case reads family/strategy=NAME/axis=NUMBER/...")
@@ -162,8 +162,11 @@ def verify(workload: Workload) -> Accuracy:
     return accuracy
 
 
-class UnknownStrategyError(LookupError):
+class UnknownStrategyError(KeyError):
     """No strategy of that name is built in or installed."""
+
+    def __str__(self) -> str:  # KeyError shows its message quoted
+        return str(self.args[0])
 
 
 class Registry(Mapping[str, Function], Generic[Function]):
