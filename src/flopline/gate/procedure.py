@@ -1,0 +1,507 @@
+"""From two versions to a record: collect, screen everything, confirm the suspicious on fresh blocks, explain.
+
+Which number decides what is fixed before it is measured: the screen only chooses what to confirm, and how many
+confirming blocks there are depends on the screen and on how long a block takes, never on what a confirming block says.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import os
+import platform
+import secrets
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scipy import stats
+
+from flopline import __version__
+from flopline.gate import child, explain, lockstep, verdict, versions
+from flopline.gate.lockstep import Plan
+from flopline.gate.record import Block, Comparison, Difference, Loss, Quad, Record, Settings, Side, Stage
+
+if TYPE_CHECKING:
+    from flopline.gate.child import Collected
+    from flopline.gate.verdict import Confirmed, Screened
+
+FINE = 0.025
+"""Below this `detect`, more and longer blocks are needed."""
+MOST_BLOCKS = 28
+PROFILED = 5
+"""As many regressed benchmarks are explained."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is.
+
+    Attributes:
+        stage: In words.
+        done: Blocks finished in this stage.
+        blocks: Blocks planned for it.
+        benchmark: The one at work; empty between blocks.
+        left: Estimated seconds to the end of the stage; None where unknown.
+    """
+
+    stage: str
+    done: int = 0
+    blocks: int = 0
+    benchmark: str = ""
+    left: float | None = None
+
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How much is measured: screening blocks, and the timed seconds per benchmark in a block of either stage."""
+
+    blocks: int
+    screen_seconds: float
+    confirm_seconds: float
+
+    @classmethod
+    def of(cls, detect: float) -> Schedule:
+        """The schedule for a sensitivity: finer takes more blocks, and more batches in each."""
+        return cls(4, 0.15, 0.25) if detect >= FINE else cls(6, 0.25, 0.4)
+
+
+class GateError(RuntimeError):
+    """The gate could not do its work."""
+
+
+ERRORS = (
+    GateError,
+    child.SuiteError,
+    child.WorkerError,
+    versions.BuildError,
+    versions.ExportError,
+    versions.GitError,
+    versions.InterpreterError,
+    versions.OverlayError,
+    versions.VersionError,
+)
+"""What a run can end with when it cannot do its work; each message says what to do."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What this machine and suite really do: the gate run on identical code, and with known slowdowns.
+
+    Attributes:
+        runs: Runs of each kind.
+        alarms: Runs on identical code that ended with a regression.
+        undecided: Runs of either kind whose controls failed or that could not decide.
+        slowed: Benchmarks slowed by exactly `detect`, over all runs.
+        found: Of these, the ones called regressed.
+        false: Benchmarks called regressed that were not slowed, over all runs.
+        seconds: Median length of a run on identical code.
+        detect: The slowdown.
+    """
+
+    runs: int
+    alarms: int
+    undecided: int
+    slowed: int
+    found: int
+    false: int
+    seconds: float
+    detect: float
+
+    def text(self) -> str:
+        """The rates in words, with 95 % bounds (Clopper and Pearson)."""
+        bound = stats.binomtest(self.alarms, self.runs).proportion_ci().high if self.runs else 1.0
+        share = stats.binomtest(self.found, self.slowed).proportion_ci() if self.slowed else None
+        power = f", 95 % interval {share.low:.0%} to {share.high:.0%}" if share else ""
+        return (
+            f"identical code   {self.alarms} of {self.runs} runs with a false alarm (95 % bound {bound:.0%}), "
+            f"median {self.seconds:.0f} s a run\n"
+            f"slowed by {self.detect:.1%}   {self.found} of {self.slowed} found{power}; {self.false} others flagged\n"
+            f"undecided        {self.undecided} of {2 * self.runs} runs"
+        )
+
+
+def self_check(  # noqa: PLR0913  # as run, and how often
+    baseline: versions.Startable,
+    candidate: versions.Startable,
+    settings: Settings,
+    *,
+    runs: int,
+    report: Report = lambda _: None,
+    slowed: int = 5,
+) -> Rates:
+    """Runs the gate `runs` times on identical code, and as often with some benchmarks slowed by exactly `detect`.
+
+    Both sides are the baseline. A benchmark is slowed by multiplying the times that the candidate's slot reports, so
+    the noise is this machine's own and the slowdown is exact.
+
+    Raises:
+        GateError: As `run`; so are the others.
+    """
+    twin = replace(baseline, version=replace(baseline.version, name="candidate"), tree=candidate.tree)
+    names = list(child.collect([baseline], settings.arguments)[0].items)
+    equal, unequal, false, found, chosen = [], [], 0, 0, 0
+    for number in range(runs):
+        one = run(baseline, twin, settings, report=_titled(report, f"self-check {number + 1} of {runs}, identical"))
+        equal.append(one)
+        slow = secrets.SystemRandom().sample(names, min(slowed, len(names)))
+        title = f"self-check {number + 1} of {runs}, {len(slow)} slowed"
+        two = run(
+            baseline, twin, settings, report=_titled(report, title), slowdown=dict.fromkeys(slow, settings.detect)
+        )
+        unequal.append(two)
+        red = {row.id for row in two.comparisons if row.verdict == "regressed"}
+        chosen, found, false = chosen + len(slow), found + len(red & set(slow)), false + len(red - set(slow))
+    return Rates(
+        runs=runs,
+        alarms=sum(one.exit_code == 1 for one in equal),
+        undecided=sum(one.exit_code > 1 for one in (*equal, *unequal)),
+        slowed=chosen,
+        found=found,
+        false=false + sum(row.verdict == "regressed" for one in equal for row in one.comparisons),
+        seconds=statistics.median(one.seconds for one in equal) if equal else math.nan,
+        detect=settings.detect,
+    )
+
+
+def _titled(report: Report, title: str) -> Report:
+    return lambda where: report(replace(where, stage=f"{title}: {where.stage}"))
+
+
+def run(  # noqa: PLR0913  # two sides, what to do with them, where, and whom to tell
+    baseline: versions.Startable,
+    candidate: versions.Startable,
+    settings: Settings,
+    *,
+    cpus: Sequence[int] | None = None,
+    report: Report = lambda _: None,
+    schedule: Schedule | None = None,
+    slowdown: Mapping[str, float] | None = None,
+) -> Record:
+    """Compares two sides; `slowdown` stretches what the candidate reports for some benchmarks, to test the gate.
+
+    Raises:
+        GateError: There is nothing to compare.
+        child.WorkerError: A side does not start.
+        child.SuiteError: The arguments cannot be compared under.
+    """
+    return _Run(
+        baseline=baseline,
+        candidate=candidate,
+        settings=settings,
+        cpus=cpus,
+        report=report,
+        schedule=schedule,
+        slowdown=slowdown or {},
+    ).record()
+
+
+class _Run:
+    """The state of one run, stage by stage."""
+
+    def __init__(  # noqa: PLR0913  # as run
+        self,
+        *,
+        baseline: versions.Startable,
+        candidate: versions.Startable,
+        settings: Settings,
+        cpus: Sequence[int] | None,
+        report: Report,
+        schedule: Schedule | None,
+        slowdown: Mapping[str, float],
+    ) -> None:
+        self.baseline, self.candidate, self.settings = baseline, candidate, settings
+        self.cpus = list(cpus or sorted(os.sched_getaffinity(0)))
+        self.report = report
+        self.schedule, self.slowdown = schedule or Schedule.of(settings.detect), slowdown
+        self.begin = time.monotonic()
+        self.started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        self.blocks: list[Block] = []
+        self.lost: dict[str, Loss] = {}
+        self.warnings: list[str] = []
+
+    def record(self) -> Record:
+        """Runs all stages."""
+        own = self.collect()
+        ids = self.common(own)
+        self.screen(ids)
+        screened = self.screened()
+        if not screened:
+            raise GateError(f"none of {len(ids)} benchmarks could be measured on both sides:\n{self.losses()}")
+        canary, control, problems = verdict.controls(
+            [block.canary for block in self.blocks], [block.control for block in self.blocks], self.settings.detect
+        )
+        comparisons = self.verdicts(screened, confirm=not problems)
+        self.warnings += problems
+        regressed = [row for row in comparisons if row.verdict == "regressed"]
+        explanations = self.explain([row.id for row in regressed[:PROFILED]])
+        result, code = self.result(comparisons, problems)
+        quads = [quad for block in self.blocks for taken in block.quads.values() for quad in taken]
+        packages = [side.packages for side in own]
+        return Record(
+            settings=self.settings,
+            baseline=_side(self.baseline, own[0]),
+            candidate=_side(self.candidate, own[1]),
+            machine=machine(),
+            started=self.started,
+            seconds=time.monotonic() - self.begin,
+            blocks=self.blocks,
+            comparisons=comparisons,
+            added=[name for name in own[1].items if name not in own[0].items],
+            removed=[name for name in own[0].items if name not in own[1].items],
+            canary=canary,
+            control=control,
+            noise=verdict.steps(quads),
+            explanations=explanations,
+            warnings=[*self.warnings, *_differing(*packages)],
+            result=result,
+            exit_code=code,
+            flopline=__version__,
+        )
+
+    def collect(self) -> list[Collected]:
+        """What each side has of its own, before one side's benchmark files are laid over the other's."""
+        self.report(Progress("collecting"))
+        own = child.collect([self.baseline, self.candidate], self.settings.arguments)
+        for side, name in zip(own, ("baseline", "candidate"), strict=True):
+            self.warnings += [
+                f"{name}: {file} could not be collected: {text.strip()[-300:]}" for file, text in side.errors
+            ]
+        giver, source, taker = own[1], self.candidate, self.baseline
+        if self.settings.suite_from == "baseline":
+            giver, source, taker = own[0], self.baseline, self.candidate
+        if not giver.items:
+            raise GateError(
+                "no benchmark found: no collected test uses the fixture `benchmark`; name the suite after --, "
+                "for example -- tests/benchmarks\n" + "\n".join(text for _, text in giver.errors)[-2000:]
+            )
+        if self.settings.suite_from != "each" and source.tree != taker.tree:
+            versions.overlay(source, taker, sorted({file for file, _ in giver.items.values()}))
+        return own
+
+    def common(self, own: list[Collected]) -> list[str]:
+        """The benchmarks to run, in the order in which they will be collected; what one side lacks is lost here."""
+        first, second = own
+        if self.settings.suite_from == "each":
+            both = [name for name in first.items if name in second.items]
+            changed = [name for name in both if first.items[name][1] != second.items[name][1]]
+            self.lost |= {name: Loss(None, "collect", "changed", "the benchmark's source changed") for name in changed}
+            return [name for name in both if name not in changed]
+        giver, _ = (second, first) if self.settings.suite_from == "candidate" else (first, second)
+        return list(giver.items)
+
+    def screen(self, ids: list[str]) -> None:
+        """Screens every benchmark; then again the suspicious, and those whose noise would hide `detect`."""
+        planned, seconds = self.schedule.blocks, self.schedule.screen_seconds
+        self.stage("screen", ids, planned, seconds)
+        for extra in range(planned):
+            doubtful = [name for name, one in self.screened().items() if one is not None and self.doubts(one)]
+            if not doubtful or not self.affords(1):
+                return
+            self.stage("screen", doubtful, 1, 2 * seconds, title=f"second look at {len(doubtful)}, {extra + 1}")
+
+    def screened(self) -> dict[str, Screened | None]:
+        """What the screen knows of every benchmark that is not lost."""
+        return {name: verdict.screen(name, quads, self.settings.detect) for name, quads in self.taken("screen").items()}
+
+    def doubts(self, one: Screened) -> bool:
+        """Whether more blocks of the screen would help: to drop a suspicion that is not clear, or to see finer."""
+        suspicion = verdict.suspicious(one, self.settings.detect)
+        if suspicion is None:
+            return not one.sees <= self.settings.detect
+        limit = math.log1p(self.settings.detect)
+        return one.low <= limit / 2 if suspicion == "slower" else one.high >= -limit
+
+    def stage(self, stage: Stage, ids: list[str], blocks: int, seconds: float, title: str = "") -> None:
+        """Runs so many blocks; one in which a worker vanished is replaced, twice at most."""
+        spare, done = 2, 0
+        while done < blocks:
+            left = [name for name in ids if name not in self.lost]
+            if not left:
+                return
+            if self.blocks and not self.affords(1):
+                budget = f"the budget of {self.settings.budget:.0f} s"
+                self.warnings.append(f"{budget} ended in the stage {stage!r} after {done} of {blocks} blocks")
+                return
+            block = self.block(
+                stage, left, seconds, Progress(title or stage, done, blocks, "", self.expected(blocks - done))
+            )
+            self.blocks.append(block)
+            gone = [loss for loss in block.lost.values() if loss.phase == "process" and loss.outcome != "stopped"]
+            self.lost |= {name: loss for name, loss in block.lost.items() if loss.outcome != "stopped"}
+            if gone and spare:
+                spare -= 1
+                continue
+            done += 1
+
+    def block(self, stage: Stage, ids: list[str], seconds: float, where: Progress) -> Block:
+        """One block, with progress; benchmarks that one side does not even collect are lost."""
+        plan = Plan(stage, ids, seconds, self.settings.detect, self.slowdown)
+        block = lockstep.run_block(
+            self.baseline,
+            self.candidate,
+            self.settings.arguments,
+            plan,
+            cpus=self.cpus,
+            progress=lambda name: self.report(replace(where, benchmark=name)),
+        )
+        missing = [name for name in ids if name not in block.quads and name not in block.lost]
+        absent = {name: Loss("baseline", "collect", "missing", "it is not collected there") for name in missing}
+        return replace(block, lost=block.lost | absent)
+
+    def expected(self, blocks: int) -> float | None:
+        """Seconds for so many more blocks like the last one."""
+        return self.blocks[-1].seconds * blocks if self.blocks else None
+
+    def affords(self, blocks: int) -> bool:
+        """Whether the budget has room for so many more blocks like the last one."""
+        return time.monotonic() - self.begin + (self.expected(blocks) or 0) <= self.settings.budget
+
+    def taken(self, stage: Stage) -> dict[str, list[list[Quad]]]:
+        """Per benchmark that is not lost, the quads of each block of a stage that has any."""
+        names = dict.fromkeys(name for block in self.blocks for name in block.quads if name not in self.lost)
+        chosen = [block for block in self.blocks if block.stage == stage]
+        return {name: [block.quads[name] for block in chosen if block.quads.get(name)] for name in names}
+
+    def verdicts(self, screened: dict[str, Screened | None], *, confirm: bool) -> list[Comparison]:
+        """Confirms what the screen finds suspicious, and judges everything."""
+        detect, alpha = self.settings.detect, self.settings.alpha
+        known = {name: one for name, one in screened.items() if one is not None}
+        direction = {name: verdict.suspicious(one, detect) for name, one in known.items()}
+        slower = [name for name in known if direction[name] == "slower"]
+        faster = [name for name in known if direction[name] == "faster"]
+        tested: dict[str, dict[str, Confirmed]] = {"slower": {}, "faster": {}}
+        if confirm and (slower or faster) and self.confirm(known, slower, faster):
+            values = self.values(known, [*slower, *faster])
+            backwards = {name: [-value for value in values[name]] for name in faster}
+            tested["slower"] = verdict.confirm({name: values[name] for name in slower}, detect, alpha)
+            tested["faster"] = verdict.confirm(backwards, detect, alpha)
+        rows = [
+            verdict.compare(name, one, tested["slower"].get(name), tested["faster"].get(name), detect)
+            for name, one in screened.items()
+            if name not in self.lost
+        ]
+        return rows + [Comparison(name, "not comparable", note=_why(loss)) for name, loss in self.lost.items()]
+
+    def confirm(self, screened: dict[str, Screened], slower: list[str], faster: list[str]) -> bool:
+        """Runs the planned number of fresh blocks, or as many as the budget allows; tells if that can decide."""
+        detect, alpha = self.settings.detect, self.settings.alpha
+        families = [[screened[name].sigma for name in family] for family in (slower, faster) if family]
+        planned = max(verdict.plan(sigmas, detect, alpha, most=MOST_BLOCKS) for sigmas in families)
+        floor = max(math.ceil(math.log2(len(sigmas) / alpha)) for sigmas in families)
+        suspects = [name for name in screened if name in {*slower, *faster}]
+        seconds = self.schedule.confirm_seconds
+        self.stage("confirm", suspects, 1, seconds)
+        blocks = planned
+        while blocks > floor and not self.affords(blocks - 1):
+            blocks -= 1
+        if not self.affords(blocks - 1):
+            need = time.monotonic() - self.begin + (self.expected(planned - 1) or 0)
+            self.warnings.append(
+                f"{len(suspects)} suspicious benchmarks were not confirmed: that takes {planned} blocks, {need:.0f} s "
+                f"in all; the budget is {self.settings.budget:.0f} s, give --budget {math.ceil(need / 10) * 10}s"
+            )
+            return False
+        self.stage("confirm", suspects, blocks - 1, seconds)
+        return True
+
+    def values(self, screened: dict[str, Screened], names: list[str]) -> dict[str, list[float]]:
+        """The block values of the confirming blocks, on the clock that the screen chose."""
+        taken = self.taken("confirm")
+        found = {
+            name: [verdict.block_value(quads, screened[name].clock) for quads in taken.get(name, [])] for name in names
+        }
+        return {name: [value for value in values if value is not None] for name, values in found.items()}
+
+    def explain(self, ids: list[str]) -> dict[str, list[Difference]]:
+        """What the candidate calls more often, for the regressed benchmarks."""
+        if not ids:
+            return {}
+        self.report(Progress("explaining"))
+        found = lockstep.profiles(self.baseline, self.candidate, self.settings.arguments, ids)
+        roots = (versions.roots(self.baseline), versions.roots(self.candidate))
+        return {
+            name: explain.differences(sites["baseline"], sites["candidate"], roots)
+            for name, sites in found.items()
+            if len(sites) == len(roots)
+        }
+
+    def result(self, rows: list[Comparison], problems: list[str]) -> tuple[str, int]:
+        """The run's answer and exit code: are the controls right, is anything regressed, lost, or undecided."""
+        count = {kind: sum(row.verdict == kind for row in rows) for kind in ("regressed", "inconclusive")}
+        measured = {name for block in self.blocks for name in block.quads}
+        lost = [name for name, loss in self.lost.items() if _at_fault(loss) or name in measured]
+        if problems:
+            return "inconclusive: " + "; ".join(problems), 3
+        if count["regressed"]:
+            return f"{count['regressed']} confirmed regression{'s' * (count['regressed'] > 1)}", 1
+        if lost:
+            return f"{len(lost)} benchmark{'s' * (len(lost) > 1)} lost: {', '.join(lost[:3])}", 2
+        compared = sum(row.verdict != "not comparable" for row in rows)
+        if not compared:
+            return "nothing was compared", 2
+        if 2 * count["inconclusive"] > compared or self.unconfirmed(rows):
+            return f"inconclusive: {count['inconclusive']} of {compared} benchmarks could not be decided", 3
+        return "no regression", 0
+
+    def unconfirmed(self, rows: list[Comparison]) -> bool:
+        """Whether a benchmark that looked slower was left undecided for want of budget."""
+        return any(
+            row.verdict == "inconclusive" and row.stage == "screen" and (row.change or 0) > self.settings.detect / 2
+            for row in rows
+        )
+
+    def losses(self) -> str:
+        """Every lost benchmark and why, a line each."""
+        return "\n".join(f"  {name}: {_why(loss)}" for name, loss in list(self.lost.items())[:10])
+
+
+def _at_fault(loss: Loss) -> bool:
+    """Whether a loss is a defect of this comparison: what the baseline lacks is new, and what both lack is nothing."""
+    return loss.outcome in ("crashed", "hung") or (loss.side == "candidate" and loss.outcome != "missing")
+
+
+def _why(loss: Loss) -> str:
+    lines = [line for line in loss.text.strip().splitlines() if line.strip()]
+    where = {"baseline": " on the baseline", "candidate": " on the candidate"}.get(loss.side or "", "")
+    # A process says first how it ended; of a failed test pytest marks what was raised with an E.
+    told = lines[0] if lines and loss.phase == "process" else lines[-1] if lines else ""
+    raised = [line for line in lines if line.startswith("E ")]
+    words = raised[0].removeprefix("E ").strip() if raised else told.strip()
+    return f"{loss.outcome}{where} ({loss.phase}){': ' + words if words else ''}"
+
+
+def _side(startable: versions.Startable, collected: Collected) -> Side:
+    version = startable.version
+    return Side(startable.name, version.label, version.commit, collected.python, collected.packages)
+
+
+def _differing(baseline: dict[str, str], candidate: dict[str, str]) -> list[str]:
+    """Packages that the two environments do not have in one version."""
+    names = sorted({*baseline, *candidate}, key=str.lower)
+    rows = [
+        f"{name} {baseline.get(name, 'absent')} -> {candidate.get(name, 'absent')}"
+        for name in names
+        if baseline.get(name) != candidate.get(name)
+    ]
+    return ["the sides' packages differ: " + ", ".join(rows)] if rows else []
+
+
+def machine() -> dict[str, Any]:
+    """What machine this is: processor, usable CPUs, operating system."""
+    models = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "cpu": models[0] if models else platform.machine(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "os": platform.platform(),
+    }

@@ -1,0 +1,301 @@
+"""The record of one gate run: what was measured, on what, and what follows from it.
+
+Times are seconds, changes are fractions (0.03 is 3 % slower), log-ratios are natural logarithms of candidate over
+baseline. Everything is frozen; `dump` and `load` turn a record into JSON and back.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import cattrs
+
+SCHEMA_VERSION = 1
+
+SideName = Literal["baseline", "candidate"]
+Stage = Literal["screen", "confirm"]
+Clock = Literal["cpu", "wall", "timer"]
+Verdict = Literal["regressed", "improved", "unchanged", "inconclusive", "not comparable"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One timed batch of one side.
+
+    Attributes:
+        calls: Calls of the benchmarked function in it.
+        wall: Seconds on the monotonic clock.
+        cpu: CPU seconds of the calling thread.
+        process: CPU seconds of the whole process.
+        voluntary: Voluntary context switches: waits for sleep, locks, input or other threads.
+        involuntary: Involuntary context switches: somebody else took the processor.
+        timer: Seconds by the suite's own timer; None where it set none.
+    """
+
+    calls: int
+    wall: float
+    cpu: float
+    process: float
+    voluntary: int
+    involuntary: int
+    timer: float | None = None
+
+
+@dataclass(frozen=True)
+class Quad:
+    """Batches of both sides in turn: ABBA or BAAB; AB or BA where a benchmark may not be called more often.
+
+    Attributes:
+        baseline: The baseline's batches in time order.
+        candidate: The candidate's.
+    """
+
+    baseline: tuple[Batch, ...]
+    candidate: tuple[Batch, ...]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Why a benchmark has no numbers in a block.
+
+    Attributes:
+        side: The side at fault; None where both are.
+        phase: `setup`, `call`, `teardown`, `collect`, or `process` when the worker itself ended.
+        outcome: `failed`, `skipped`, `crashed`, `hung`, `unused` (it never called its fixture) or `stopped` (the
+            other side's fault).
+        text: The last lines of what it said.
+    """
+
+    side: SideName | None
+    phase: str
+    outcome: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fresh pair of processes; the unit of evidence.
+
+    Attributes:
+        stage: `screen` or `confirm`.
+        hash_seed: PYTHONHASHSEED of both sides.
+        padding: Bytes by which both environments were padded.
+        cpu: The CPU both sides were pinned to while they were timed.
+        candidate_first: Whether the coin put the candidate into the first slot.
+        randomised: Whether address-space randomisation was on.
+        seconds: Wall time of the block.
+        steal: Share of CPU time that the hypervisor took meanwhile.
+        load: One-minute load average at its end.
+        quads: Per benchmark.
+        wide: Benchmarks timed on all given CPUs, because they wait or use threads.
+        canary: Quads in which the candidate's slot did exactly `detect` more work.
+        control: Quads with equal work.
+        lost: Benchmarks without numbers, and why.
+    """
+
+    stage: Stage
+    hash_seed: int
+    padding: int
+    cpu: int
+    candidate_first: bool
+    randomised: bool
+    seconds: float
+    steal: float
+    load: float
+    quads: dict[str, list[Quad]]
+    wide: list[str]
+    canary: list[Quad]
+    control: list[Quad]
+    lost: dict[str, Loss]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is known about one benchmark.
+
+    Attributes:
+        id: pytest's node id.
+        verdict: See docs/gate.md.
+        change: Estimated relative change of the time per call; None where nothing was measured.
+        low: Lower end of the 95 % interval of the change.
+        high: Upper end.
+        sees: The smallest slowdown that this run would have called regressed with a probability of 90 %.
+        seconds: Seconds per call of the baseline, median.
+        sigma: Standard deviation of the block values, in log-ratios.
+        clock: What decided.
+        stage: The last stage it went through.
+        blocks: Blocks behind the numbers.
+        beyond: Of those, blocks beyond the margin in the direction of the change.
+        p: Exact p-value of the confirming test; None where it was not confirmed.
+        limit: Holm's limit for that p-value.
+        note: What else a reader must know, in words; may be empty.
+    """
+
+    id: str
+    verdict: Verdict
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
+    sees: float | None = None
+    seconds: float | None = None
+    sigma: float | None = None
+    clock: Clock | None = None
+    stage: Stage | None = None
+    blocks: int = 0
+    beyond: int = 0
+    p: float | None = None
+    limit: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A call site that one side runs more often, per call of the benchmarked function.
+
+    Attributes:
+        function: The function called, as a reader would name it.
+        where: `file:line` of the calling line, relative to the project.
+        baseline: Calls there on the baseline.
+        candidate: Calls there on the candidate.
+        seconds: Time in the additional calls on the profiled run; rough, for sorting.
+    """
+
+    function: str
+    where: str
+    baseline: int
+    candidate: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two versions.
+
+    Attributes:
+        name: `baseline` or `candidate`.
+        version: What was asked for, and what it resolved to, in words.
+        commit: Full hash, empty where there is none.
+        python: Interpreter version.
+        packages: Installed distributions, name to version.
+    """
+
+    name: SideName
+    version: str
+    commit: str = ""
+    python: str = ""
+    packages: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was asked of the gate.
+
+    Attributes:
+        detect: The relative slowdown that must be found.
+        alpha: Probability of any false alarm in the run.
+        budget: Seconds the run may take.
+        arguments: Arguments for pytest.
+        suite_from: Whose benchmark files both sides ran: `candidate`, `baseline` or `each`.
+    """
+
+    detect: float = 0.03
+    alpha: float = 0.01
+    budget: float = 300.0
+    arguments: tuple[str, ...] = ()
+    suite_from: Literal["candidate", "baseline", "each"] = "candidate"
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything a gate run found; `exit_code` is 0 no regression, 1 regression, 2 could not work, 3 inconclusive."""
+
+    settings: Settings
+    baseline: Side
+    candidate: Side
+    machine: dict[str, Any]
+    started: str
+    seconds: float
+    blocks: list[Block]
+    comparisons: list[Comparison]
+    added: list[str]
+    removed: list[str]
+    canary: float | None
+    control: float | None
+    noise: float | None
+    explanations: dict[str, list[Difference]]
+    warnings: list[str]
+    result: str
+    exit_code: int
+    flopline: str
+    schema_version: int = SCHEMA_VERSION
+
+
+class RecordError(ValueError):
+    """A file is not a gate record this version can read."""
+
+
+CONVERTER = cattrs.Converter()
+# A record has tens of thousands of batches: each is a list of its fields, not an object that names them.
+CONVERTER.register_unstructure_hook(Batch, astuple)
+CONVERTER.register_structure_hook(Batch, lambda fields, _: Batch(*fields))
+
+
+def dump(record: Record) -> str:
+    """The record as strict JSON: what is no finite number becomes null."""
+    return json.dumps(_strict(CONVERTER.unstructure(record)), separators=(",", ":"), allow_nan=False) + "\n"
+
+
+def _strict(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _strict(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def save(record: Record, path: Path) -> None:
+    """Writes the record's JSON whole or not at all."""
+    write(path, dump(record))
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all: under a temporary name in the same folder, then renamed."""
+    handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def load(path: Path) -> Record:
+    """Reads a saved record.
+
+    Raises:
+        RecordError: The file is no JSON, no gate record, or of another schema version.
+        OSError: The file cannot be read.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path} is not JSON ({error}); give a file that `flopline gate --json` wrote") from error
+    version = found.get("schema_version") if isinstance(found, dict) else None
+    if version != SCHEMA_VERSION:
+        raise RecordError(f"{path}: schema version {version!r}; this flopline reads {SCHEMA_VERSION}")
+    try:
+        return CONVERTER.structure(found, Record)
+    except cattrs.BaseValidationError as error:
+        raise RecordError(f"{path} is not a gate record: {'; '.join(cattrs.transform_error(error)[:3])}") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number in JSON")

@@ -1,0 +1,676 @@
+"""The gate's run as a whole: real git projects, real workers, real times of functions of a few microseconds."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+import venv
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flopline.gate import child, procedure, record, verdict, versions
+from flopline.gate.record import Comparison, Loss, Record, Settings
+from flopline.gate.verdict import Controls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flopline.gate.procedure import Progress
+    from flopline.gate.versions import Startable
+
+    Sides = tuple[Startable, Startable]
+
+QUICK = procedure.Schedule(blocks=2, screen_seconds=0.08, confirm_seconds=0.06)
+LIGHT = ("-p", "no:flopline", "-p", "no:hypothesispytest", "-p", "no:platformdirs")
+"""Plugins that the tiny suites do without, so that workers start faster."""
+DETECT = 0.1
+"""Far above what is left of this machine's noise in so short a run."""
+HATCHLING = """\
+[build-system]
+requires = ["hatchling>=1"]
+build-backend = "hatchling.build"
+
+[project]
+name = "subject"
+version = "1.0"
+
+[tool.pytest.ini_options]
+testpaths = ["benchmarks"]
+"""
+PLAIN = """\
+def spin(n):
+    total = 0
+    for i in range(n):
+        total += i
+    return total
+
+
+def work(n=1000):
+    return spin(n)
+"""
+SLOWER = PLAIN.replace("    return spin(n)\n", "    padding(3 * n // 10)\n    return spin(n)\n") + (
+    "\n\ndef padding(n):\n    return spin(n)\n"
+)
+FASTER = PLAIN.replace("    return spin(n)\n", "    return spin(7 * n // 10)\n")
+SUITE = """\
+import pytest
+import subject
+
+
+def test_spin(benchmark):
+    benchmark(subject.spin, 800)
+
+
+def test_work(benchmark):
+    benchmark(subject.work)
+"""
+SPIN, WORK, EXACT = (f"benchmarks/test_subject.py::test_{name}" for name in ("spin", "work", "exact"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No network, no user's settings, and a temporary folder that can be looked through."""
+    folder = tmp_path_factory.mktemp("world")
+    settings = folder / "gitconfig"
+    settings.write_text("[user]\nname = A\nemail = a@b.c\n[init]\ndefaultBranch = main\n", "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.delenv("PIP_FIND_LINKS", raising=False)
+        patch.delenv("PYTEST_ADDOPTS", raising=False)
+        (folder / "tmp").mkdir()
+        patch.setenv("TMPDIR", str(folder / "tmp"))
+        patch.setattr(tempfile, "tempdir", None)
+        yield folder / "tmp"
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, "utf-8")
+    return folder
+
+
+def git(folder: Path, *arguments: str) -> None:
+    subprocess.run([shutil.which("git") or "git", *arguments], cwd=folder, capture_output=True, check=True)
+
+
+def checkout(folder: Path, before: dict[str, str], after: dict[str, str]) -> Path:
+    """A checkout whose one commit has the files `before`, and whose working tree those of `after`."""
+    folder.mkdir(parents=True)
+    git(folder, "init", "--quiet")
+    write(folder, before)
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "baseline")
+    for name in set(before) - set(after):
+        (folder / name).unlink()
+    return write(folder, after)
+
+
+def run(sides: Sides, **how: object) -> Record:
+    """The procedure with the quick schedule; what `procedure.run` does not know is a setting."""
+    known = {name: how.pop(name) for name in ("report", "slowdown") if name in how}
+    settings = Settings(detect=DETECT, arguments=LIGHT, **how)  # type: ignore[arg-type]
+    return procedure.run(*sides, settings, schedule=QUICK, **known)  # type: ignore[arg-type]
+
+
+def compare(folder: Path, before: dict[str, str], after: dict[str, str], **how: object) -> Record:
+    with versions.sides(checkout(folder, before, after), "HEAD") as sides:
+        return run(sides, **how)
+
+
+def rows(found: Record) -> dict[str, Comparison]:
+    """The comparisons by the name of the test function."""
+    return {row.id.rpartition("::")[2]: row for row in found.comparisons}
+
+
+def verdicts(found: Record) -> dict[str, str]:
+    return {name: row.verdict for name, row in rows(found).items()}
+
+
+def suite(**bodies: str) -> str:
+    """A benchmark file with a test per name."""
+    tests = [f"def test_{name}(benchmark):\n    {body}\n" for name, body in bodies.items()]
+    return "\n\n".join(["import os\nimport pytest\nimport subject\n", *tests])
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
+    """Identical code on both sides, not installed but imported from the tree."""
+    files = {
+        "subject.py": PLAIN,
+        "benchmarks/test_subject.py": SUITE
+        + "\n\n@pytest.mark.skip(reason='not here')\ndef test_skipped(benchmark):\n    benchmark(subject.work)\n",
+        "benchmarks/test_unreadable.py": "raise ImportError('no such library')\n",
+    }
+    with versions.sides(checkout(tmp_path_factory.mktemp("twins") / "p", files, files), "HEAD") as sides:
+        yield sides
+
+
+@pytest.fixture(scope="module")
+def identical(twins: Sides) -> Record:
+    return run(twins)
+
+
+def test_identical_code_ends_with_exit_code_0(identical: Record) -> None:
+    assert (identical.exit_code, identical.result) == (0, "no regression")
+
+
+def test_of_identical_code_no_benchmark_is_called_regressed(identical: Record) -> None:
+    found = verdicts(identical)
+    assert set(found) == {"test_spin", "test_work", "test_skipped"}
+    assert {found["test_spin"], found["test_work"]} <= {"unchanged", "inconclusive"}
+
+
+def test_what_is_skipped_on_both_sides_is_not_comparable_and_no_fault(identical: Record) -> None:
+    row = rows(identical)["test_skipped"]
+    assert row.verdict == "not comparable"
+    assert row.note.startswith("skipped (setup)")
+    assert "not here" in row.note
+    assert identical.exit_code == 0
+
+
+def test_a_file_that_cannot_be_collected_is_a_warning_that_names_side_file_and_reason(identical: Record) -> None:
+    for side in ("baseline", "candidate"):
+        (found,) = [text for text in identical.warnings if text.startswith(f"{side}: ")]
+        assert "benchmarks/test_unreadable.py could not be collected" in found
+        assert "no such library" in found
+
+
+def test_both_controls_were_measured_and_in_range(identical: Record) -> None:
+    assert identical.canary is not None
+    assert DETECT / 2 <= identical.canary <= 2 * DETECT
+    assert identical.control is not None
+    assert abs(identical.control) <= DETECT / 2
+    assert identical.noise is not None
+
+
+def test_every_benchmark_is_screened_in_as_many_blocks_as_planned(identical: Record) -> None:
+    assert all(block.stage == "screen" for block in identical.blocks)
+    assert QUICK.blocks <= len(identical.blocks) <= 2 * QUICK.blocks
+    assert all({SPIN, WORK} <= set(block.quads) for block in identical.blocks[: QUICK.blocks])
+
+
+def test_the_record_says_what_ran(identical: Record) -> None:
+    assert (identical.baseline.name, identical.candidate.name) == ("baseline", "candidate")
+    assert re.fullmatch(r"[0-9a-f]{40}", identical.baseline.commit)
+    assert identical.baseline.commit == identical.candidate.commit
+    assert "pytest-benchmark" in identical.candidate.packages
+    assert identical.machine["cpus"] == len(os.sched_getaffinity(0))
+    assert identical.explanations == {}
+
+
+@pytest.fixture(scope="module")
+def stages() -> list[Progress]:
+    """What the run of `regressed` told about its progress."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def regressed(tmp_path_factory: pytest.TempPathFactory, stages: list[Progress]) -> Record:
+    """A project that pip builds, slowed by 30 % in one function, and by exactly 20 % in what another one tells."""
+    tests = SUITE + "\n\ndef test_exact(benchmark):\n    benchmark(subject.spin, 500)\n"
+    common = {"pyproject.toml": HATCHLING, "benchmarks/test_subject.py": tests}
+    before = {**common, "src/subject/__init__.py": PLAIN}
+    after = {**common, "src/subject/__init__.py": SLOWER}
+    folder = tmp_path_factory.mktemp("regressed") / "my project"
+    return compare(folder, before, after, report=stages.append, slowdown={EXACT: 0.2})
+
+
+def test_a_subject_slowed_by_30_percent_is_regressed_with_exit_code_1(regressed: Record) -> None:
+    assert verdicts(regressed)["test_work"] == "regressed"
+    assert (regressed.exit_code, regressed.result) == (1, "2 confirmed regressions")
+
+
+def test_a_slowdown_of_exactly_20_percent_is_found(regressed: Record) -> None:
+    row = rows(regressed)["test_exact"]
+    assert row.verdict == "regressed"
+    assert row.change == pytest.approx(0.2, abs=0.06)
+
+
+def test_the_interval_of_a_change_is_around_its_estimate(regressed: Record) -> None:
+    for name in ("test_work", "test_exact"):
+        row = rows(regressed)[name]
+        assert row.low is not None
+        assert row.high is not None
+        assert row.change is not None
+        assert row.low <= row.change <= row.high
+
+
+def test_where_the_calls_are_equal_the_explanation_is_an_empty_list(regressed: Record) -> None:
+    assert regressed.explanations[EXACT] == []
+
+
+def test_beside_a_regression_what_did_not_change_is_not_flagged(regressed: Record) -> None:
+    assert verdicts(regressed)["test_spin"] in {"unchanged", "inconclusive"}
+
+
+def test_the_change_of_a_regression_is_within_a_factor_of_two_of_the_truth(regressed: Record) -> None:
+    change = rows(regressed)["test_work"].change
+    assert change is not None
+    assert 0.15 < change < 0.6
+
+
+def test_the_explanation_names_the_additional_call_with_file_and_line_relative_to_the_project(
+    regressed: Record,
+) -> None:
+    (found,) = [one for one in regressed.explanations[WORK] if one.function == "padding"]
+    line = 1 + SLOWER.splitlines().index("    padding(3 * n // 10)")
+    assert found.where == f"subject/__init__.py:{line}"
+    assert (found.baseline, found.candidate) == (0, 1)
+
+
+def test_a_regression_is_judged_by_the_confirming_blocks_alone(regressed: Record) -> None:
+    row = rows(regressed)["test_work"]
+    confirming = [block for block in regressed.blocks if block.stage == "confirm"]
+    assert len(confirming) >= verdict.FLOOR
+    assert (row.stage, row.blocks) == ("confirm", len(confirming))
+    assert row.p is not None
+    assert row.limit is not None
+    assert 0.5 ** len(confirming) <= row.p <= row.limit <= regressed.settings.alpha
+
+
+def test_only_what_was_suspicious_is_confirmed(regressed: Record) -> None:
+    named = {name for block in regressed.blocks if block.stage == "confirm" for name in block.quads}
+    assert {WORK, EXACT} <= named
+    row = rows(regressed)["test_spin"]
+    assert (row.stage == "confirm") == (SPIN in named)
+
+
+def test_coins_choose_slot_seed_and_padding_anew_in_every_block(regressed: Record) -> None:
+    # With 14 blocks all slots are equal once in 8 000 runs.
+    assert {block.candidate_first for block in regressed.blocks} == {True, False}
+    assert len({block.hash_seed for block in regressed.blocks}) == len(regressed.blocks)
+    assert len({block.padding for block in regressed.blocks}) > 1
+
+
+@pytest.mark.usefixtures("regressed")
+def test_progress_names_every_stage_its_blocks_and_the_benchmark_at_work(stages: list[Progress]) -> None:
+    order = list(dict.fromkeys(where.stage for where in stages))
+    assert order[:2] == ["collecting", "screen"]
+    assert order[-2:] == ["confirm", "explaining"]
+    screening = [where for where in stages if where.stage == "screen"]
+    assert {where.benchmark for where in screening} == {SPIN, WORK, EXACT}
+    assert [where.done for where in screening] == sorted(where.done for where in screening)
+    assert {where.blocks for where in screening} == {QUICK.blocks}
+    assert screening[0].left is None
+    assert screening[-1].left is not None
+
+
+def test_a_record_of_a_run_is_the_same_after_saving_and_loading(regressed: Record, tmp_path: Path) -> None:
+    record.save(regressed, tmp_path / "record.json")
+    assert record.load(tmp_path / "record.json") == regressed
+
+
+@pytest.fixture(scope="module")
+def evolved(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    """A candidate with a faster function, a new feature, and a suite of its own."""
+    before = {
+        "subject.py": PLAIN,
+        "benchmarks/test_subject.py": suite(
+            work="benchmark(subject.work)", larger="benchmark(subject.spin, 500)", old="benchmark(subject.spin, 300)"
+        ),
+    }
+    after = {
+        "subject.py": FASTER + "\n\ndef novelty():\n    return spin(100)\n",
+        "benchmarks/test_subject.py": suite(
+            work="benchmark(subject.work)", larger="benchmark(subject.spin, 1000)", novel="benchmark(subject.novelty)"
+        ),
+    }
+    return compare(tmp_path_factory.mktemp("evolved") / "p", before, after)
+
+
+def test_a_faster_candidate_is_improved_and_the_exit_code_stays_0(evolved: Record) -> None:
+    row = rows(evolved)["test_work"]
+    assert row.verdict == "improved"
+    assert row.change is not None
+    assert -0.45 < row.change < -0.15
+    assert evolved.exit_code == 0
+
+
+def test_what_fails_on_the_baseline_only_is_not_comparable_and_no_fault(evolved: Record) -> None:
+    row = rows(evolved)["test_novel"]
+    assert row.verdict == "not comparable"
+    assert row.note.startswith("failed on the baseline (call)")
+    assert "AttributeError" in row.note
+    assert evolved.exit_code == 0
+
+
+def test_what_exists_on_one_side_only_is_listed_as_added_or_removed(evolved: Record) -> None:
+    assert evolved.added == ["benchmarks/test_subject.py::test_novel"]
+    assert evolved.removed == ["benchmarks/test_subject.py::test_old"]
+
+
+def test_a_benchmark_whose_own_source_changed_is_measured_with_the_candidates_file_on_both_sides(
+    evolved: Record,
+) -> None:
+    row = rows(evolved)["test_larger"]  # with its own file each, twice as slow
+    assert row.verdict in {"unchanged", "inconclusive"}
+    assert row.change == pytest.approx(0, abs=DETECT)
+
+
+RESUITED = (
+    {"subject.py": PLAIN, "benchmarks/test_subject.py": SUITE},
+    {"subject.py": PLAIN, "benchmarks/test_subject.py": SUITE.replace("800", "1600").replace("test_work", "test_job")},
+)
+
+
+def test_with_suite_from_each_a_changed_benchmark_is_not_comparable_and_no_fault(tmp_path: Path) -> None:
+    before, after = RESUITED
+    after = {**after, "benchmarks/test_subject.py": SUITE.replace("800", "1600")}
+    found = compare(tmp_path / "p", before, after, suite_from="each")
+    assert verdicts(found)["test_spin"] == "not comparable"
+    assert "the benchmark's source changed" in rows(found)["test_spin"].note
+    assert verdicts(found)["test_work"] in {"unchanged", "inconclusive"}
+    assert all(SPIN not in block.quads for block in found.blocks)
+    assert found.exit_code == 0
+
+
+def test_with_suite_from_baseline_both_sides_run_the_baselines_file(tmp_path: Path) -> None:
+    found = compare(tmp_path / "p", *RESUITED, suite_from="baseline")
+    assert set(verdicts(found)) == {"test_spin", "test_work"}
+    assert rows(found)["test_spin"].change == pytest.approx(0, abs=DETECT)
+    assert (found.added, found.removed) == (["benchmarks/test_subject.py::test_job"], [WORK])
+
+
+def test_what_raises_on_the_candidate_is_not_comparable_with_exit_code_2_and_names_the_candidate(
+    tmp_path: Path,
+) -> None:
+    broken = PLAIN.replace("return spin(n)", "raise RuntimeError('not any more')")
+    files = {"subject.py": PLAIN, "benchmarks/test_subject.py": SUITE}
+    found = compare(tmp_path / "p", files, files | {"subject.py": broken})
+    row = rows(found)["test_work"]
+    assert row.verdict == "not comparable"
+    assert row.note.startswith("failed on the candidate (call)")
+    assert row.note.endswith("RuntimeError: not any more")
+    assert (found.exit_code, found.result) == (2, f"1 benchmark lost: {WORK}")
+    assert verdicts(found)["test_spin"] in {"unchanged", "inconclusive"}
+
+
+@pytest.fixture(scope="module")
+def hung() -> list[str]:
+    """The sides whose workers fell silent during `crashed`."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory: pytest.TempPathFactory, hung: list[str]) -> Iterator[Record]:
+    """A candidate that ends its process in the middle of the suite."""
+
+    def hear(worker: child.Worker) -> child.Message:
+        try:
+            return known(worker)
+        except child.WorkerGoneError as error:
+            if error.outcome == "hung":
+                hung.append(error.side)
+            raise
+
+    known = child.Worker.hear
+    tests = suite(
+        first="benchmark(subject.work)",
+        middle="if subject.ENDS:\n        os._exit(7)\n    benchmark(subject.work)",
+        last="benchmark(subject.work)",
+    )
+    before = {"subject.py": PLAIN + "\n\nENDS = False\n", "benchmarks/test_subject.py": tests}
+    after = before | {"subject.py": PLAIN + "\n\nENDS = True\n"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(child, "SILENCE", 10.0)  # far longer than anything in this suite takes
+        patch.setattr(child.Worker, "hear", hear)
+        yield compare(tmp_path_factory.mktemp("crashed") / "p", before, after)
+
+
+def test_a_crash_loses_the_benchmark_in_which_it_happened_and_exit_code_2_says_so(crashed: Record) -> None:
+    row = rows(crashed)["test_middle"]
+    assert row.verdict == "not comparable"
+    assert row.note.startswith("crashed on the candidate (process)")
+    assert (crashed.exit_code, crashed.result) == (2, "1 benchmark lost: benchmarks/test_subject.py::test_middle")
+
+
+def test_the_note_of_a_crash_says_how_the_process_ended(crashed: Record) -> None:
+    assert "exit code 7" in rows(crashed)["test_middle"].note
+
+
+def test_after_a_crash_the_others_are_judged_on_as_many_blocks_as_without_it(crashed: Record) -> None:
+    for name in ("test_first", "test_last"):
+        row = rows(crashed)[name]
+        assert row.verdict in {"unchanged", "inconclusive"}
+        assert row.blocks >= QUICK.blocks
+
+
+def test_the_block_of_a_crash_is_replaced_and_stays_in_the_record(crashed: Record) -> None:
+    first, *others = crashed.blocks
+    middle, last = (f"benchmarks/test_subject.py::test_{name}" for name in ("middle", "last"))
+    assert (first.lost[middle].side, first.lost[middle].outcome) == ("candidate", "crashed")
+    assert first.lost[middle].text.startswith("exit code 7; ")
+    assert first.lost[last].outcome == "stopped"
+    assert len(others) >= QUICK.blocks
+    assert not any(block.lost or middle in block.quads for block in others)
+
+
+@pytest.mark.usefixtures("crashed")
+def test_after_a_crash_nobody_waits_for_the_other_worker_until_it_is_taken_to_hang(hung: list[str]) -> None:
+    assert hung == []
+
+
+def test_nothing_measurable_is_an_error_that_names_every_benchmark_and_why(tmp_path: Path) -> None:
+    tests = suite(one="pytest.skip('not today')", two="pytest.fail('never')")
+    files = {"subject.py": PLAIN, "benchmarks/test_subject.py": tests}
+    with pytest.raises(procedure.GateError) as error:
+        compare(tmp_path / "p", files, files)
+    first, one, two = str(error.value).splitlines()
+    assert first == "none of 2 benchmarks could be measured on both sides:"
+    assert "test_one: skipped" in one
+    assert "not today" in one
+    assert "test_two: failed" in two
+
+
+def test_no_benchmark_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    files = {"subject.py": PLAIN, "tests/test_subject.py": "def test_nothing():\n    pass\n"}
+    with pytest.raises(procedure.GateError, match=r"no benchmark found.*name the suite after --"):
+        compare(tmp_path / "p", files, files)
+
+
+def test_where_no_benchmark_is_found_because_a_file_is_broken_the_error_says_why(tmp_path: Path) -> None:
+    files = {"tests/test_subject.py": "import nosuchmodule\n"}
+    with pytest.raises(procedure.GateError, match=r"(?s)no benchmark found.*nosuchmodule"):
+        compare(tmp_path / "p", files, files)
+
+
+def test_a_suspicion_that_the_budget_cannot_confirm_is_inconclusive_and_says_what_it_takes(
+    twins: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if the budget ended with the screen.
+    monkeypatch.setattr(procedure._Run, "affords", lambda _, blocks: blocks < 2)  # noqa: SLF001  # to be no race
+    found = run(twins, slowdown={WORK: 0.3}, budget=1.0)
+    row = rows(found)["test_work"]
+    assert row.verdict == "inconclusive"
+    assert "was not confirmed" in row.note
+    assert found.exit_code == 3
+    (warning,) = [text for text in found.warnings if "--budget" in text]
+    said = re.search(r"takes (\d+) blocks, (\d+) s in all; the budget is 1 s, give --budget (\d+)s", warning)
+    assert said is not None
+    blocks, need, advised = map(int, said.groups())
+    assert blocks >= verdict.FLOOR
+    assert need <= advised <= need + 10
+
+
+def test_a_missed_canary_ends_with_exit_code_3_and_never_with_a_regression(
+    twins: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The true canary is missed on no machine at will.
+    monkeypatch.setattr(verdict, "controls", lambda *_: Controls(0.0, 0.0, ["the canary read +0.00%"]))
+    found = run(twins, slowdown={WORK: 0.3})
+    assert verdicts(found)["test_work"] == "inconclusive"
+    assert (found.exit_code, found.result) == (3, "inconclusive: the canary read +0.00%")
+    assert "the canary read +0.00%" in found.warnings
+    assert {block.stage for block in found.blocks} == {"screen"}
+
+
+def interpreter(folder: Path, distributions: dict[str, str]) -> str:
+    """A virtual environment that sees this one's packages, and has some more."""
+    venv.create(folder, with_pip=False)
+    site = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder)}))
+    # As a site folder, so that this environment's own .pth files count: flopline may be editable.
+    (site / "outer.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n", "utf-8")
+    for name, version in distributions.items():
+        write(
+            site / f"{name}-{version}.dist-info",
+            {"METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"},
+        )
+    return str(folder / "bin" / "python")
+
+
+def test_of_two_interpreters_the_packages_that_differ_are_listed(tmp_path: Path) -> None:
+    project = write(tmp_path / "p", {"subject.py": PLAIN, "benchmarks/test_subject.py": SUITE})
+    before = interpreter(tmp_path / "one", {"same": "3.0", "library": "1.0", "gone": "0.1"})
+    after = interpreter(tmp_path / "two", {"same": "3.0", "library": "2.0", "extra": "5.0"})
+    with versions.interpreters(project, before, after) as sides:
+        found = run(sides)
+    assert found.exit_code == 0
+    assert found.warnings[-1] == (
+        "the sides' packages differ: extra absent -> 5.0, gone 0.1 -> absent, library 1.0 -> 2.0"
+    )
+    assert found.baseline.packages["library"] == "1.0"
+    assert found.candidate.packages["library"] == "2.0"
+
+
+def test_self_check_runs_the_gate_on_identical_and_on_slowed_code(
+    twins: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(procedure.Schedule, "of", classmethod(lambda *_: QUICK))
+    titles: list[str] = []
+    # Of a budget so small that nothing is confirmed: what is slowed is suspicious, and stays undecided.
+    settings = Settings(detect=DETECT, budget=1.0, arguments=LIGHT)
+    rates = procedure.self_check(*twins, settings, runs=1, slowed=1, report=lambda where: titles.append(where.stage))
+    assert (rates.runs, rates.slowed, rates.found, rates.detect) == (1, 1, 0, DETECT)
+    assert (rates.alarms, rates.false) == (0, 0)
+    assert rates.undecided <= 2
+    assert rates.seconds > 0
+    order = list(dict.fromkeys(title.partition(":")[0] for title in titles))
+    assert order == ["self-check 1 of 1, identical", "self-check 1 of 1, 1 slowed"]
+
+
+def test_self_check_counts_alarms_found_and_flagged(
+    twins: Sides, identical: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slowed: list[dict[str, float]] = []
+
+    def answer(
+        _: object, candidate: Startable, __: object, *, report: object, slowdown: dict[str, float] | None = None
+    ) -> Record:
+        assert report
+        assert candidate.name == "candidate"
+        slowed.append(slowdown or {})
+        names = [*slowed[-1], "other"] if len(slowed) in {1, 2} else []  # the first pair of runs is red
+        return replace(
+            identical, exit_code=int(bool(names)), comparisons=[Comparison(name, "regressed") for name in names]
+        )
+
+    monkeypatch.setattr(procedure, "run", answer)
+    rates = procedure.self_check(*twins, Settings(detect=DETECT, arguments=LIGHT), runs=2, slowed=2)
+    assert [len(names) for names in slowed] == [0, 2, 0, 2]
+    assert {change for names in slowed for change in names.values()} == {DETECT}
+    assert (rates.runs, rates.alarms, rates.slowed, rates.found, rates.false) == (2, 1, 4, 2, 2)
+    assert (rates.undecided, rates.seconds) == (0, identical.seconds)
+
+
+def test_rates_are_told_with_their_bounds() -> None:
+    rates = procedure.Rates(runs=20, alarms=0, undecided=1, slowed=50, found=49, false=0, seconds=42.0, detect=0.03)
+    identical, slowed, undecided = rates.text().splitlines()
+    assert "0 of 20 runs with a false alarm (95 % bound 17%), median 42 s a run" in identical
+    assert slowed.startswith("slowed by 3.0%   49 of 50 found, 95 % interval 89% to 100%; 0 others flagged")
+    assert undecided.endswith("1 of 40 runs")
+
+
+@pytest.fixture
+def rest(twins: Sides) -> procedure._Run:
+    """A run before its first stage, to which outcomes can be given."""
+    return procedure._Run(  # noqa: SLF001  # how stages compose into an answer
+        baseline=twins[0],
+        candidate=twins[1],
+        settings=Settings(),
+        cpus=None,
+        report=lambda _: None,
+        schedule=None,
+        slowdown={},
+    )
+
+
+def row(kind: record.Verdict, name: str = "a", change: float = 0.0) -> Comparison:
+    return Comparison(name, kind, change=change, stage="screen")
+
+
+def test_a_confirmed_regression_outranks_a_lost_benchmark(rest: procedure._Run) -> None:
+    rest.lost["b"] = Loss("candidate", "call", "failed", "")
+    assert rest.result([row("regressed"), row("not comparable", "b")], [])[1] == 1
+
+
+def test_missed_controls_outrank_everything_so_that_they_are_never_red(rest: procedure._Run) -> None:
+    rest.lost["b"] = Loss("baseline", "call", "failed", "")
+    assert rest.result([row("regressed")], ["the canary was not measured"])[1] == 3
+
+
+@pytest.mark.parametrize(
+    ("loss", "code"),
+    [
+        (Loss("candidate", "call", "failed", ""), 2),
+        (Loss("candidate", "call", "skipped", ""), 2),
+        (Loss("candidate", "call", "unused", ""), 2),
+        (Loss("baseline", "call", "failed", ""), 0),
+        (Loss("baseline", "collect", "missing", ""), 0),
+        (Loss(None, "setup", "skipped", ""), 0),
+        (Loss(None, "call", "failed", ""), 0),
+        (Loss("baseline", "process", "crashed", ""), 2),
+        (Loss("baseline", "process", "hung", ""), 2),
+    ],
+    ids=lambda value: f"{value.outcome}-{value.side}" if isinstance(value, Loss) else str(value),
+)
+def test_a_loss_is_a_fault_if_the_candidate_caused_it_or_a_process_vanished(
+    rest: procedure._Run, loss: Loss, code: int
+) -> None:
+    rest.lost["b"] = loss
+    assert rest.result([row("unchanged"), row("not comparable", "b")], [])[1] == code
+
+
+def test_a_run_in_which_nothing_was_compared_does_not_end_with_exit_code_0(rest: procedure._Run) -> None:
+    rest.lost["a"] = Loss(None, "call", "failed", "")
+    assert rest.result([row("not comparable", "a")], [])[1] == 2
+
+
+def test_most_benchmarks_too_noisy_is_exit_code_3_and_half_of_them_is_not(rest: procedure._Run) -> None:
+    noisy, quiet = row("inconclusive", "a"), row("unchanged", "b")
+    assert rest.result([noisy, quiet], [])[1] == 0
+    assert rest.result([noisy, noisy, quiet], [])[1] == 3
+    assert rest.result([noisy, noisy, quiet, quiet, row("not comparable", "c")], [])[1] == 0
+
+
+def test_the_schedule_of_a_fine_slowdown_has_more_and_longer_blocks() -> None:
+    fine, coarse = procedure.Schedule.of(0.02), procedure.Schedule.of(0.03)
+    assert fine.blocks > coarse.blocks
+    assert fine.screen_seconds > coarse.screen_seconds
+    assert fine.confirm_seconds > coarse.confirm_seconds
+
+
+def test_no_run_leaves_a_folder_or_a_worker_behind(temporary: Path, identical: Record, regressed: Record) -> None:
+    assert identical
+    assert regressed
+    # The sides of `twins` are still in use.
+    assert len(list(temporary.glob("flopline-*"))) <= 1
+    own = f"TMPDIR={temporary}".encode()
+    living = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if b"FLOPLINE_SLOT=" in environment and own in environment:
+            living.append(process.name)
+    assert living == []
