@@ -50,6 +50,23 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
 
 
+SUITE = ("benchmarks/pytest_suite", "--flopline-scale=gate")
+
+
+@nox.session
+def gate(session: nox.Session) -> None:
+    """Is this checkout slower than origin/main? Arguments go to `flopline gate`, for example --baseline HEAD~1."""
+    install(session)
+    session.run("flopline", "gate", "--baseline", "origin/main", *session.posargs, "--", *SUITE)
+
+
+@nox.session
+def calibrate(session: nox.Session) -> None:
+    """Measure the gate's own error rates here, and write docs/calibration.md. -- N runs of each kind (20); hours."""
+    install(session)
+    session.run("python", "docs/calibrate.py", *(session.posargs or ["20"]), "--", *SUITE)
+
+
 @nox.session
 def build(session: nox.Session) -> None:
     """Build sdist and wheel into dist/, and use the wheel in a clean environment."""
