@@ -66,7 +66,8 @@ def test_list_names_every_case_and_imports_no_torch() -> None:
     for scale, names in cases.CASES.items():
         assert {row["name"] for row in listed if scale in row["scales"]} == set(names), scale
     code = (
-        "import sys; from flopline.cli import app; app(['list'], standalone_mode=False); print('torch' in sys.modules)"
+        "import atexit, sys; from flopline.cli import main; sys.argv[1:] = ['list']; "
+        "atexit.register(lambda: print(sorted(sys.modules))); main()"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "'flopline.cli'" in done.stdout

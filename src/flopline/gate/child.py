@@ -239,19 +239,20 @@ def pair(
     """
     workers: list[Worker] = []
     with contextlib.ExitStack() as stack:
-        temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flopline-")))
-        pipes = [os.pipe() for _ in sides]  # one towards each worker
-        for end in (end for ends in pipes for end in ends):
-            stack.callback(os.close, end)
-        for slot, side in enumerate(sides):
-            folder = temporary / str(slot)
-            folder.mkdir()
-            environment = shared_environment(hash_seed, padding) | {"TMPDIR": str(folder), "FLOPLINE_SLOT": str(slot)}
-            peer = (pipes[slot][0], pipes[(slot + 1) % len(pipes)][1])
-            with undisturbed():
+        with undisturbed():
+            temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flopline-")))
+            pipes = [os.pipe() for _ in sides]  # one towards each worker
+            for end in (end for ends in pipes for end in ends):
+                stack.callback(os.close, end)
+            shared = shared_environment(hash_seed, padding)
+            for slot, side in enumerate(sides):
+                folder = temporary / str(slot)
+                folder.mkdir()
+                environment = shared | {"TMPDIR": str(folder), "FLOPLINE_SLOT": str(slot)}
+                peer = (pipes[slot][0], pipes[(slot + 1) % len(pipes)][1])
                 worker = Worker.start(side, [*arguments, f"--basetemp={folder}/pytest"], environment, peer)
                 stack.callback(worker.close)
-            workers.append(worker)
+                workers.append(worker)
         yield workers, [_collected(worker) for worker in workers]
 
 
