@@ -216,9 +216,9 @@ def regressed(world: World, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return ran(world, tmp_path_factory.mktemp("regressed"), "--baseline", "main", "--candidate", "slow")
 
 
-def test_a_candidate_with_the_same_code_is_never_red(clean: Ran) -> None:
-    assert clean.done.returncode in (0, 3), clean.done.stderr  # 3: this machine was too noisy for an answer
-    assert "regressed" not in {row.verdict for row in clean.record.comparisons}
+def test_a_candidate_with_the_same_code_passes_with_exit_code_0(clean: Ran) -> None:
+    assert clean.done.returncode == 0, clean.done.stderr
+    assert "no regression" in clean.done.stdout
 
 
 def test_a_regressed_candidate_ends_with_exit_code_1_and_its_name(regressed: Ran) -> None:
@@ -301,7 +301,7 @@ def test_the_written_files_are_whole_and_the_only_ones(which: str, request: pyte
 
 
 def test_neither_coordinator_nor_worker_needs_torch(clean: Ran) -> None:
-    assert clean.done.returncode in (0, 3)
+    assert clean.done.returncode == 0
     started = (clean.folder / "refusals").read_text("utf-8").splitlines()
     assert any("-m flopline gate" in line for line in started)
     workers = [line for line in started if "gate/worker.py" in line]
