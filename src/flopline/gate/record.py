@@ -7,14 +7,17 @@ baseline. Everything is frozen; `dump` and `load` turn a record into JSON and ba
 from __future__ import annotations
 
 import json
-import math
-import os
-import tempfile
 from dataclasses import astuple, dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cattrs
+
+from flopline.records import RecordError, parse, strict, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["RecordError", "write"]  # of records, and part of this room's own words
 
 SCHEMA_VERSION = 1
 
@@ -236,10 +239,6 @@ class Record:
     schema_version: int = SCHEMA_VERSION
 
 
-class RecordError(ValueError):
-    """A file is not a gate record this version can read."""
-
-
 CONVERTER = cattrs.Converter()
 # A record has tens of thousands of batches: each is a list of its fields, not an object that names them.
 CONVERTER.register_unstructure_hook(Batch, astuple)
@@ -248,33 +247,12 @@ CONVERTER.register_structure_hook(Batch, lambda fields, _: Batch(*fields))
 
 def dump(record: Record) -> str:
     """The record as strict JSON: what is no finite number becomes null."""
-    return json.dumps(_strict(CONVERTER.unstructure(record)), separators=(",", ":"), allow_nan=False) + "\n"
-
-
-def _strict(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _strict(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json.dumps(strict(CONVERTER.unstructure(record)), separators=(",", ":"), allow_nan=False) + "\n"
 
 
 def save(record: Record, path: Path) -> None:
     """Writes the record's JSON whole or not at all."""
     write(path, dump(record))
-
-
-def write(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all: under a temporary name in the same folder, then renamed."""
-    handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def load(path: Path) -> Record:
@@ -284,18 +262,11 @@ def load(path: Path) -> Record:
         RecordError: The file is no JSON, no gate record, or of another schema version.
         OSError: The file cannot be read.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path} is not JSON ({error}); give a file that `flopline gate --json` wrote") from error
-    version = found.get("schema_version") if isinstance(found, dict) else None
+    found = parse(path, "flopline gate --json")
+    version = found.get("schema_version")
     if version != SCHEMA_VERSION:
         raise RecordError(f"{path}: schema version {version!r}; this flopline reads {SCHEMA_VERSION}")
     try:
         return CONVERTER.structure(found, Record)
     except cattrs.BaseValidationError as error:
         raise RecordError(f"{path} is not a gate record: {'; '.join(cattrs.transform_error(error)[:3])}") from error
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number in JSON")
