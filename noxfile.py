@@ -15,9 +15,9 @@ nox.options.sessions = ["tests", "lint", "types"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 
-def install(session: nox.Session, *groups: str) -> None:
+def install(session: nox.Session, *groups: str, extras: str = "suite") -> None:
     """Installs the package from this checkout with its suite, the measured torch, and the groups."""
-    session.install(*nox.project.dependency_groups(PROJECT, "measured", *groups), "-e", ".[suite]")
+    session.install(*nox.project.dependency_groups(PROJECT, "measured", *groups), "-e", f".[{extras}]")
 
 
 @nox.session
@@ -28,9 +28,16 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def report(session: nox.Session) -> None:
+    """Measure everything, judge the chapter's claims and write flopline.html. Arguments go to `flopline report`."""
+    install(session, extras="suite,report")
+    session.run("flopline", "report", *(session.posargs or ["flopline.html"]))
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests."""
-    install(session, "tests")
+    install(session, "tests", extras="suite,report")
     session.run("pytest", *session.posargs)
 
 
@@ -46,7 +53,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types with mypy, strictly."""
-    install(session, "tests", "types")
+    install(session, "tests", "types", extras="suite,report")
     session.run("mypy")
 
 

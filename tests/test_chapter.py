@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from flopline import records, training
+from flopline.claims import trial
 
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-m", "flopline"]
@@ -60,6 +61,7 @@ def test_train_takes_any_batch_size_rate_and_number_of_epochs(tmp_path: Path) ->
         (("train", "gd", "--data", "nowhere.dat"), "names 'nowhere.dat', which is no file"),
         (("train", "gd", "--json", "no/such/folder.json"), "cannot be written"),
         (("machine", "--json", "no/such/folder.json"), "cannot be written"),
+        (("claims", "--only", "C9,C99"), "no claim C99; there are C1 to C28"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -102,3 +104,39 @@ def test_machine_prints_the_ceilings_and_explains_every_product(tmp_path: Path) 
     cases = {row["case"] for row in found["cases"]}
     assert {"matmul/strategy=element/n=256", "matmul/strategy=full/n=512", "matmul/strategy=full/n=2048"} <= cases
     assert all(row["explained"] > 0 for row in found["cases"])
+
+
+def test_claims_prints_and_saves_those_it_was_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "claims.json"
+    done = flopline("claims", "--only", "C15,c10", "--json", str(path))
+    assert done.returncode == 0, done.stderr
+    assert "2 refuted" in done.stdout
+    assert "2 / lambda_max" in done.stdout
+    assert [each.id for each in records.load(path, trial.Claims).judged] == ["C10", "C15"]
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "said"),
+    [
+        ("--bench", "{", "is not JSON"),
+        ("--train", '{"kind": "claims", "schema_version": 1}', "here one of `flopline train`"),
+        ("--claims", '{"kind": "claims", "schema_version": 7}', "schema version 7; this flopline reads 1"),
+        ("--machine", "[]", "holds a JSON list"),
+        ("--bench", '{"benchmarks": []}', "no record of flopline's"),
+    ],
+)
+def test_a_report_refuses_a_wrong_file_before_anything_is_measured(
+    tmp_path: Path, option: str, text: str, said: str
+) -> None:
+    (tmp_path / "given.json").write_text(text)
+    (tmp_path / "page.html").write_text("before")
+    done = flopline("report", "page.html", option, "given.json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert (tmp_path / "page.html").read_text() == "before"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["given.json", "page.html"]
+
+
+def test_a_report_needs_its_folders(tmp_path: Path) -> None:
+    assert "there is no such folder" in flopline("report", "--figures", "nowhere", cwd=tmp_path).stderr
+    assert "cannot be written" in flopline("report", "no/page.html", cwd=tmp_path).stderr

@@ -1,8 +1,11 @@
-"""The commands of the chapter: `flopline machine`, `train`."""
+"""The chapter's commands: `flopline machine`, `train`, `claims`, `report`."""
 
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +18,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flopline import __version__, records
 from flopline.console import fail, require, suite_cases
-from flopline.strategies import Case
+from flopline.strategies import Case, UnknownStrategyError, WrongAnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from flopline.bench import Bench
     from flopline.data import Table
     from flopline.machine import Machine
     from flopline.training import Experiment, Training
@@ -28,6 +32,10 @@ app = typer.Typer()
 
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Save the record here.")]
 Data = Annotated[str | None, typer.Option("--data", metavar="PATH", help="The airfoil table, or the word surrogate.")]
+
+CHAPTER = ("gd", "sgd", "batch100", "batch10", "concise")
+
+SEEDS = 20
 
 EXTRA = ("matmul/strategy=full/n=512", "matmul/strategy=full/n=2048")
 """Whole products beside those of the quick suite: the ceiling should be met from n = 512 on."""
@@ -39,7 +47,6 @@ def progress() -> Iterator[Callable[[str, float], None]]:
 
     What the chapter's rooms refuse ends the command with a message.
     """
-    from flopline.strategies import UnknownStrategyError, WrongAnswerError  # noqa: PLC0415  # beside its use
     from flopline.training import ExperimentError  # noqa: PLC0415  # it loads torch
 
     console = Console(stderr=True)
@@ -95,7 +102,7 @@ def train(  # noqa: PLR0913  # a command line has as many parameters as options
     batch: Annotated[int | None, typer.Option(help="Examples in a minibatch.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How often each is repeated.")] = 20,
+    seeds: Annotated[int, typer.Option(min=1, help="How often each is repeated.")] = SEEDS,
     every: Annotated[int | None, typer.Option(help="Examples between two points (200).")] = None,
     data: Data = None,
     json_file: JsonFile = None,
@@ -110,7 +117,7 @@ def train(  # noqa: PLR0913  # a command line has as many parameters as options
 
     check_output(json_file)
     known = training.EXPERIMENTS
-    names = names or ["gd", "sgd", "batch100", "batch10", "concise"]
+    names = names or list(CHAPTER)
     if unknown := [name for name in names if name not in known]:
         fail(f"no experiment {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
     asked = {"strategy": strategy, "batch": batch, "lr": lr, "epochs": epochs, "every": every}
@@ -155,3 +162,88 @@ def load_table(path: str | None) -> Table:
         return data.resolve(path)
     except (ValueError, OSError) as error:
         fail(str(error))
+
+
+@app.command("claims")
+def claims(
+    *,
+    only: Annotated[str, typer.Option(metavar="C9,C21", help="These claims; by default all.")] = "",
+    data: Data = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Measures every claim of the chapter on this machine, and says which hold."""
+    require("flopline.claims.trial")
+    from flopline import tables  # noqa: PLC0415  # after what it needs
+    from flopline.claims import trial  # noqa: PLC0415  # it loads torch
+
+    check_output(json_file)
+    try:
+        ids = trial.select(only)
+    except trial.UnknownClaimError as error:
+        fail(str(error))
+    with progress() as report:
+        found = trial.judge(ids, load_table(data), report=report)
+    if json_file:
+        records.save(found, json_file)
+    tables.show(tables.claims(found))
+
+
+@app.command("report")
+def report_page(  # noqa: PLR0913  # a command line has as many parameters as options
+    page: Annotated[Path, typer.Argument(metavar="[FILE]", help="The page.")] = Path("flopline.html"),
+    *,
+    bench: Annotated[Path | None, typer.Option(metavar="JSON", help="As `flopline bench --json` saved it.")] = None,
+    train: Annotated[Path | None, typer.Option(metavar="JSON", help="As `flopline train --json` saved it.")] = None,
+    claims: Annotated[Path | None, typer.Option(metavar="JSON", help="As `flopline claims --json` saved it.")] = None,
+    machine: Annotated[Path | None, typer.Option(metavar="JSON", help="As `flopline machine --json` saved it.")] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Save the pictures here too, SVG and PNG.")
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Writes one HTML page with every picture, from saved records; what is missing is measured (minutes)."""
+    require("flopline.claims.trial")
+    try:
+        from flopline import report  # noqa: PLC0415  # it loads matplotlib
+    except ModuleNotFoundError as error:
+        fail(f"the page needs {error.name}: pip install 'flopline[suite,report]'")
+    from flopline import bench as benches  # noqa: PLC0415  # it loads nothing that is not there already
+    from flopline.claims import trial  # noqa: PLC0415  # it loads torch
+    from flopline.machine import Machine  # noqa: PLC0415  # as claims
+    from flopline.training import EXPERIMENTS, Training  # noqa: PLC0415  # as claims
+
+    check_output(page)
+    if figures is not None and not figures.is_dir():
+        fail(f"--figures {figures}: there is no such folder; make it first")
+    with progress() as show:
+        # What is given is read before anything is measured: a wrong file is told at once.
+        timed = benches.load(bench) if bench else None
+        trained = records.load(train, Training) if train else None
+        judged = records.load(claims, trial.Claims) if claims else None
+        examined = records.load(machine, Machine) if machine else None
+        given = {"bench": timed, "train": trained, "claims": judged, "machine": examined}
+        report.check({name: record for name, record in given.items() if record is not None})
+        found = report.Records(
+            bench=timed or measure_bench(data, show),
+            training=trained or measure_training([EXPERIMENTS[name] for name in CHAPTER], SEEDS, data, show),
+            claims=judged or trial.judge(trial.select(""), load_table(data), report=show),
+            machine=examined or measure_machine(show),
+        )
+        show("drawing", 1.0)
+        report.write(found, page, figures)
+    Console(highlight=False).print(f"wrote {page}", soft_wrap=True)
+
+
+def measure_bench(data: str | None, report: Callable[[str, float], None]) -> Bench:
+    """Runs `flopline bench` and reads what it saved."""
+    from flopline import bench  # noqa: PLC0415  # as report_page
+
+    report("the suite", 0.0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bench.json"
+        options = ["--flopline-data", data] if data else []
+        command = [sys.executable, "-m", "flopline", "bench", "--json", str(path), "--", *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own command
+        if done.returncode or not path.is_file():
+            fail(f"`flopline bench` ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return bench.load(path)

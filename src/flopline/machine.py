@@ -27,6 +27,8 @@ from flopline import __version__, records, strategies, timing
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from torch import Tensor
+
     from flopline.strategies import Workload
 
 
@@ -188,7 +190,7 @@ def ceilings(*, threads: int = 1, seconds: float = 4.0) -> Ceilings:
         probes |= {level: _read(size, generator) for level, size in buffers.items()}
         x, out = torch.ones(8), torch.empty(8)
         probes["dispatch"] = Probe(DISPATCHES, lambda: [torch.add(x, x, out=out) for _ in range(DISPATCHES)])
-        source = torch.randn(buffers["memory"] // 8, generator=generator)
+        source = _random(buffers["memory"] // 8, generator)
         target = torch.empty_like(source)
         probes["copy"] = Probe(buffers["memory"], lambda: target.copy_(source))
         rates = _best(probes, seconds)
@@ -210,16 +212,21 @@ class Probe:
     run: Callable[[], object]
 
 
+def _random(numbers: int, generator: torch.Generator) -> Tensor:
+    """Normal numbers: on constant data processors and GPUs draw less power and run faster. They repeat after 2^20."""
+    drawn = torch.randn(min(numbers, 1 << 20), generator=generator)
+    return drawn.repeat(math.ceil(numbers / len(drawn)))[:numbers]
+
+
 def _product(n: int, generator: torch.Generator) -> Probe:
-    # Random numbers: on constant data processors and GPUs draw less power and run faster.
-    b, c = (torch.randn(n, n, generator=generator) for _ in range(2))
+    b, c = (_random(n * n, generator).view(n, n) for _ in range(2))
     out = torch.empty(n, n)
     return Probe(2 * n**3, lambda: torch.mm(b, c, out=out))
 
 
 def _read(size: int, generator: torch.Generator) -> Probe:
     numbers, passes = size // 4, max(1, PASS // size)
-    rows = torch.randn(numbers, generator=generator).expand(passes, numbers)
+    rows = _random(numbers, generator).expand(passes, numbers)
     sums = torch.empty(passes)
     return Probe(4 * numbers * passes, lambda: torch.sum(rows, 1, out=sums))
 

@@ -234,6 +234,7 @@ def _measure(
     }
     record.settings |= settings
     benchmark.extra_info |= settings | {
+        "case": workload.case.name,
         "flops": workload.flops,
         "bytes": workload.bytes,
         "calls": workload.calls,
@@ -283,6 +284,15 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
         from flopline import machine  # noqa: PLC0415  # it loads torch
 
         machine_info["flopline"] = machine.describe()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, object]) -> None:
+    """Marks pytest-benchmark's record as one that `flopline report` can read, in runs that measured."""
+    if config.stash[RECORD].settings:
+        from flopline import bench  # noqa: PLC0415  # only a run that saves its record needs it
+
+        output_json["flopline"] = bench.head(config.getoption("flopline_threads"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -14,6 +14,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from flopline.claims.trial import Claims
+    from flopline.claims.verdict import Quantity
     from flopline.machine import Machine
     from flopline.strategies import Measured
     from flopline.training import Trained, Training
@@ -123,43 +125,35 @@ def machine(found: Machine) -> str:
 
 DISTANCES = (0.01, 0.02, 0.05)
 """Distances to the least loss, as shares of it, to which the time is told."""
+EXPERIMENT = (
+    *("experiment", "strategy", "batch", "lr", "epochs", "updates", "final loss", "sd", "s/epoch", "IQR"),
+    *(f"to L*+{distance:.0%}" for distance in DISTANCES),
+)
 
 
 def training(found: Training) -> str:
     """Losses, seconds per epoch and times to a loss, over seeds."""
     limits = found.problem
-    heads: tuple[str, ...] = (
-        "experiment",
-        "strategy",
-        "batch",
-        "lr",
-        "epochs",
-        "updates",
-        "final loss",
-        "sd",
-        "s/epoch",
-        "IQR",
-    )
-    heads += tuple(f"to L*+{distance:.0%}" for distance in DISTANCES)
-    rows = [_experiment(trained, limits.least) for trained in found.experiments]
+    rows = [experiment(trained, limits.least) for trained in found.experiments]
     notes = [f"{trained.experiment.name} {trained.diverged}\n" for trained in found.experiments if trained.diverged]
     seeds = len(found.experiments[0].runs) if found.experiments else 0
     return (
-        _grid(f"training, {seeds} seeds", heads, rows, left=2)
+        _grid(f"training, {seeds} seeds", EXPERIMENT, rows, left=2)
         + f"L* = {limits.least:.7f}, L(0) = {limits.start:.7f}, data {limits.source}, threads {found.threads}\n"
         + "final loss: mean and standard deviation over seeds; times: medians; (k): only k seeds got there\n"
         + "".join(notes)
     )
 
 
-def _experiment(trained: Trained, least: float) -> tuple[str, ...]:
-    experiment, finals, epochs = trained.experiment, trained.finals(), trained.epoch_seconds()
+def experiment(trained: Trained, least: float) -> tuple[str, ...]:
+    """An experiment's row; its heads are `EXPERIMENT`."""
+    what, finals, epochs = trained.experiment, trained.finals(), trained.epoch_seconds()
     final = f"{statistics.fmean(finals):.5f}" if finals else "not finite"
     spread = f"{statistics.stdev(finals):.5f}" if len(finals) > 1 else ""
     low, middle, high = statistics.quantiles(epochs, n=4) if len(epochs) > 1 else epochs * 3
     times = [[run.reaches(least * (1 + distance)) for run in trained.runs] for distance in DISTANCES]
     return (
-        *(experiment.name, experiment.strategy, str(experiment.batch), f"{experiment.lr:g}", str(experiment.epochs)),
+        *(what.name, what.strategy, str(what.batch), f"{what.lr:g}", str(what.epochs)),
         *(str(trained.updates[-1]), final, spread, seconds(middle), f"{(high - low) / middle:.1%}"),
         *(reached(column) for column in times),
     )
@@ -171,3 +165,37 @@ def reached(times: Sequence[float | None]) -> str:
     if not there:
         return "never"
     return seconds(statistics.median(there)) + (f" ({len(there)})" if len(there) < len(times) else "")
+
+
+def claims(found: Claims) -> str:
+    """Claim, what was measured with its interval, and the verdict."""
+    table = plain(title=f"the chapter's claims, data {found.source}", title_justify="left")
+    for name, share in (("", None), ("claim", 5), ("measured, with 99 % intervals", 6), ("verdict", None)):
+        table.add_column(name, ratio=share, overflow="fold", no_wrap=share is None)
+    table.padding = (0, 1, 1, 0)
+    for each in found.judged:
+        table.add_row(each.id, each.claim, "\n".join(quantity(one) for one in each.measured[:SHOWN]), each.verdict)
+    text = _text(table, max(100, Console().width))
+    counts = {verdict: sum(each.verdict == verdict for each in found.judged) for verdict in VERDICTS}
+    return text + ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) + "\n"
+
+
+VERDICTS = ("confirmed", "refuted", "depends on the machine", "not testable here")
+SHOWN = 3
+"""Quantities of a claim in the terminal; its record and the page have them all."""
+
+
+def quantity(found: Quantity) -> str:
+    """A quantity in words: `epoch of 100 over 1, loader: 0.0172 [0.0168, 0.0177]`."""
+    interval = (
+        "" if found.low == found.high else f" [{number(found.low, found.unit)}, {number(found.high, found.unit)}]"
+    )
+    return f"{found.what}: {number(found.value, found.unit)}{interval}"
+
+
+def number(value: float, unit: str) -> str:
+    """A number with four digits, in the unit that suits it."""
+    if unit == "s":
+        return seconds(value)
+    names = {"flop/s": "GFLOPS", "B/s": "GB/s"}
+    return f"{value / 1e9:.4g} {names[unit]}" if unit in names else f"{value:.4g}" + (f" {unit}" if unit else "")
