@@ -46,7 +46,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types with mypy, strictly."""
-    install(session, "tests", "types")
+    install(session, "tests", "types", extras="suite,history")
     session.run("mypy")
 
 
@@ -65,6 +65,26 @@ def calibrate(session: nox.Session) -> None:
     """Measure the gate's own error rates here, and write docs/calibration.md. -- N runs of each kind (20); hours."""
     install(session)
     session.run("python", "docs/calibrate.py", *(session.posargs or ["20"]), "--", *SUITE)
+
+
+@nox.session
+def history(session: nox.Session) -> None:
+    """Measure the newest commits, publish the pages. -- --commits 5, a range, commits, tags; -- publish; -- preview."""
+    install(session, extras="suite,history")
+    if session.posargs in (["publish"], ["preview"]):
+        session.run("asv", *session.posargs)
+        return
+    # 1: a case failed; asv has recorded it, and the other commits deserve their pages.
+    session.run("flopline", "history", "run", *session.posargs, success_codes=[0, 1])
+    session.run("asv", "publish")
+
+
+@nox.session
+def pages(session: nox.Session) -> None:
+    """Open the published pages of a small history in headless Chromium; needs npm for the scripts asv's pages load."""
+    install(session, "tests", extras="suite,history")
+    session.run("npm", "ci", "--prefix", "tests/history/vendor", "--ignore-scripts", "--no-audit", external=True)
+    session.run("pytest", "tests/history/test_pages.py", "-rs", *session.posargs)
 
 
 @nox.session

@@ -6,6 +6,12 @@ version that lacks it has a case less, not a suite that does not import. Nothing
 
 SCALES = ("quick", "full", "gate")
 
+ROUNDS, REPEAT = 4, 2
+"""For asv: processes per case, and samples per process.
+
+What is constant inside a process (layout, placement) differs between processes, and a rank test needs eight samples.
+"""
+
 _PANELS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _WHOLE = ("element", "element_assign", "row", "column", "column_assign", "outer", "full", "full_assign")
 

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flopline import __version__
+from flopline import __version__, cli_history
 from flopline.strategies import Case, installed, provider
 from flopline.tables import plain
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from flopline.gate.record import Record
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+
+app.add_typer(cli_history.app, name="history")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
