@@ -244,8 +244,8 @@ def _measure(
         return
     iterations, rounds = _plan(workload, first.times[-1], clock, request)
     benchmark.pedantic(workload.run, rounds=rounds, iterations=iterations)
-    if benchmark.stats is None:  # another plugin has taken over the timing, and keeps its own record
-        return
+    if benchmark.stats is None or request.config.pluginmanager.hasplugin("flopline-lockstep"):
+        return  # another plugin has taken over the timing, and keeps its own record
     data: list[float] = benchmark.stats.stats.data
     record.timed += math.fsum(data) * iterations
     seconds = statistics.median(data)

@@ -390,25 +390,32 @@ class _Run:
         return rows + [Comparison(name, "not comparable", note=_why(loss)) for name, loss in self.lost.items()]
 
     def confirm(self, screened: dict[str, Screened], slower: list[str], faster: list[str]) -> bool:
-        """Runs the planned number of fresh blocks, or as many as the budget allows; tells if that can decide."""
+        """Runs the planned numbers of fresh blocks, or as many as the budget allows; tells if that can decide."""
         detect, alpha = self.settings.detect, self.settings.alpha
-        families = [[screened[name].sigma for name in family] for family in (slower, faster) if family]
-        planned = max(verdict.plan(sigmas, detect, alpha, most=MOST_BLOCKS) for sigmas in families)
-        floor = max(math.ceil(math.log2(len(sigmas) / alpha)) for sigmas in families)
-        suspects = [name for name in screened if name in {*slower, *faster}]
+        planned = {
+            name: verdict.plan(screened[name].sigma, len(family), detect, alpha, most=MOST_BLOCKS)
+            for family in (slower, faster)
+            for name in family
+        }
+        floor = max(math.ceil(math.log2(len(family) / alpha)) for family in (slower, faster) if family)
+        suspects = [name for name in screened if name in planned]
         seconds = self.schedule.confirm_seconds
         self.stage("confirm", suspects, 1, seconds)
-        blocks = planned
+        most = blocks = max(planned.values())
         while blocks > floor and not self.affords(blocks - 1):
             blocks -= 1
         if not self.affords(blocks - 1):
-            need = time.monotonic() - self.begin + (self.expected(planned - 1) or 0)
+            need = time.monotonic() - self.begin + (self.expected(most - 1) or 0)
             self.warnings.append(
-                f"{len(suspects)} suspicious benchmarks were not confirmed: that takes {planned} blocks, {need:.0f} s "
+                f"{len(suspects)} suspicious benchmarks were not confirmed: that takes {most} blocks, {need:.0f} s "
                 f"in all; the budget is {self.settings.budget:.0f} s, give --budget {math.ceil(need / 10) * 10}s"
             )
             return False
-        self.stage("confirm", suspects, blocks - 1, seconds)
+        # Who needs no more leaves; how many each takes was fixed before the first confirming block.
+        done = 1
+        for end in sorted({min(blocks, n) for n in planned.values()}):
+            self.stage("confirm", [name for name in suspects if planned[name] >= end], end - done, seconds)
+            done = end
         return True
 
     def values(self, screened: dict[str, Screened], names: list[str]) -> dict[str, list[float]]:

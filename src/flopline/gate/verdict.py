@@ -216,15 +216,16 @@ def demand_attainable(blocks: int, tests: int, alpha: float) -> None:
         )
 
 
-def plan(sigmas: Sequence[float], detect: float, alpha: float, *, most: int = 28) -> int:
-    """How many fresh blocks a confirm stage of S = len(sigmas) benchmarks takes; 0 where there are none.
+def plan(sigma: float, tests: int, detect: float, alpha: float, *, most: int = 28) -> int:
+    """How many fresh blocks confirm one of S = `tests` suspicious benchmarks.
 
     The largest of 12; ceil(log2(S / alpha)) + 2, where a small value may contradict; and, up to `most`, what finds
-    `detect` with 95 % probability at the largest sigma, 1.05 ((z(alpha / S) + 1.64) sigma / (log1p(detect) - margin))^2
+    `detect` with 95 % probability at this sigma, 1.05 ((z(alpha / S) + 1.64) sigma / (log1p(detect) - margin))^2
     (the signed-rank test needs 5 % more than the z-test: its efficiency for Gaussian values is 3 / pi).
 
     Args:
-        sigmas: Standard deviations of block values; one that is not finite asks for `most`.
+        sigma: Standard deviation of its block values; one that is not finite asks for `most`.
+        tests: How many benchmarks are confirmed in this direction.
         detect: The slowdown that must be found.
         alpha: Probability of any false alarm.
         most: Cap of what noise may ask for.
@@ -232,11 +233,8 @@ def plan(sigmas: Sequence[float], detect: float, alpha: float, *, most: int = 28
     Raises:
         UnattainableError: The plan could not reject anything.
     """
-    if not (tests := len(sigmas)):
-        return 0
-    worst = max(sigma if math.isfinite(sigma) else math.inf for sigma in sigmas)
     z = float(stats.norm.isf(alpha / tests)) + 1.64
-    noise = 1.05 * (z * worst / (math.log1p(detect) - margin(detect))) ** 2
+    noise = 1.05 * (z * (sigma if math.isfinite(sigma) else math.inf) / (math.log1p(detect) - margin(detect))) ** 2
     blocks = max(FLOOR, math.ceil(math.log2(tests / alpha)) + 2, math.ceil(min(noise, most)))
     demand_attainable(blocks, tests, alpha)
     return blocks
