@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flopline.gate import child, procedure, versions
+from flopline.gate import child, environments, procedure
 from flopline.gate.record import Record, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -88,7 +88,7 @@ def main() -> None:
     two = Settings(detect=0.02, arguments=tuple(arguments), budget=600)
     tallies = [Tally("identical code"), Tally("five slowed by 3 %"), Tally("five slowed by 2 %, `--detect 2%`")]
     alarms, peer_seconds = dict.fromkeys(THRESHOLDS, 0), []
-    with versions.sides(ROOT, "HEAD", "HEAD") as (baseline, candidate):
+    with environments.sides(ROOT, "HEAD", "HEAD") as (baseline, candidate):
         names = list(child.collect([baseline], arguments)[0].items)
         for number in range(runs):
             for tally, settings, slowdown in zip(tallies, (three, three, two), (0, 0.03, 0.02), strict=True):

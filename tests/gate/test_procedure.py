@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
-import sysconfig
-import tempfile
-import venv
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from flopline.gate import child, procedure, record, verdict, versions
+from flopline.gate import child, controls, procedure, record, verdict
+from flopline.gate.controls import Controls
+from flopline.gate.environments import interpreters
+from flopline.gate.environments import sides as built
 from flopline.gate.record import Comparison, Loss, Record, Settings
-from flopline.gate.verdict import Controls
+from tests.gate.processes import living
+from tests.gate.projects import PLAIN, PROJECT, SLOWER, checkout, site, venv, world, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from flopline.gate.environments import Startable
     from flopline.gate.procedure import Progress
-    from flopline.gate.versions import Startable
 
     Sides = tuple[Startable, Startable]
 
@@ -32,32 +31,6 @@ LIGHT = ("-p", "no:flopline", "-p", "no:hypothesispytest", "-p", "no:platformdir
 """Plugins that the tiny suites do without, so that workers start faster."""
 DETECT = 0.1
 """Far above what is left of this machine's noise in so short a run."""
-HATCHLING = """\
-[build-system]
-requires = ["hatchling>=1"]
-build-backend = "hatchling.build"
-
-[project]
-name = "subject"
-version = "1.0"
-
-[tool.pytest.ini_options]
-testpaths = ["benchmarks"]
-"""
-PLAIN = """\
-def spin(n):
-    total = 0
-    for i in range(n):
-        total += i
-    return total
-
-
-def work(n=1000):
-    return spin(n)
-"""
-SLOWER = PLAIN.replace("    return spin(n)\n", "    padding(3 * n // 10)\n    return spin(n)\n") + (
-    "\n\ndef padding(n):\n    return spin(n)\n"
-)
 FASTER = PLAIN.replace("    return spin(n)\n", "    return spin(7 * n // 10)\n")
 SUITE = """\
 import pytest
@@ -77,42 +50,8 @@ SPIN, WORK, EXACT = (f"benchmarks/test_subject.py::test_{name}" for name in ("sp
 @pytest.fixture(scope="module", autouse=True)
 def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """No network, no user's settings, and a temporary folder that can be looked through."""
-    folder = tmp_path_factory.mktemp("world")
-    settings = folder / "gitconfig"
-    settings.write_text("[user]\nname = A\nemail = a@b.c\n[init]\ndefaultBranch = main\n", "utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GIT_CONFIG_GLOBAL", str(settings))
-        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-        patch.setenv("PIP_NO_INDEX", "1")
-        patch.delenv("PIP_FIND_LINKS", raising=False)
-        patch.delenv("PYTEST_ADDOPTS", raising=False)
-        (folder / "tmp").mkdir()
-        patch.setenv("TMPDIR", str(folder / "tmp"))
-        patch.setattr(tempfile, "tempdir", None)
-        yield folder / "tmp"
-
-
-def write(folder: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, "utf-8")
-    return folder
-
-
-def git(folder: Path, *arguments: str) -> None:
-    subprocess.run([shutil.which("git") or "git", *arguments], cwd=folder, capture_output=True, check=True)
-
-
-def checkout(folder: Path, before: dict[str, str], after: dict[str, str]) -> Path:
-    """A checkout whose one commit has the files `before`, and whose working tree those of `after`."""
-    folder.mkdir(parents=True)
-    git(folder, "init", "--quiet")
-    write(folder, before)
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "baseline")
-    for name in set(before) - set(after):
-        (folder / name).unlink()
-    return write(folder, after)
+    with world(tmp_path_factory.mktemp("world")) as folder:
+        yield folder
 
 
 def run(sides: Sides, **how: object) -> Record:
@@ -123,7 +62,7 @@ def run(sides: Sides, **how: object) -> Record:
 
 
 def compare(folder: Path, before: dict[str, str], after: dict[str, str], **how: object) -> Record:
-    with versions.sides(checkout(folder, before, after), "HEAD") as sides:
+    with built(checkout(folder, before, after), "HEAD") as sides:
         return run(sides, **how)
 
 
@@ -151,7 +90,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
         + "\n\n@pytest.mark.skip(reason='not here')\ndef test_skipped(benchmark):\n    benchmark(subject.work)\n",
         "benchmarks/test_unreadable.py": "raise ImportError('no such library')\n",
     }
-    with versions.sides(checkout(tmp_path_factory.mktemp("twins") / "p", files, files), "HEAD") as sides:
+    with built(checkout(tmp_path_factory.mktemp("twins") / "p", files, files), "HEAD") as sides:
         yield sides
 
 
@@ -218,7 +157,7 @@ def stages() -> list[Progress]:
 def regressed(tmp_path_factory: pytest.TempPathFactory, stages: list[Progress]) -> Record:
     """A project that pip builds, slowed by 30 % in one function, and by exactly 20 % in what another one tells."""
     tests = SUITE + "\n\ndef test_exact(benchmark):\n    benchmark(subject.spin, 500)\n"
-    common = {"pyproject.toml": HATCHLING, "benchmarks/test_subject.py": tests}
+    common = {"pyproject.toml": PROJECT, "benchmarks/test_subject.py": tests}
     before = {**common, "src/subject/__init__.py": PLAIN}
     after = {**common, "src/subject/__init__.py": SLOWER}
     folder = tmp_path_factory.mktemp("regressed") / "my project"
@@ -506,7 +445,7 @@ def test_a_missed_canary_ends_with_exit_code_3_and_never_with_a_regression(
     twins: Sides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The true canary is missed on no machine at will.
-    monkeypatch.setattr(verdict, "controls", lambda *_: Controls(0.0, 0.0, ["the canary read +0.00%"]))
+    monkeypatch.setattr(controls, "check", lambda *_: Controls(0.0, 0.0, ["the canary read +0.00%"]))
     found = run(twins, slowdown={WORK: 0.3})
     assert verdicts(found)["test_work"] == "inconclusive"
     assert (found.exit_code, found.result) == (3, "inconclusive: the canary read +0.00%")
@@ -516,23 +455,20 @@ def test_a_missed_canary_ends_with_exit_code_3_and_never_with_a_regression(
 
 def interpreter(folder: Path, distributions: dict[str, str]) -> str:
     """A virtual environment that sees this one's packages, and has some more."""
-    venv.create(folder, with_pip=False)
-    site = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder)}))
-    # As a site folder, so that this environment's own .pth files count: flopline may be editable.
-    (site / "outer.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n", "utf-8")
+    python = venv(folder, everything=True)
     for name, version in distributions.items():
         write(
-            site / f"{name}-{version}.dist-info",
+            site(folder, f"{name}-{version}.dist-info"),
             {"METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"},
         )
-    return str(folder / "bin" / "python")
+    return str(python)
 
 
 def test_of_two_interpreters_the_packages_that_differ_are_listed(tmp_path: Path) -> None:
     project = write(tmp_path / "p", {"subject.py": PLAIN, "benchmarks/test_subject.py": SUITE})
     before = interpreter(tmp_path / "one", {"same": "3.0", "library": "1.0", "gone": "0.1"})
     after = interpreter(tmp_path / "two", {"same": "3.0", "library": "2.0", "extra": "5.0"})
-    with versions.interpreters(project, before, after) as sides:
+    with interpreters(project, before, after) as sides:
         found = run(sides)
     assert found.exit_code == 0
     assert found.warnings[-1] == (
@@ -664,13 +600,4 @@ def test_no_run_leaves_a_folder_or_a_worker_behind(temporary: Path, identical: R
     assert regressed
     # The sides of `twins` are still in use.
     assert len(list(temporary.glob("flopline-*"))) <= 1
-    own = f"TMPDIR={temporary}".encode()
-    living = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            environment = (process / "environ").read_bytes()
-        except OSError:
-            continue
-        if b"FLOPLINE_SLOT=" in environment and own in environment:
-            living.append(process.name)
-    assert living == []
+    assert living("FLOPLINE_SLOT=", f"TMPDIR={temporary}") == set()

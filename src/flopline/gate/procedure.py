@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from scipy import stats
 
 from flopline import __version__
-from flopline.gate import child, explain, lockstep, verdict, versions
+from flopline.gate import builds, child, clocks, controls, environments, explain, lockstep, suites, verdict, versions
 from flopline.gate.lockstep import Plan
 from flopline.gate.record import Block, Comparison, Difference, Loss, Quad, Record, Settings, Side, Stage
 
@@ -80,11 +80,11 @@ ERRORS = (
     GateError,
     child.SuiteError,
     child.WorkerError,
-    versions.BuildError,
+    builds.BuildError,
     versions.ExportError,
     versions.GitError,
-    versions.InterpreterError,
-    versions.OverlayError,
+    environments.InterpreterError,
+    suites.OverlayError,
     versions.VersionError,
 )
 """What a run can end with when it cannot do its work; each message says what to do."""
@@ -128,8 +128,8 @@ class Rates:
 
 
 def self_check(  # noqa: PLR0913  # as run, and how often
-    baseline: versions.Startable,
-    candidate: versions.Startable,
+    baseline: environments.Startable,
+    candidate: environments.Startable,
     settings: Settings,
     *,
     runs: int,
@@ -175,8 +175,8 @@ def _titled(report: Report, title: str) -> Report:
 
 
 def run(  # noqa: PLR0913  # two sides, what to do with them, where, and whom to tell
-    baseline: versions.Startable,
-    candidate: versions.Startable,
+    baseline: environments.Startable,
+    candidate: environments.Startable,
     settings: Settings,
     *,
     cpus: Sequence[int] | None = None,
@@ -208,8 +208,8 @@ class _Run:
     def __init__(  # noqa: PLR0913  # as run
         self,
         *,
-        baseline: versions.Startable,
-        candidate: versions.Startable,
+        baseline: environments.Startable,
+        candidate: environments.Startable,
         settings: Settings,
         cpus: Sequence[int] | None,
         report: Report,
@@ -234,7 +234,7 @@ class _Run:
         screened = self.screened()
         if not screened:
             raise GateError(f"none of {len(ids)} benchmarks could be measured on both sides:\n{self.losses()}")
-        canary, control, problems = verdict.controls(
+        canary, control, problems = controls.check(
             [block.canary for block in self.blocks], [block.control for block in self.blocks], self.settings.detect
         )
         comparisons = self.verdicts(screened, confirm=not problems)
@@ -257,7 +257,7 @@ class _Run:
             removed=[name for name in own[0].items if name not in own[1].items],
             canary=canary,
             control=control,
-            noise=verdict.steps(quads),
+            noise=controls.steps(quads),
             explanations=explanations,
             warnings=[*self.warnings, *_differing(*packages)],
             result=result,
@@ -282,7 +282,7 @@ class _Run:
                 "for example -- tests/benchmarks\n" + "\n".join(text for _, text in giver.errors)[-2000:]
             )
         if self.settings.suite_from != "each" and source.tree != taker.tree:
-            versions.overlay(source, taker, sorted({file for file, _ in giver.items.values()}))
+            suites.overlay(source, taker, sorted({file for file, _ in giver.items.values()}))
         return own
 
     def common(self, own: list[Collected]) -> list[str]:
@@ -422,7 +422,7 @@ class _Run:
         """The block values of the confirming blocks, on the clock that the screen chose."""
         taken = self.taken("confirm")
         found = {
-            name: [verdict.block_value(quads, screened[name].clock) for quads in taken.get(name, [])] for name in names
+            name: [clocks.block_value(quads, screened[name].clock) for quads in taken.get(name, [])] for name in names
         }
         return {name: [value for value in values if value is not None] for name, values in found.items()}
 
@@ -432,7 +432,7 @@ class _Run:
             return {}
         self.report(Progress("explaining"))
         found = lockstep.profiles(self.baseline, self.candidate, self.settings.arguments, ids)
-        roots = (versions.roots(self.baseline), versions.roots(self.candidate))
+        roots = (environments.roots(self.baseline), environments.roots(self.candidate))
         return {
             name: explain.differences(sites["baseline"], sites["candidate"], roots)
             for name, sites in found.items()
@@ -484,7 +484,7 @@ def _why(loss: Loss) -> str:
     return f"{loss.outcome}{where} ({loss.phase}){': ' + words if words else ''}"
 
 
-def _side(startable: versions.Startable, collected: Collected) -> Side:
+def _side(startable: environments.Startable, collected: Collected) -> Side:
     version = startable.version
     return Side(startable.name, version.label, version.commit, collected.python, collected.packages)
 
