@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flopline.gate.clocks import block_value, choose_clock, log_ratio, seconds_per_call
+from flopline.gate.clocks import block_value, choose_clock, log_ratios, seconds_per_call
 from flopline.gate.record import Quad
 from tests.gate.samples import PAIRS, QUADS, quad, slower, swapped, timed
 
@@ -20,36 +20,42 @@ def test_seconds_per_call_are_read_from_the_asked_clock() -> None:
 
 def test_a_log_ratio_is_positive_where_the_candidate_is_slower_per_call() -> None:
     half_as_many_calls = replace(timed(math.log(1.03) - math.log(2)), calls=50)
-    ratio = log_ratio(Quad((timed(), timed()), (half_as_many_calls, half_as_many_calls)), "cpu")
+    (ratio,) = log_ratios([Quad((timed(),), (half_as_many_calls,))], "cpu")
     assert ratio == pytest.approx(math.log(1.03))
 
 
-def test_a_log_ratio_is_of_geometric_means() -> None:
-    found = log_ratio(Quad((timed(0.1), timed(0.3)), (timed(0.2), timed(0.7))), "cpu")
-    assert found == pytest.approx(0.45 - 0.2)
+def test_every_batch_of_the_candidate_is_held_against_both_of_the_baseline() -> None:
+    found = log_ratios([Quad((timed(0.1), timed(0.3)), (timed(0.2), timed(0.7)))], "cpu")
+    assert found == pytest.approx([0.1, 0.6, -0.1, 0.4])
 
 
 @given(st.builds(Quad, PAIRS, PAIRS), st.sampled_from(["cpu", "wall", "timer"]))
-def test_exchanging_the_sides_negates_the_log_ratio(q: Quad, clock: str) -> None:
-    there, back = (log_ratio(side, clock) for side in (q, *swapped([q])))  # type: ignore[arg-type]
-    assert back == (None if there is None else -there)
+def test_exchanging_the_sides_negates_the_log_ratios(q: Quad, clock: str) -> None:
+    there, back = (log_ratios([side], clock) for side in (q, *swapped([q])))  # type: ignore[arg-type]
+    assert sorted(back) == sorted(-ratio for ratio in there)
 
 
 def test_a_preempted_quad_counts_in_cpu_time_only() -> None:
     q = Quad((timed(), timed()), (timed(0.1), timed(0.1, involuntary=1, wall=0.2)))
-    assert log_ratio(q, "wall") is None
-    assert log_ratio(q, "cpu") == pytest.approx(0.1)
+    assert log_ratios([q], "wall") == []
+    assert log_ratios([q], "cpu") == pytest.approx([0.1] * 4)
 
 
 def test_a_batch_without_a_positive_reading_spoils_its_quad() -> None:
-    assert log_ratio(quad(timed(), timed(cpu=0.0)), "cpu") is None
-    assert log_ratio(slower(0.1), "timer") is None
-    assert log_ratio(Quad((), (timed(),)), "cpu") is None
+    assert log_ratios([quad(timed(), timed(cpu=0.0))], "cpu") == []
+    assert log_ratios([slower(0.1)], "timer") == []
+    assert log_ratios([Quad((), (timed(),))], "cpu") == []
 
 
 def test_one_wild_quad_does_not_move_the_block_value() -> None:
     quads = [slower(ratio) for ratio in (0.010, 0.011, 0.012, 0.013, 3.0)]
     assert block_value(quads, "cpu") == pytest.approx(0.012)
+
+
+def test_one_wild_batch_in_every_quad_does_not_move_the_block_value() -> None:
+    wild = [Quad((timed(), timed()), (timed(ratio), timed(3.0))) for ratio in (0.010, 0.011, 0.012)]
+    crazy = [Quad((timed(), timed(3.0)), (timed(ratio), timed(ratio))) for ratio in (0.010, 0.011, 0.012)]
+    assert block_value(wild + crazy, "cpu") == pytest.approx(0.011, abs=0.001)
 
 
 def test_a_block_needs_a_quarter_of_its_quads() -> None:

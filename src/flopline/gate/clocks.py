@@ -5,6 +5,7 @@ Log-ratios are natural logarithms of candidate over baseline seconds per call, p
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from typing import TYPE_CHECKING
@@ -32,26 +33,25 @@ def log_seconds(batches: Sequence[Batch], clock: Clock) -> list[float]:
     return [math.nan if clock == "wall" and b.involuntary else math.log(seconds_per_call(b, clock)) for b in batches]
 
 
-def log_ratio(quad: Quad, clock: Clock) -> float | None:
-    """Mean log seconds per call of the candidate's batches less that of the baseline's.
-
-    None where a side has no batch, a batch no positive reading, or, on the wall clock, an involuntary switch.
-    """
-    if not (quad.baseline and quad.candidate):
-        return None
-    ratio = statistics.fmean(log_seconds(quad.candidate, clock)) - statistics.fmean(log_seconds(quad.baseline, clock))
-    return None if math.isnan(ratio) else ratio
-
-
 def log_ratios(quads: Sequence[Quad], clock: Clock) -> list[float]:
-    """The log-ratios of the usable quads."""
-    return [ratio for quad in quads if (ratio := log_ratio(quad, clock)) is not None]
+    """How far each batch of the candidate is from each of the baseline's in the same quad, over all usable quads.
+
+    Four a quad rather than one of the means: one disturbed batch then spoils two of four, not all. A quad is not usable
+    where a batch has no positive reading or, on the wall clock, an involuntary switch.
+    """
+    found = []
+    for quad in quads:
+        baseline, candidate = log_seconds(quad.baseline, clock), log_seconds(quad.candidate, clock)
+        if not any(map(math.isnan, (*baseline, *candidate))):
+            found += [after - before for before, after in itertools.product(baseline, candidate)]
+    return found
 
 
 def block_value(quads: Sequence[Quad], clock: Clock) -> float | None:
-    """The block's one number, the median of its quads' log-ratios; None where less than a quarter is usable."""
+    """The block's one number, the median of its log-ratios; None where less than a quarter of them is usable."""
     kept = log_ratios(quads, clock)
-    return statistics.median(kept) if kept and 4 * len(kept) >= len(quads) else None
+    possible = sum(len(quad.baseline) * len(quad.candidate) for quad in quads)
+    return statistics.median(kept) if kept and 4 * len(kept) >= possible else None
 
 
 def choose_clock(quads: Sequence[Quad], detect: float) -> Clock:

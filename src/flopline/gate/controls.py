@@ -37,7 +37,7 @@ class Controls(NamedTuple):
 def check(canary: Sequence[Sequence[Quad]], control: Sequence[Sequence[Quad]], detect: float) -> Controls:
     """Whether a run saw a slowdown of exactly `detect`, and none where there is none; quads are given per block.
 
-    Changes are medians over all quads in CPU time. The canary must read detect / 2 to 2 detect, the control nothing
+    Changes are medians of all log-ratios in CPU time. The canary must read detect / 2 to 2 detect, the control nothing
     within detect / 2; each failure is a problem in words.
     """
     changes, problems = [], []

@@ -89,7 +89,7 @@ def _threshold(detect: float) -> float:
 def screen(benchmark: str, per_block: Sequence[Sequence[Quad]], detect: float) -> Screened | None:
     """Sums a benchmark's screen up; None where no block gave a value.
 
-    The estimate is the median of all quads' log-ratios; its interval is Student's, from the sd of the block values. It
+    The estimate is the median of all log-ratios; its interval is Student's, from the sd of the block values. It
     `sees` what is suspicious with 95 % probability: expm1(log1p(detect) / 2 + 1.645 * 1.2533 sigma / sqrt(blocks)),
     1.2533 = sqrt(pi / 2) being what the median of Gaussian values loses to their mean.
     """
