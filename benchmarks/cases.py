@@ -81,8 +81,8 @@ GATE = [
 ]
 """Strategies at sizes of which one run takes about a millisecond: a gate needs many short batches.
 
-Without `module`, whose time is that of torch's own layers and optimizer, and whose first use costs every process a second
-of imports.
+Without `module`, whose time is that of torch's own layers and optimizer, and whose first use costs every process a
+second of imports.
 """
 
 CASES = {"quick": QUICK, "full": FULL, "gate": GATE}
