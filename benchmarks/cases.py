@@ -75,15 +75,11 @@ GATE = [
     *_matmul("row_block", 256, 32, 64, 128),
     *_matmul("tile", 256, 64, 128),
     *_matmul("cube", 256, 64, 128),
-    "sgd/strategy=loader/batch=1500",
-    *(f"sgd/strategy=autograd/batch={size}" for size in (500, 1500)),
-    *(f"sgd/strategy=manual/batch={size}" for size in (10, 100, 1500)),
+    *_sgd(1500),
+    "sgd/strategy=autograd/batch=500",
+    *(f"sgd/strategy=manual/batch={size}" for size in (10, 100)),
 ]
-"""Strategies at sizes of which one run takes about a millisecond: a gate needs many short batches.
-
-Without `module`, whose time is that of torch's own layers and optimizer, and whose first use costs every process a
-second of imports.
-"""
+"""Every strategy at a size of which one run takes about a millisecond at most: a gate needs many short batches."""
 
 CASES = {"quick": QUICK, "full": FULL, "gate": GATE}
 

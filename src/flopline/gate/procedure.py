@@ -60,7 +60,7 @@ Report = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How much is measured: screening blocks, and the timed seconds per benchmark in a block of either stage."""
+    """How much is measured: screening blocks, and the least timed seconds per benchmark in a block of either stage."""
 
     blocks: int
     screen_seconds: float
@@ -399,7 +399,8 @@ class _Run:
         }
         floor = max(math.ceil(math.log2(len(family) / alpha)) for family in (slower, faster) if family)
         suspects = [name for name in screened if name in planned]
-        seconds = self.schedule.confirm_seconds
+        # Few suspects get more of each block: its start takes seconds, whatever is measured in it.
+        seconds = self.schedule.confirm_seconds * min(3.0, max(1.0, 10 / len(suspects)))
         self.stage("confirm", suspects, 1, seconds)
         most = blocks = max(planned.values())
         while blocks > floor and not self.affords(blocks - 1):
