@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from flopline.gate.verdict import (
+    LOOKS,
     Confirmed,
     Screened,
     UnattainableError,
@@ -23,6 +24,7 @@ from flopline.gate.verdict import (
     hodges_lehmann,
     holm,
     margin,
+    near,
     plan,
     screen,
     sees,
@@ -262,6 +264,32 @@ def test_six_innocent_benchmarks_raise_no_more_false_alarms_than_one(common: flo
     p = signed_rank(math.sqrt(common) * shared + math.sqrt(1 - common) * own, 0.0)
     alarms = [any(hit for hit, _ in holm(dict(zip("abcdef", run, strict=True)), ALPHA).values()) for run in p.tolist()]
     assert statistics.fmean(alarms) <= ALPHA + error(ALPHA, RUNS)
+
+
+def two_looks(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows are rejected on their first 12 values, or, where these came near, on all; each at half of ALPHA."""
+    first, second = signed_rank(values[:, :12], margin(0.03)), signed_rank(values, margin(0.03))
+    return np.asarray((first <= ALPHA / LOOKS) | ((first <= 0.1) & (second <= ALPHA / LOOKS)))
+
+
+@pytest.mark.parametrize("noise", [gaussian, student, cauchy, coined])
+def test_two_looks_raise_no_more_false_alarms_than_alpha(noise: Noise) -> None:
+    values = margin(0.03) + 0.006 * noise(np.random.default_rng(21), (RUNS, 28))
+    assert np.mean(two_looks(values)) <= ALPHA + error(ALPHA, RUNS)
+
+
+def test_a_second_look_finds_what_twelve_blocks_were_too_noisy_for() -> None:
+    values = np.random.default_rng(22).normal(math.log(1.03), 0.02, (RUNS, 28))
+    once = float(np.mean(signed_rank(values[:, :12], margin(0.03)) <= ALPHA))
+    assert once < 0.85
+    assert float(np.mean(two_looks(values))) > 0.95
+
+
+def test_near_is_what_was_not_rejected_with_a_p_value_of_a_tenth_at_most() -> None:
+    values = np.random.default_rng(23).normal(math.log(1.03), 0.02, (200, 12))
+    looked = [confirm({"b": list(row)}, 0.03, ALPHA)["b"] for row in values]
+    assert {(one.rejected, near(one)) for one in looked} == {(True, False), (False, True), (False, False)}
+    assert [one.p for one in looked if near(one)] == [one.p for one in looked if ALPHA < one.p <= 0.1]
 
 
 # Holm

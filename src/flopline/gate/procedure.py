@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from scipy import stats
 
@@ -56,6 +56,8 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
+Direction = Literal["slower", "faster"]
+Families = dict[Direction, list[str]]
 
 
 @dataclass(frozen=True)
@@ -371,17 +373,22 @@ class _Run:
 
     def verdicts(self, screened: dict[str, Screened | None], *, confirm: bool) -> list[Comparison]:
         """Confirms what the screen finds suspicious, and judges everything."""
-        detect, alpha = self.settings.detect, self.settings.alpha
+        detect = self.settings.detect
         known = {name: one for name, one in screened.items() if one is not None}
         direction = {name: verdict.suspicious(one, detect) for name, one in known.items()}
-        slower = [name for name in known if direction[name] == "slower"]
-        faster = [name for name in known if direction[name] == "faster"]
-        tested: dict[str, dict[str, Confirmed]] = {"slower": {}, "faster": {}}
-        if confirm and (slower or faster) and self.confirm(known, slower, faster):
-            values = self.values(known, [*slower, *faster])
-            backwards = {name: [-value for value in values[name]] for name in faster}
-            tested["slower"] = verdict.confirm({name: values[name] for name in slower}, detect, alpha)
-            tested["faster"] = verdict.confirm(backwards, detect, alpha)
+        families: Families = {
+            "slower": [name for name in known if direction[name] == "slower"],
+            "faster": [name for name in known if direction[name] == "faster"],
+        }
+        tested: dict[Direction, dict[str, Confirmed]] = {"slower": {}, "faster": {}}
+        suspects = [name for name in known if direction[name]]
+        if confirm and suspects and self.confirm(known, families):
+            tested = self.tests(known, families, suspects)
+            near = [name for family in tested.values() for name, one in family.items() if verdict.near(one)]
+            if near:
+                self.again(near)
+                second = self.tests(known, families, near)
+                tested = {way: first | {n: second[way][n] for n in first if n in near} for way, first in tested.items()}
         rows = [
             verdict.compare(name, one, tested["slower"].get(name), tested["faster"].get(name), detect)
             for name, one in screened.items()
@@ -389,18 +396,17 @@ class _Run:
         ]
         return rows + [Comparison(name, "not comparable", note=_why(loss)) for name, loss in self.lost.items()]
 
-    def confirm(self, screened: dict[str, Screened], slower: list[str], faster: list[str]) -> bool:
+    def confirm(self, screened: dict[str, Screened], families: Families) -> bool:
         """Runs the planned numbers of fresh blocks, or as many as the budget allows; tells if that can decide."""
-        detect, alpha = self.settings.detect, self.settings.alpha
+        detect, alpha = self.settings.detect, self.settings.alpha / verdict.LOOKS
         planned = {
             name: verdict.plan(screened[name].sigma, len(family), detect, alpha, most=MOST_BLOCKS)
-            for family in (slower, faster)
+            for family in families.values()
             for name in family
         }
-        floor = max(math.ceil(math.log2(len(family) / alpha)) for family in (slower, faster) if family)
+        floor = max(math.ceil(math.log2(len(family) / alpha)) for family in families.values() if family)
         suspects = [name for name in screened if name in planned]
-        # Few suspects get more of each block: its start takes seconds, whatever is measured in it.
-        seconds = self.schedule.confirm_seconds * min(3.0, max(1.0, 10 / len(suspects)))
+        seconds = self.confirm_seconds(len(suspects))
         self.stage("confirm", suspects, 1, seconds)
         most = blocks = max(planned.values())
         while blocks > floor and not self.affords(blocks - 1):
@@ -419,13 +425,35 @@ class _Run:
             done = end
         return True
 
-    def values(self, screened: dict[str, Screened], names: list[str]) -> dict[str, list[float]]:
-        """The block values of the confirming blocks, on the clock that the screen chose."""
+    def confirm_seconds(self, suspects: int) -> float:
+        """Few suspects get more of each block: its start takes seconds, whatever is measured in it."""
+        return self.schedule.confirm_seconds * min(3.0, max(1.0, 10 / suspects))
+
+    def again(self, near: list[str]) -> None:
+        """Runs more blocks of what was nearly rejected, as many as there may be and the budget has room for."""
+        more = MOST_BLOCKS - min(len(quads) for name, quads in self.taken("confirm").items() if name in near)
+        while more > 0 and not self.affords(more):
+            more -= 1
+        self.stage("confirm", near, more, self.confirm_seconds(len(near)), title=f"last look at {len(near)}")
+
+    def tests(
+        self, screened: dict[str, Screened], families: Families, names: list[str]
+    ) -> dict[Direction, dict[str, Confirmed]]:
+        """One look at the confirming blocks of `names`, among all suspects; on the clock that the screen chose."""
         taken = self.taken("confirm")
-        found = {
-            name: [clocks.block_value(quads, screened[name].clock) for quads in taken.get(name, [])] for name in names
+
+        def values(name: str, sign: int) -> list[float]:
+            found = [clocks.block_value(quads, screened[name].clock) for quads in taken.get(name, [])]
+            return [sign * value for value in found if value is not None] if name in names else []
+
+        return {
+            way: verdict.confirm(
+                {name: values(name, 1 if way == "slower" else -1) for name in family},
+                self.settings.detect,
+                self.settings.alpha / verdict.LOOKS,
+            )
+            for way, family in families.items()
         }
-        return {name: [value for value in values if value is not None] for name, values in found.items()}
 
     def explain(self, ids: list[str]) -> dict[str, list[Difference]]:
         """What the candidate calls more often, for the regressed benchmarks."""

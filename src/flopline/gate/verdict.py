@@ -232,7 +232,7 @@ def sees(sigma: float, blocks: int, detect: float, alpha: float, tests: int) -> 
 
 
 def confirm(values: Mapping[str, Sequence[float]], detect: float, alpha: float) -> dict[str, Confirmed]:
-    """Tests which benchmarks are slower by more than the margin; P(any false alarm) <= alpha.
+    """Tests which benchmarks are slower by more than the margin; P(any false alarm in this look) <= alpha.
 
     Args:
         values: Block values of all suspicious benchmarks, from fresh blocks only; to test for "faster", negated. Lost
@@ -259,6 +259,15 @@ def confirm(values: Mapping[str, Sequence[float]], detect: float, alpha: float) 
             rejected=held[name][0],
         )
     return found
+
+
+LOOKS = 2
+"""At the confirming blocks: each at alpha / 2, so that the sum of both false-alarm probabilities is at most alpha."""
+
+
+def near(confirmed: Confirmed) -> bool:
+    """Whether a first look came so near to rejecting, p <= 0.1, that more blocks and a second are worth their time."""
+    return not confirmed.rejected and confirmed.p <= 0.1  # noqa: PLR2004  # any number is valid, this one is cheap
 
 
 def compare(
