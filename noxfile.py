@@ -62,7 +62,7 @@ def gate(session: nox.Session) -> None:
 
 @nox.session
 def calibrate(session: nox.Session) -> None:
-    """Measure the gate's own error rates here, and write docs/calibration.md. -- N runs of each kind (20); hours."""
+    """Measure the gate's own error rates here; write docs/calibration.md. -- RUNS [EXPERIMENT...] (20); 1.5 hours."""
     install(session)
     session.run("python", "docs/calibrate.py", *(session.posargs or ["20"]), "--", *SUITE)
 
