@@ -45,9 +45,9 @@ CHANGED = ("row_block", "column_block", "tile", "full", "full_assign")
 EXPERIMENTS = {
     "identical": (1.0, "identical code"),
     "slowed 3": (0.5, "five benchmarks slowed by exactly 3 %"),
-    "changed 5": (0.15, "five strategies changed to compute 5 % more rows"),
-    "slowed 2": (0.25, "five slowed by exactly 2 %, `--detect 2%`"),
-    "pytest-benchmark": (0.2, ""),
+    "changed 5": (0.1, "five strategies changed to compute 5 % more rows"),
+    "slowed 2": (0.2, "five slowed by exactly 2 %, `--detect 2%`"),
+    "pytest-benchmark": (0.1, ""),
 }
 """Name: how many runs for each on identical code, and its title."""
 
