@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from flopline.gate import builds
 from flopline.gate.environments import sides
 from tests.gate.builds import ASK, GATE, project, run, wheel
-from tests.gate.projects import write
+from tests.gate.projects import site, venv, write
 
 pytestmark = pytest.mark.usefixtures("temporary")
 
@@ -37,6 +38,23 @@ def test_a_build_error_names_its_side_and_ends_with_what_pip_said(tmp_path: Path
     assert "baseline" not in text
     assert len(text.splitlines()) <= 21
     assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_an_environment_without_pip_is_told_to_install_it(tmp_path: Path, isolated: bool) -> None:  # noqa: FBT001
+    project(tmp_path / "old", "1")
+    python = venv(tmp_path / "bare")  # with everything else that this one has
+    for file in Path(sysconfig.get_path("purelib")).iterdir():
+        if not file.name.startswith("pip"):
+            site(tmp_path / "bare", file.name).symlink_to(file)
+    program = GATE.replace(
+        "sides(Path(sys.argv[1]), sys.argv[2])", f"sides(Path(sys.argv[1]), '.', isolated={isolated})"
+    )
+    done = subprocess.run([python, "-c", program, tmp_path / "old"], capture_output=True, text=True, check=False)
+    said = (
+        f"BuildError: both sides are built with pip, and the environment {tmp_path / 'bare'} has none; install it there"
+    )
+    assert said in done.stderr
 
 
 def test_sides_whose_build_fails_are_both_told(tmp_path: Path) -> None:

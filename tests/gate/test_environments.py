@@ -5,10 +5,12 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -73,6 +75,28 @@ def test_nothing_is_left_behind_whatever_happens_meanwhile(
 
     with pytest.raises(error):
         interrupted()
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize("worst", ["mkdtemp", "rmtree"])
+def test_ctrl_c_leaves_no_folder_even_while_it_is_made_or_removed(
+    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, worst: str
+) -> None:
+    write(tmp_path, {"old/a.py": "", "new/a.py": ""})
+    make, remove = tempfile.mkdtemp, shutil.rmtree
+
+    def made(*arguments: Any, **named: Any) -> str:  # noqa: ANN401  # any
+        folder: str = make(*arguments, **named)
+        signal.raise_signal(signal.SIGINT)
+        return folder
+
+    def removed(*arguments: Any, **named: Any) -> None:  # noqa: ANN401  # any
+        signal.raise_signal(signal.SIGINT)
+        remove(*arguments, **named)
+
+    monkeypatch.setattr(*((tempfile, "mkdtemp", made) if worst == "mkdtemp" else (shutil, "rmtree", removed)))
+    with pytest.raises(KeyboardInterrupt), sides(tmp_path / "new", "../old"):
+        pass
     assert not list(temporary.iterdir())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from flopline.gate.child import undisturbed
 from flopline.gate.versions import installable, pyproject
 
 if TYPE_CHECKING:
@@ -38,6 +40,14 @@ class BuildError(RuntimeError):
     """A side could not be built."""
 
 
+def _demand_pip() -> None:
+    if importlib.util.find_spec("pip") is None:  # as uv makes environments
+        raise BuildError(
+            f"both sides are built with pip, and the environment {sys.prefix} has none; install it there: "
+            "`uv pip install pip`, or `python -m ensurepip`"
+        )
+
+
 def build(root: Path, projects: Mapping[SideName, Path]) -> dict[SideName, Path]:
     """Installs the sides' projects with pip, in the same way and at the same time; gives where their packages are.
 
@@ -49,9 +59,11 @@ def build(root: Path, projects: Mapping[SideName, Path]) -> dict[SideName, Path]
         projects: The exported projects.
 
     Raises:
-        BuildError: pip failed; names the side and shows the end of its output.
+        BuildError: There is no pip, or it failed; names the side and shows the end of its output.
     """
     projects = {name: project for name, project in projects.items() if installable(project)}
+    if projects:
+        _demand_pip()
     sites = {name: root / FOLDERS[name] / "site" for name in projects}
     ways = [["--no-build-isolation"], []] if all(map(_buildable, projects.values())) else [[]]
     failures = []
@@ -71,6 +83,7 @@ def build_isolated(root: Path, projects: Mapping[SideName, Path]) -> dict[SideNa
 
     pytest and pytest-benchmark are this environment's versions: they are the harness, not the subject.
     """
+    _demand_pip()
     venvs = {name: str(root / FOLDERS[name] / "venv") for name in projects}
     harness = [f"{name}=={metadata.version(name)}" for name in ("pytest", "pytest-benchmark")]
     create = {name: [sys.executable, "-m", "venv", "--without-pip", venv] for name, venv in venvs.items()}
@@ -91,7 +104,7 @@ def _run(root: Path, folders: Mapping[SideName, Path], commands: Mapping[SideNam
             place = root / FOLDERS[name]
             (place / "tmp").mkdir(parents=True, exist_ok=True)
             settings = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "TMPDIR": str(place / "tmp")}
-            with (place / "log").open("wb") as log:
+            with (place / "log").open("wb") as log, undisturbed():
                 children[name] = subprocess.Popen(  # noqa: S603  # an argument list, no shell
                     command,
                     cwd=folders[name],
@@ -103,10 +116,11 @@ def _run(root: Path, folders: Mapping[SideName, Path], commands: Mapping[SideNam
                 )
         failed = [name for name, child in children.items() if child.wait()]
     finally:
-        for child in children.values():
-            if child.poll() is None:  # interrupted: it goes, with the compilers it started
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+        with undisturbed():
+            for child in children.values():
+                if child.poll() is None:  # interrupted: it goes, with the compilers it started
+                    os.killpg(child.pid, signal.SIGKILL)
+                    child.wait()
     return {name: (root / FOLDERS[name] / "log").read_text("utf-8", "replace") for name in failed}
 
 

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
 from itertools import product
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flopline.gate.builds import FOLDERS, BuildError, build, build_isolated
+from flopline.gate.child import undisturbed
 from flopline.gate.versions import PREFIX, UNWANTED, export, here, pyproject, repository, resolve, unlinked
 
 if TYPE_CHECKING:
@@ -132,8 +133,11 @@ def sides(
 
 @contextmanager
 def _temporary() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as name:
-        yield Path(name).resolve()
+    with ExitStack() as stack:
+        with undisturbed():
+            folder = tempfile.TemporaryDirectory(prefix=PREFIX)
+            stack.callback(undisturbed()(folder.cleanup))
+        yield Path(folder.name).resolve()
 
 
 def _installed(version: Version, python: str, project: Path, site: Path | None) -> Startable:
