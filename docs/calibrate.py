@@ -48,6 +48,7 @@ EXPERIMENTS = {
     "changed 5": (0.1, "five strategies changed to compute 5 % more rows"),
     "slowed 2": (0.2, "five slowed by exactly 2 %, `--detect 2%`"),
     "pytest-benchmark": (0.1, ""),
+    "asv": (0.05, ""),
 }
 """Name: how many runs for each on identical code, and its title."""
 
@@ -69,6 +70,11 @@ def changed_checkout() -> Iterator[Path]:
         file.write_text(text)
         git(clone, "-c", "user.name=calibrate", "-c", "user.email=", "commit", "-qam", "Compute 5 % more rows")
         yield clone
+
+
+def touched(name: str) -> bool:
+    """Whether a benchmark, by pytest's name or asv's, is of a changed strategy."""
+    return bool(re.search(rf"(strategy=|')({'|'.join(CHANGED)})['/]", name))
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -103,7 +109,7 @@ def gate(sides: Sequence[Startable], arguments: Sequence[str], detect: float, sl
 def changed(sides: Sequence[Startable], arguments: Sequence[str]) -> Line:
     """One run with the changed strategies on the candidate's side."""
     names = list(child.collect([sides[0]], arguments)[0].items)
-    slowed = {name for name in names if re.search(rf"strategy=({'|'.join(CHANGED)})/", name)}
+    slowed = {name for name in names if touched(name)}
     settings = Settings(detect=0.03, arguments=tuple(arguments), budget=600)
     return gated(procedure.run(sides[0], sides[1], settings), slowed)
 
@@ -150,8 +156,11 @@ def peer(sides: Sequence[Startable], arguments: Sequence[str]) -> Iterator[Line]
         record = json.loads(saved.read_text())
         names = [one["name"] for one in record["benchmarks"]]
         chosen = set(random.SystemRandom().sample(names, SLOWED))
-        touched = {name for name in names if re.search(rf"strategy=({'|'.join(CHANGED)})/", name)}
-        for pair, side, slowed in (("identical", 0, set()), ("slowed 3", 0, chosen), ("changed 5", 1, touched)):
+        for pair, side, slowed in (
+            ("identical", 0, set()),
+            ("slowed 3", 0, chosen),
+            ("changed 5", 1, {name for name in names if touched(name)}),
+        ):
             faster = [one for one in record["benchmarks"] if pair == "slowed 3" and one["name"] in chosen]
             for one in faster:  # a baseline that was 3 % faster: a candidate that is slower by exactly 3 %
                 one["stats"] |= {field: one["stats"][field] / 1.03 for field in FIELDS}
@@ -167,6 +176,46 @@ def peer(sides: Sequence[Startable], arguments: Sequence[str]) -> Iterator[Line]
                     "slowed": len(slowed),
                     "found": len(failed[field] & slowed),
                     "false": sorted(failed[field] - slowed),
+                }
+
+
+def asv(clone: Path, names: Sequence[str]) -> Iterator[Line]:
+    """Identical code and the changed strategies through `asv continuous`, at its own factor and at 1.05."""
+    with tempfile.TemporaryDirectory() as home:  # asv keeps what it knows of a machine there
+        environment = {
+            **os.environ,
+            "HOME": home,
+            "FLOPLINE_SCALE": "gate",
+            "PIP_CACHE_DIR": f"{Path.home()}/.cache/pip",
+        }
+
+        def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-m", "asv", *arguments]
+            return subprocess.run(command, cwd=clone, env=environment, check=False, capture_output=True, text=True)  # noqa: S603  # a list, no shell
+
+        changed, base = git(clone, "rev-parse", "HEAD", "HEAD~1").split()
+        git(clone, "checkout", "-q", "--detach", base)
+        git(clone, "-c", "user.name=calibrate", "-c", "user.email=", "commit", "-q", "--allow-empty", "-m", "Nothing")
+        same = git(clone, "rev-parse", "HEAD")
+        for arguments in (("machine", "--yes", "--machine", "here"), ("setup",)):  # builds the environment once
+            done = run(*arguments)
+            if done.returncode:
+                raise SystemExit(f"asv {arguments[0]} failed:\n{(done.stdout + done.stderr)[-2000:]}")
+        for pair, candidate in (("identical", same), ("changed 5", changed)):
+            begin = time.monotonic()
+            table = run("continuous", "--machine", "here", "--interleave-rounds", "--factor", "1.1", base, candidate)
+            seconds = time.monotonic() - begin
+            strict = run("compare", "--machine", "here", "--factor", "1.05", "--only-changed", base, candidate)
+            for factor, shown in ((1.1, table), (1.05, strict)):
+                worse = re.findall(r"^\| \+ .*\| (\S.*?) +\|$", shown.stdout, re.MULTILINE)
+                slowed = [name for name in worse if pair == "changed 5" and touched(name)]
+                yield {
+                    "pair": pair,
+                    "rule": f"`asv continuous --factor {factor} --interleave-rounds`",
+                    "seconds": round(seconds, 1),
+                    "slowed": sum(touched(name) for name in names) if pair == "changed 5" else 0,
+                    "found": len(slowed),
+                    "false": sorted({*worse} - {*slowed}),
                 }
 
 
@@ -186,6 +235,7 @@ def measure(runs: int, only: Sequence[str], arguments: Sequence[str]) -> None:
             "changed 5": lambda: [changed(other, arguments)],
             "slowed 2": lambda: [gate(same, arguments, 0.02, 0.02)],
             "pytest-benchmark": lambda: peer(other, arguments),
+            "asv": lambda: asv(clone, list(child.collect([same[0]], arguments)[0].items)),
         }
         while left := [name for name, n in wanted.items() if counted(lines, name) < n]:
             name = min(left, key=lambda name: counted(lines, name) / wanted[name])
@@ -251,7 +301,8 @@ Suite: `benchmarks/pytest_suite --flopline-scale=gate`. Every run is a line of [
 - Identical code, `flopline gate`: in the median {inconclusive:.0f} benchmarks of a run are inconclusive. Of all
   {len(own)} runs of the gate {undecided} ended without an answer (exit code 2 or 3).
 - Missed by `flopline gate`, with its estimate: {", ".join(missed) or "none"}.
-- Wall time is that of the run, building not included; of pytest-benchmark it is two runs of the suite.
+- Wall time is that of the run, building not included; of pytest-benchmark it is two runs of the suite, of asv
+  both commits in an environment that stands.
 """
 
 

@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flopline import cli
-from flopline.gate import environments, procedure, record
+from flopline.gate import environments, procedure, record, selfcheck
 from tests.gate import projects
 from tests.gate.processes import living
 from tests.gate.projects import PLAIN, PROJECT, SLOWER, commit, git, state, write
@@ -296,6 +296,31 @@ def test_ctrl_c_ends_with_exit_code_2_one_message_and_nothing_left(world: World,
     assert state(world.checkout) == before
 
 
+def test_ctrl_c_after_a_block_keeps_what_was_measured(world: World, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        world.command("--baseline", "main", "--candidate", "slow", f"--json={tmp_path / 'json'}"),
+        cwd=world.checkout,
+        env=world.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stderr
+        try:
+            next(line for line in process.stderr if "screen, block 3" in line)
+            process.send_signal(signal.SIGINT)
+            stdout, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    found = record.load(tmp_path / "json")
+    assert (process.returncode, found.exit_code, len(found.blocks)) == (2, 2, 2)
+    assert found.result == "broken off after 2 blocks: interrupted"
+    assert found.result in stdout
+    assert {row.verdict for row in found.comparisons} == {"inconclusive"}
+    assert world.leftovers() == []
+
+
 @pytest.fixture
 def here(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """This process in the checkout; what builds or measures nevertheless fails."""
@@ -491,14 +516,14 @@ def test_whatever_stops_the_gate_is_one_line_and_exit_code_2(
 
 def test_self_check_prints_the_rates_and_ends_with_0(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert here
-    rates = procedure.Rates(runs=2, alarms=0, undecided=0, slowed=10, found=10, false=0, seconds=9.0, detect=0.03)
+    rates = selfcheck.Rates(runs=2, alarms=0, undecided=0, slowed=10, found=10, false=0, seconds=9.0, detect=0.03)
     asked: list[int] = []
 
-    def self_check(*_: object, runs: int, **__: object) -> procedure.Rates:
+    def self_check(*_: object, runs: int, **__: object) -> selfcheck.Rates:
         asked.append(runs)
         return rates
 
     monkeypatch.setattr(environments, "sides", lambda *_, **__: nullcontext(("b", "c")))
-    monkeypatch.setattr(procedure, "self_check", self_check)
+    monkeypatch.setattr(selfcheck, "self_check", self_check)
     result = CliRunner().invoke(cli.app, ["gate", "--baseline", "main", "--self-check", "2"])
     assert (result.exit_code, result.stdout, asked) == (0, rates.text() + "\n", [2])

@@ -232,7 +232,7 @@ def gate(  # noqa: PLR0913  # a command line has as many parameters as options
     Exit codes: 0 no regression, 1 a confirmed regression, 2 the gate could not do its work, 3 inconclusive.
     `flopline gate show FILE` prints a saved record again.
     """
-    from flopline.gate import environments, procedure, record  # noqa: PLC0415  # they load scipy
+    from flopline.gate import environments, procedure, record, selfcheck  # noqa: PLC0415  # they load scipy
 
     files = Outputs(json_file, markdown_file, junit_file)
     if context.args[:1] == ["show"]:
@@ -260,7 +260,7 @@ def gate(  # noqa: PLR0913  # a command line has as many parameters as options
                 chosen = environments.sides(Path.cwd(), baseline or "", candidate, isolated=isolated)
                 sides = stack.enter_context(chosen)
             if self_check:
-                rates = procedure.self_check(*sides, settings, runs=self_check, report=report)
+                rates = selfcheck.self_check(*sides, settings, runs=self_check, report=report)
             else:
                 found = procedure.run(*sides, settings, report=report)
         except procedure.ERRORS as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,9 +12,10 @@ from flopline.gate import child, controls, procedure, record, verdict
 from flopline.gate.controls import Controls
 from flopline.gate.environments import interpreters
 from flopline.gate.environments import sides as built
-from flopline.gate.record import Comparison, Loss, Record, Settings
+from flopline.gate.record import Comparison, Record, Settings
 from tests.gate.processes import living
 from tests.gate.projects import PLAIN, PROJECT, SLOWER, checkout, site, venv, world, write
+from tests.gate.runs import DETECT, LIGHT, QUICK, SUITE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,24 +26,7 @@ if TYPE_CHECKING:
 
     Sides = tuple[Startable, Startable]
 
-QUICK = procedure.Schedule(blocks=2, screen_seconds=0.08, confirm_seconds=0.06)
-LIGHT = ("-p", "no:flopline", "-p", "no:hypothesispytest", "-p", "no:platformdirs")
-"""Plugins that the tiny suites do without, so that workers start faster."""
-DETECT = 0.1
-"""Far above what is left of this machine's noise in so short a run."""
 FASTER = PLAIN.replace("    return spin(n)\n", "    return spin(7 * n // 10)\n")
-SUITE = """\
-import pytest
-import subject
-
-
-def test_spin(benchmark):
-    benchmark(subject.spin, 800)
-
-
-def test_work(benchmark):
-    benchmark(subject.work)
-"""
 SPIN, WORK, EXACT = (f"benchmarks/test_subject.py::test_{name}" for name in ("spin", "work", "exact"))
 
 
@@ -478,114 +461,25 @@ def test_of_two_interpreters_the_packages_that_differ_are_listed(tmp_path: Path)
     assert found.candidate.packages["library"] == "2.0"
 
 
-def test_self_check_runs_the_gate_on_identical_and_on_slowed_code(
-    twins: Sides, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(procedure.Schedule, "of", classmethod(lambda *_: QUICK))
-    titles: list[str] = []
-    # Of a budget so small that nothing is confirmed: what is slowed is suspicious, and stays undecided.
-    settings = Settings(detect=DETECT, budget=1.0, arguments=LIGHT)
-    rates = procedure.self_check(*twins, settings, runs=1, slowed=1, report=lambda where: titles.append(where.stage))
-    assert (rates.runs, rates.slowed, rates.found, rates.detect) == (1, 1, 0, DETECT)
-    assert (rates.alarms, rates.false) == (0, 0)
-    assert rates.undecided <= 2
-    assert rates.seconds > 0
-    order = list(dict.fromkeys(title.partition(":")[0] for title in titles))
-    assert order == ["self-check 1 of 1, identical", "self-check 1 of 1, 1 slowed"]
+MORTAL = """\
+import os
+from pathlib import Path
+
+starts = Path(__file__).with_name("starts")
+starts.write_text(starts.read_text() + "." if starts.exists() else ".")
+if len(starts.read_text()) > 2:
+    os._exit(9)
+"""
+"""A conftest that lets a side start twice: to collect, and for one block."""
 
 
-def test_self_check_counts_alarms_found_and_flagged(
-    twins: Sides, identical: Record, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slowed: list[dict[str, float]] = []
-
-    def answer(
-        _: object, candidate: Startable, __: object, *, report: object, slowdown: dict[str, float] | None = None
-    ) -> Record:
-        assert report
-        assert candidate.name == "candidate"
-        slowed.append(slowdown or {})
-        names = [*slowed[-1], "other"] if len(slowed) in {1, 2} else []  # the first pair of runs is red
-        return replace(
-            identical, exit_code=int(bool(names)), comparisons=[Comparison(name, "regressed") for name in names]
-        )
-
-    monkeypatch.setattr(procedure, "run", answer)
-    rates = procedure.self_check(*twins, Settings(detect=DETECT, arguments=LIGHT), runs=2, slowed=2)
-    assert [len(names) for names in slowed] == [0, 2, 0, 2]
-    assert {change for names in slowed for change in names.values()} == {DETECT}
-    assert (rates.runs, rates.alarms, rates.slowed, rates.found, rates.false) == (2, 1, 4, 2, 2)
-    assert (rates.undecided, rates.seconds) == (0, identical.seconds)
-
-
-def test_rates_are_told_with_their_bounds() -> None:
-    rates = procedure.Rates(runs=20, alarms=0, undecided=1, slowed=50, found=49, false=0, seconds=42.0, detect=0.03)
-    identical, slowed, undecided = rates.text().splitlines()
-    assert "0 of 20 runs with a false alarm (95 % bound 17%), median 42 s a run" in identical
-    assert slowed.startswith("slowed by 3.0%   49 of 50 found, 95 % interval 89% to 100%; 0 others flagged")
-    assert undecided.endswith("1 of 40 runs")
-
-
-@pytest.fixture
-def rest(twins: Sides) -> procedure._Run:
-    """A run before its first stage, to which outcomes can be given."""
-    return procedure._Run(  # noqa: SLF001  # how stages compose into an answer
-        baseline=twins[0],
-        candidate=twins[1],
-        settings=Settings(),
-        cpus=None,
-        report=lambda _: None,
-        schedule=None,
-        slowdown={},
-    )
-
-
-def row(kind: record.Verdict, name: str = "a", change: float = 0.0) -> Comparison:
-    return Comparison(name, kind, change=change, stage="screen")
-
-
-def test_a_confirmed_regression_outranks_a_lost_benchmark(rest: procedure._Run) -> None:
-    rest.lost["b"] = Loss("candidate", "call", "failed", "")
-    assert rest.result([row("regressed"), row("not comparable", "b")], [])[1] == 1
-
-
-def test_missed_controls_outrank_everything_so_that_they_are_never_red(rest: procedure._Run) -> None:
-    rest.lost["b"] = Loss("baseline", "call", "failed", "")
-    assert rest.result([row("regressed")], ["the canary was not measured"])[1] == 3
-
-
-@pytest.mark.parametrize(
-    ("loss", "code"),
-    [
-        (Loss("candidate", "call", "failed", ""), 2),
-        (Loss("candidate", "call", "skipped", ""), 2),
-        (Loss("candidate", "call", "unused", ""), 2),
-        (Loss("baseline", "call", "failed", ""), 0),
-        (Loss("baseline", "collect", "missing", ""), 0),
-        (Loss(None, "setup", "skipped", ""), 0),
-        (Loss(None, "call", "failed", ""), 0),
-        (Loss("baseline", "process", "crashed", ""), 2),
-        (Loss("baseline", "process", "hung", ""), 2),
-    ],
-    ids=lambda value: f"{value.outcome}-{value.side}" if isinstance(value, Loss) else str(value),
-)
-def test_a_loss_is_a_fault_if_the_candidate_caused_it_or_a_process_vanished(
-    rest: procedure._Run, loss: Loss, code: int
-) -> None:
-    rest.lost["b"] = loss
-    assert rest.result([row("unchanged"), row("not comparable", "b")], [])[1] == code
-
-
-def test_a_run_in_which_nothing_was_compared_does_not_end_with_exit_code_0(rest: procedure._Run) -> None:
-    rest.lost["a"] = Loss(None, "call", "failed", "")
-    assert rest.result([row("not comparable", "a")], [])[1] == 2
-
-
-def test_most_benchmarks_too_noisy_is_exit_code_3_and_half_of_them_is_not(rest: procedure._Run) -> None:
-    noisy, quiet = row("inconclusive", "a"), row("unchanged", "b")
-    assert rest.result([noisy, quiet], [])[1] == 0
-    assert rest.result([noisy, noisy, quiet], [])[1] == 3
-    assert rest.result([noisy, noisy, quiet, quiet, row("not comparable", "c")], [])[1] == 0
+def test_a_side_that_no_longer_starts_ends_the_run_and_keeps_what_was_measured(tmp_path: Path) -> None:
+    files = {"subject.py": PLAIN, "conftest.py": MORTAL, "benchmarks/test_subject.py": SUITE}
+    found = compare(tmp_path / "p", files, files)
+    assert (found.exit_code, len(found.blocks)) == (2, 1)
+    assert found.result.startswith("broken off after 1 block: ")
+    assert "exit code 9" in found.result
+    assert set(verdicts(found).values()) == {"inconclusive"}
 
 
 def test_the_schedule_of_a_fine_slowdown_has_more_and_longer_blocks() -> None:

@@ -1,7 +1,8 @@
 """From two versions to a record: collect, screen everything, confirm the suspicious on fresh blocks, explain.
 
 Which number decides what is fixed before it is measured: the screen only chooses what to confirm, and how many
-confirming blocks there are depends on the screen and on how long a block takes, never on what a confirming block says.
+confirming blocks there are depends on the screen and on how long a block takes. What a confirming block says can only
+ask for a second look at more, and both looks share the error rate.
 """
 
 from __future__ import annotations
@@ -10,18 +11,26 @@ import datetime as dt
 import math
 import os
 import platform
-import secrets
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from scipy import stats
-
 from flopline import __version__
-from flopline.gate import builds, child, clocks, controls, environments, explain, lockstep, suites, verdict, versions
+from flopline.gate import (
+    builds,
+    child,
+    clocks,
+    controls,
+    environments,
+    explain,
+    lockstep,
+    outcome,
+    suites,
+    verdict,
+    versions,
+)
 from flopline.gate.lockstep import Plan
 from flopline.gate.record import Block, Comparison, Difference, Loss, Quad, Record, Settings, Side, Stage
 
@@ -32,6 +41,8 @@ if TYPE_CHECKING:
 FINE = 0.025
 """Below this `detect`, more and longer blocks are needed."""
 MOST_BLOCKS = 28
+BROKEN = "broken off"
+"""How the result of a run begins that did not come to its end."""
 PROFILED = 5
 """As many regressed benchmarks are explained."""
 
@@ -92,90 +103,6 @@ ERRORS = (
 """What a run can end with when it cannot do its work; each message says what to do."""
 
 
-@dataclass(frozen=True)
-class Rates:
-    """What this machine and suite really do: the gate run on identical code, and with known slowdowns.
-
-    Attributes:
-        runs: Runs of each kind.
-        alarms: Runs on identical code that ended with a regression.
-        undecided: Runs of either kind whose controls failed or that could not decide.
-        slowed: Benchmarks slowed by exactly `detect`, over all runs.
-        found: Of these, the ones called regressed.
-        false: Benchmarks called regressed that were not slowed, over all runs.
-        seconds: Median length of a run on identical code.
-        detect: The slowdown.
-    """
-
-    runs: int
-    alarms: int
-    undecided: int
-    slowed: int
-    found: int
-    false: int
-    seconds: float
-    detect: float
-
-    def text(self) -> str:
-        """The rates in words, with 95 % bounds (Clopper and Pearson)."""
-        bound = stats.binomtest(self.alarms, self.runs).proportion_ci().high if self.runs else 1.0
-        share = stats.binomtest(self.found, self.slowed).proportion_ci() if self.slowed else None
-        power = f", 95 % interval {share.low:.0%} to {share.high:.0%}" if share else ""
-        return (
-            f"identical code   {self.alarms} of {self.runs} runs with a false alarm (95 % bound {bound:.0%}), "
-            f"median {self.seconds:.0f} s a run\n"
-            f"slowed by {self.detect:.1%}   {self.found} of {self.slowed} found{power}; {self.false} others flagged\n"
-            f"undecided        {self.undecided} of {2 * self.runs} runs"
-        )
-
-
-def self_check(  # noqa: PLR0913  # as run, and how often
-    baseline: environments.Startable,
-    candidate: environments.Startable,
-    settings: Settings,
-    *,
-    runs: int,
-    report: Report = lambda _: None,
-    slowed: int = 5,
-) -> Rates:
-    """Runs the gate `runs` times on identical code, and as often with some benchmarks slowed by exactly `detect`.
-
-    Both sides are the baseline. A benchmark is slowed by multiplying the times that the candidate's slot reports, so
-    the noise is this machine's own and the slowdown is exact.
-
-    Raises:
-        GateError: As `run`; so are the others.
-    """
-    twin = replace(baseline, version=replace(baseline.version, name="candidate"), tree=candidate.tree)
-    names = list(child.collect([baseline], settings.arguments)[0].items)
-    equal, unequal, false, found, chosen = [], [], 0, 0, 0
-    for number in range(runs):
-        one = run(baseline, twin, settings, report=_titled(report, f"self-check {number + 1} of {runs}, identical"))
-        equal.append(one)
-        slow = secrets.SystemRandom().sample(names, min(slowed, len(names)))
-        title = f"self-check {number + 1} of {runs}, {len(slow)} slowed"
-        two = run(
-            baseline, twin, settings, report=_titled(report, title), slowdown=dict.fromkeys(slow, settings.detect)
-        )
-        unequal.append(two)
-        red = {row.id for row in two.comparisons if row.verdict == "regressed"}
-        chosen, found, false = chosen + len(slow), found + len(red & set(slow)), false + len(red - set(slow))
-    return Rates(
-        runs=runs,
-        alarms=sum(one.exit_code == 1 for one in equal),
-        undecided=sum(one.exit_code > 1 for one in (*equal, *unequal)),
-        slowed=chosen,
-        found=found,
-        false=false + sum(row.verdict == "regressed" for one in equal for row in one.comparisons),
-        seconds=statistics.median(one.seconds for one in equal) if equal else math.nan,
-        detect=settings.detect,
-    )
-
-
-def _titled(report: Report, title: str) -> Report:
-    return lambda where: report(replace(where, stage=f"{title}: {where.stage}"))
-
-
 def run(  # noqa: PLR0913  # two sides, what to do with them, where, and whom to tell
     baseline: environments.Startable,
     candidate: environments.Startable,
@@ -187,6 +114,8 @@ def run(  # noqa: PLR0913  # two sides, what to do with them, where, and whom to
     slowdown: Mapping[str, float] | None = None,
 ) -> Record:
     """Compares two sides; `slowdown` stretches what the candidate reports for some benchmarks, to test the gate.
+
+    A run that is interrupted, or in which a side no longer starts, gives what it has measured, if any block ended.
 
     Raises:
         GateError: There is nothing to compare.
@@ -232,18 +161,27 @@ class _Run:
         """Runs all stages."""
         own = self.collect()
         ids = self.common(own)
-        self.screen(ids)
-        screened = self.screened()
-        if not screened:
+        comparisons: list[Comparison] = []
+        explanations: dict[str, list[Difference]] = {}
+        broken = ""
+        try:
+            self.screen(ids)
+            comparisons = self.verdicts(confirm=not self.checks().problems)
+            explanations = self.explain([row.id for row in comparisons if row.verdict == "regressed"][:PROFILED])
+        except (KeyboardInterrupt, child.WorkerError) as error:
+            if not self.blocks:
+                raise
+            comparisons = comparisons or self.verdicts(confirm=False)
+            count = f"{len(self.blocks)} block{'s' * (len(self.blocks) > 1)}"
+            broken = f"{BROKEN} after {count}: {str(error) or 'interrupted'}"
+        if not self.screened():
             raise GateError(f"none of {len(ids)} benchmarks could be measured on both sides:\n{self.losses()}")
-        canary, control, problems = controls.check(
-            [block.canary for block in self.blocks], [block.control for block in self.blocks], self.settings.detect
-        )
-        comparisons = self.verdicts(screened, confirm=not problems)
+        canary, control, problems = self.checks()
         self.warnings += problems
-        regressed = [row for row in comparisons if row.verdict == "regressed"]
-        explanations = self.explain([row.id for row in regressed[:PROFILED]])
-        result, code = self.result(comparisons, problems)
+        measured = {name for block in self.blocks for name in block.quads}
+        result, code = (
+            (broken, 2) if broken else outcome.answer(comparisons, problems, self.lost, measured, self.settings.detect)
+        )
         quads = [quad for block in self.blocks for taken in block.quads.values() for quad in taken]
         packages = [side.packages for side in own]
         return Record(
@@ -261,7 +199,7 @@ class _Run:
             control=control,
             noise=controls.steps(quads),
             explanations=explanations,
-            warnings=[*self.warnings, *_differing(*packages)],
+            warnings=[*self.warnings, *outcome.differing(*packages)],
             result=result,
             exit_code=code,
             flopline=__version__,
@@ -371,9 +309,15 @@ class _Run:
         chosen = [block for block in self.blocks if block.stage == stage]
         return {name: [block.quads[name] for block in chosen if block.quads.get(name)] for name in names}
 
-    def verdicts(self, screened: dict[str, Screened | None], *, confirm: bool) -> list[Comparison]:
+    def checks(self) -> controls.Controls:
+        """What the run's built-in checks read so far."""
+        return controls.check(
+            [block.canary for block in self.blocks], [block.control for block in self.blocks], self.settings.detect
+        )
+
+    def verdicts(self, *, confirm: bool) -> list[Comparison]:
         """Confirms what the screen finds suspicious, and judges everything."""
-        detect = self.settings.detect
+        screened, detect = self.screened(), self.settings.detect
         known = {name: one for name, one in screened.items() if one is not None}
         direction = {name: verdict.suspicious(one, detect) for name, one in known.items()}
         families: Families = {
@@ -394,7 +338,7 @@ class _Run:
             for name, one in screened.items()
             if name not in self.lost
         ]
-        return rows + [Comparison(name, "not comparable", note=_why(loss)) for name, loss in self.lost.items()]
+        return rows + [Comparison(name, "not comparable", note=outcome.why(loss)) for name, loss in self.lost.items()]
 
     def confirm(self, screened: dict[str, Screened], families: Families) -> bool:
         """Runs the planned numbers of fresh blocks, or as many as the budget allows; tells if that can decide."""
@@ -468,65 +412,14 @@ class _Run:
             if len(sites) == len(roots)
         }
 
-    def result(self, rows: list[Comparison], problems: list[str]) -> tuple[str, int]:
-        """The run's answer and exit code: are the controls right, is anything regressed, lost, or undecided."""
-        count = {kind: sum(row.verdict == kind for row in rows) for kind in ("regressed", "inconclusive")}
-        measured = {name for block in self.blocks for name in block.quads}
-        lost = [name for name, loss in self.lost.items() if _at_fault(loss) or name in measured]
-        if problems:
-            return "inconclusive: " + "; ".join(problems), 3
-        if count["regressed"]:
-            return f"{count['regressed']} confirmed regression{'s' * (count['regressed'] > 1)}", 1
-        if lost:
-            return f"{len(lost)} benchmark{'s' * (len(lost) > 1)} lost: {', '.join(lost[:3])}", 2
-        compared = sum(row.verdict != "not comparable" for row in rows)
-        if not compared:
-            return "nothing was compared", 2
-        if 2 * count["inconclusive"] > compared or self.unconfirmed(rows):
-            return f"inconclusive: {count['inconclusive']} of {compared} benchmarks could not be decided", 3
-        return "no regression", 0
-
-    def unconfirmed(self, rows: list[Comparison]) -> bool:
-        """Whether a benchmark that looked slower was left undecided for want of budget."""
-        return any(
-            row.verdict == "inconclusive" and row.stage == "screen" and (row.change or 0) > self.settings.detect / 2
-            for row in rows
-        )
-
     def losses(self) -> str:
         """Every lost benchmark and why, a line each."""
-        return "\n".join(f"  {name}: {_why(loss)}" for name, loss in list(self.lost.items())[:10])
-
-
-def _at_fault(loss: Loss) -> bool:
-    """Whether a loss is a defect of this comparison: what the baseline lacks is new, and what both lack is nothing."""
-    return loss.outcome in ("crashed", "hung") or (loss.side == "candidate" and loss.outcome != "missing")
-
-
-def _why(loss: Loss) -> str:
-    lines = [line for line in loss.text.strip().splitlines() if line.strip()]
-    where = {"baseline": " on the baseline", "candidate": " on the candidate"}.get(loss.side or "", "")
-    # A process says first how it ended; of a failed test pytest marks what was raised with an E.
-    told = lines[0] if lines and loss.phase == "process" else lines[-1] if lines else ""
-    raised = [line for line in lines if line.startswith("E ")]
-    words = raised[0].removeprefix("E ").strip() if raised else told.strip()
-    return f"{loss.outcome}{where} ({loss.phase}){': ' + words if words else ''}"
+        return "\n".join(f"  {name}: {outcome.why(loss)}" for name, loss in list(self.lost.items())[:10])
 
 
 def _side(startable: environments.Startable, collected: Collected) -> Side:
     version = startable.version
     return Side(startable.name, version.label, version.commit, collected.python, collected.packages)
-
-
-def _differing(baseline: dict[str, str], candidate: dict[str, str]) -> list[str]:
-    """Packages that the two environments do not have in one version."""
-    names = sorted({*baseline, *candidate}, key=str.lower)
-    rows = [
-        f"{name} {baseline.get(name, 'absent')} -> {candidate.get(name, 'absent')}"
-        for name in names
-        if baseline.get(name) != candidate.get(name)
-    ]
-    return ["the sides' packages differ: " + ", ".join(rows)] if rows else []
 
 
 def machine() -> dict[str, Any]:
