@@ -334,8 +334,16 @@ def _batch(message: Message) -> Batch:
 
 
 def _times(batch: Batch, factor: float) -> Batch:
-    timer = None if batch.timer is None else batch.timer * factor
-    return replace(batch, wall=batch.wall * factor, cpu=batch.cpu * factor, process=batch.process * factor, timer=timer)
+    def stretched(seconds: float) -> float:
+        return round(seconds * factor * 1e9) / 1e9  # as a slower process's clocks would read: whole nanoseconds
+
+    return replace(
+        batch,
+        wall=stretched(batch.wall),
+        cpu=stretched(batch.cpu),
+        process=stretched(batch.process),
+        timer=None if batch.timer is None else batch.timer * factor,
+    )
 
 
 def _waits(batch: Batch) -> bool:
