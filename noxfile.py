@@ -16,9 +16,9 @@ nox.options.sessions = ["tests", "lint", "types"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 
-def install(session: nox.Session, *groups: str) -> None:
-    """Installs the package from this checkout with its suite, the measured torch, and the groups."""
-    session.install(*nox.project.dependency_groups(PROJECT, "measured", *groups), "-e", ".[suite]")
+def install(session: nox.Session, *groups: str, extras: str = "suite") -> None:
+    """Installs the package from this checkout with its extras, the measured torch, and the groups."""
+    session.install(*nox.project.dependency_groups(PROJECT, "measured", *groups), "-e", f".[{extras}]")
 
 
 @nox.session
@@ -31,7 +31,7 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests."""
-    install(session, "tests")
+    install(session, "tests", extras="suite,history")
     session.run("pytest", *session.posargs)
 
 

@@ -88,3 +88,20 @@ INSTALLED = {
     "flopline.sgd": tuple(f"sgd/strategy={{}}/batch={size}" for size in (1, 10, 100, 1500)),
 }
 """At which sizes a strategy from another distribution is measured, by the group of its entry point."""
+
+
+def axes(family: str, names: tuple[str, ...]) -> list[list[str | int]]:
+    """Every value of the named axes in the cases that have exactly these, over all scales, in a fixed order.
+
+    The parameters of an asv benchmark are the same on every machine and at every scale; their product holds
+    combinations that are no case.
+    """
+    points = []
+    for case in (case for scale in SCALES for case in CASES[scale]):
+        found, *pairs = case.split("/")
+        point = dict(pair.split("=") for pair in pairs)
+        if found == family and tuple(point) == names:
+            points.append(point)
+    values: list[list[str | int]] = [list(dict.fromkeys(point["strategy"] for point in points))]
+    values += [[*sorted({int(point[axis]) for point in points})] for axis in names[1:]]
+    return values
