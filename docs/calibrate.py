@@ -179,6 +179,13 @@ def peer(sides: Sequence[Startable], arguments: Sequence[str]) -> Iterator[Line]
                 }
 
 
+def asv_name(name: str) -> str:
+    """A pattern for asv's name of a benchmark that pytest names as `...[family/strategy=NAME/axis=NUMBER]`."""
+    family, strategy, *sizes = name.partition("[")[2].rstrip("]").replace("strategy=", "").split("/")
+    point = ", ".join([repr(strategy), *(size.partition("=")[2] for size in sizes)])
+    return rf"bench_{family}\..*\({re.escape(point)}\)"
+
+
 def asv(clone: Path, names: Sequence[str]) -> Iterator[Line]:
     """Identical code and the changed strategies through `asv continuous`, at its own factor and at 1.05."""
     with tempfile.TemporaryDirectory() as home:  # asv keeps what it knows of a machine there
@@ -197,13 +204,15 @@ def asv(clone: Path, names: Sequence[str]) -> Iterator[Line]:
         git(clone, "checkout", "-q", "--detach", base)
         git(clone, "-c", "user.name=calibrate", "-c", "user.email=", "commit", "-q", "--allow-empty", "-m", "Nothing")
         same = git(clone, "rev-parse", "HEAD")
+        wanted = f"^({'|'.join(map(asv_name, names))})$"
         for arguments in (("machine", "--yes", "--machine", "here"), ("setup",)):  # builds the environment once
             done = run(*arguments)
             if done.returncode:
                 raise SystemExit(f"asv {arguments[0]} failed:\n{(done.stdout + done.stderr)[-2000:]}")
         for pair, candidate in (("identical", same), ("changed 5", changed)):
             begin = time.monotonic()
-            table = run("continuous", "--machine", "here", "--interleave-rounds", "--factor", "1.1", base, candidate)
+            options = ("--machine", "here", "--interleave-rounds", "--factor", "1.1", "--bench", wanted)
+            table = run("continuous", *options, base, candidate)
             seconds = time.monotonic() - begin
             strict = run("compare", "--machine", "here", "--factor", "1.05", "--only-changed", base, candidate)
             for factor, shown in ((1.1, table), (1.05, strict)):
