@@ -9,13 +9,17 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
-import tempfile
 from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import cattrs
+
+from flopline.records import RecordError, parse, strict, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["RecordError", "write"]  # of records, and part of this room's own words
 
 SCHEMA_VERSION = 2
 
@@ -241,11 +245,6 @@ FIELDS = tuple(field.name for field in fields(Batch))
 TIMES = {name: f"{name}_ns" for name in ("wall", "cpu", "process", "timer")}
 """Fields of a batch that are seconds, and their columns in a file."""
 
-
-class RecordError(ValueError):
-    """A file is not a gate record this version can read."""
-
-
 CONVERTER = cattrs.Converter()
 
 
@@ -301,33 +300,12 @@ CONVERTER.register_structure_hook_func(lambda it: it == list[Quad], _quads)
 
 def dump(record: Record) -> str:
     """The record as strict JSON: what is no finite number becomes null."""
-    return json.dumps(_strict(CONVERTER.unstructure(record)), separators=(",", ":"), allow_nan=False) + "\n"
-
-
-def _strict(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _strict(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json.dumps(strict(CONVERTER.unstructure(record)), separators=(",", ":"), allow_nan=False) + "\n"
 
 
 def save(record: Record, path: Path) -> None:
     """Writes the record's JSON whole or not at all."""
     write(path, dump(record))
-
-
-def write(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all: under a temporary name in the same folder, then renamed."""
-    handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def load(path: Path) -> Record:
@@ -337,18 +315,11 @@ def load(path: Path) -> Record:
         RecordError: The file is no JSON, no gate record, or of another schema version.
         OSError: The file cannot be read.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path} is not JSON ({error}); give a file that `flopline gate --json` wrote") from error
-    version = found.get("schema_version") if isinstance(found, dict) else None
+    found = parse(path, "flopline gate --json")
+    version = found.get("schema_version")
     if version != SCHEMA_VERSION:
         raise RecordError(f"{path}: schema version {version!r}; this flopline reads {SCHEMA_VERSION}")
     try:
         return CONVERTER.structure(found, Record)
     except cattrs.BaseValidationError as error:
         raise RecordError(f"{path} is not a gate record: {'; '.join(cattrs.transform_error(error)[:3])}") from error
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number in JSON")
