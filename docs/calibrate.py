@@ -305,8 +305,8 @@ Suite: `benchmarks/pytest_suite --flopline-scale=gate`. Every run is a line of [
 
 - Exactly slowed: the candidate's readings are stretched (for pytest-benchmark, the saved baseline's shortened);
   everything else is real. Which five is drawn by lot for every run.
-- Changed: {", ".join(CHANGED)} compute 3 % more rows before their own work, in a commit of its own. What they take
-  more, by the gate's estimates: {spread(lines)}.
+- Changed: {", ".join(CHANGED)} compute 3 % more rows before their own work,
+  in a commit of its own. What they take more, by the gate's estimates: {spread(lines)}.
 - Identical code, `flopline gate`: in the median {inconclusive:.0f} benchmarks of a run are inconclusive. Of all
   {len(own)} runs of the gate {undecided} ended without an answer (exit code 2 or 3).
 - Missed by `flopline gate`, with its estimate: {", ".join(missed) or "none"}.
