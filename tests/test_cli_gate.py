@@ -452,7 +452,7 @@ def test_an_interpreter_that_is_none_is_refused_with_the_sides_name() -> None:
         ("not json", "is not JSON"),
         ("", "is not JSON"),
         ('{"machine_info": {}, "benchmarks": []}', "schema version None; this flopline reads 2"),
-        ("[1, 2]", "schema version None; this flopline reads 2"),
+        ("[1, 2]", "holds a JSON list, no record; give a file that `flopline gate --json` wrote"),
         ('{"schema_version": 99}', "schema version 99; this flopline reads 2"),
         ('{"schema_version": 2}', "is not a gate record"),
     ],

@@ -238,10 +238,16 @@ def test_another_schema_version_is_refused_by_name(path: Path, version: object) 
         load(path)
 
 
-@pytest.mark.parametrize("text", ["null", "[1, 2]", "3", '"x"', '{"benchmarks": [], "version": "5.3.1"}'])
-def test_foreign_json_is_refused(path: Path, text: str) -> None:
-    path.write_text(text)
+def test_json_of_another_program_is_refused(path: Path) -> None:
+    path.write_text('{"benchmarks": [], "version": "5.3.1"}')
     with pytest.raises(RecordError, match="schema version None"):
+        load(path)
+
+
+@pytest.mark.parametrize(("text", "kind"), [("null", "NoneType"), ("[1, 2]", "list"), ("3", "int"), ('"x"', "str")])
+def test_json_that_is_no_object_is_refused_with_what_it_is(path: Path, text: str, kind: str) -> None:
+    path.write_text(text)
+    with pytest.raises(RecordError, match=rf"gate\.json holds a JSON {kind}, no record; .*`flopline gate --json`"):
         load(path)
 
 

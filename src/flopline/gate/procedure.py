@@ -171,7 +171,7 @@ class _Run:
         except (KeyboardInterrupt, child.WorkerError) as error:
             if not self.blocks:
                 raise
-            comparisons = comparisons or self.verdicts(confirm=False)
+            comparisons = comparisons or self.unfinished()
             count = f"{len(self.blocks)} block{'s' * (len(self.blocks) > 1)}"
             broken = f"{BROKEN} after {count}: {str(error) or 'interrupted'}"
         if not self.screened():
@@ -308,6 +308,14 @@ class _Run:
         names = dict.fromkeys(name for block in self.blocks for name in block.quads if name not in self.lost)
         chosen = [block for block in self.blocks if block.stage == stage]
         return {name: [block.quads[name] for block in chosen if block.quads.get(name)] for name in names}
+
+    def unfinished(self) -> list[Comparison]:
+        """What can be said of a run that broke off: nothing is unchanged before its screen is done."""
+        rows = self.verdicts(confirm=False)
+        if len(self.blocks) >= self.schedule.blocks:
+            return rows
+        note = f"{len(self.blocks)} of {self.schedule.blocks} blocks of the screen were run"
+        return [replace(row, verdict="inconclusive", note=note) if row.verdict == "unchanged" else row for row in rows]
 
     def checks(self) -> controls.Controls:
         """What the run's built-in checks read so far."""
