@@ -78,7 +78,7 @@ def gate(session: nox.Session) -> None:
 
 @nox.session
 def calibrate(session: nox.Session) -> None:
-    """Measure the gate's own error rates here; write docs/calibration.md. -- RUNS [EXPERIMENT...] (20); 1.5 hours."""
+    """Measure the gate's own error rates here; write docs/calibration.md. -- RUNS [EXPERIMENT...] (20); hours."""
     install(session, extras="suite,history")
     session.run("python", "docs/calibrate.py", *(session.posargs or ["20"]), "--", *SUITE)
 

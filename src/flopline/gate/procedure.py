@@ -7,7 +7,6 @@ ask for a second look at more, and both looks share the error rate.
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 import os
 import platform
@@ -17,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from flopline import __version__
+from flopline import __version__, records
 from flopline.gate import (
     builds,
     child,
@@ -152,7 +151,7 @@ class _Run:
         self.report = report
         self.schedule, self.slowdown = schedule or Schedule.of(settings.detect), slowdown
         self.begin = time.monotonic()
-        self.started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        self.started = records.now()
         self.blocks: list[Block] = []
         self.lost: dict[str, Loss] = {}
         self.warnings: list[str] = []
@@ -233,8 +232,7 @@ class _Run:
             changed = [name for name in both if first.items[name][1] != second.items[name][1]]
             self.lost |= {name: Loss(None, "collect", "changed", "the benchmark's source changed") for name in changed}
             return [name for name in both if name not in changed]
-        giver, _ = (second, first) if self.settings.suite_from == "candidate" else (first, second)
-        return list(giver.items)
+        return list((second if self.settings.suite_from == "candidate" else first).items)
 
     def screen(self, ids: list[str]) -> None:
         """Screens every benchmark; then again the suspicious, and those whose noise would hide `detect`."""

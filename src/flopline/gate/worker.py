@@ -268,7 +268,7 @@ def patch(link: Link) -> None:  # as C901
             version = importlib.metadata.version("pytest-benchmark")
             raise RuntimeError(
                 f"pytest-benchmark {version} is not supported: BenchmarkFixture.{name} has the parameters {found}; "
-                "4.0 to 5.3 are known to work"
+                "this file was written for the parameters of 4.0 to 5.3"
             )
     original_raw: Any = BenchmarkFixture._raw
     original_pedantic: Any = BenchmarkFixture._raw_pedantic
