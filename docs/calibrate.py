@@ -230,7 +230,7 @@ def asv(clone: Path, names: Sequence[str]) -> Iterator[Line]:
 
 def measure(runs: int, only: Sequence[str], arguments: Sequence[str]) -> None:
     """Runs what is missing, in turns so that the machine's moods are shared; writes the page after every run."""
-    commit = git(ROOT, "rev-parse", "HEAD")
+    commit, machine = git(ROOT, "rev-parse", "HEAD"), "{cpu}, {cpus} CPUs, {os}".format(**procedure.machine())
     lines = [json.loads(line) for line in RUNS.read_text().splitlines()] if RUNS.exists() else []
     wanted = {name: round(share * runs) for name, (share, _) in EXPERIMENTS.items() if not only or name in only}
     with (
@@ -250,7 +250,7 @@ def measure(runs: int, only: Sequence[str], arguments: Sequence[str]) -> None:
             name = min(left, key=lambda name: counted(lines, name) / wanted[name])
             for line in kinds[name]():
                 when = f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M}"
-                lines.append({"experiment": name, "commit": commit, "date": when, **line})
+                lines.append({"experiment": name, "commit": commit, "machine": machine, "date": when, **line})
                 with RUNS.open("a") as file:
                     file.write(json.dumps(lines[-1]) + "\n")
                 sys.stderr.write(json.dumps(line) + "\n")
@@ -282,7 +282,7 @@ def rows(lines: Sequence[Line]) -> Iterator[str]:
 
 def page(lines: Sequence[Line]) -> str:
     """The page that documents the experiments."""
-    machine = procedure.machine()
+    machines = " and ".join(sorted({line["machine"] for line in lines}))
     own = [line for line in lines if "exit" in line]
     clean = [line for line in own if line["experiment"] == "identical"]
     undecided = sum(line["exit"] > 1 for line in own)
@@ -296,7 +296,7 @@ def page(lines: Sequence[Line]) -> str:
     return f"""# Calibration: the gate's error rates, measured
 
 Written by `python -m nox -s calibrate`, {lines[0]["date"]} to {lines[-1]["date"]} UTC, commit {commits}.
-Machine: {machine["cpu"]}, {machine["cpus"]} CPUs, {machine["os"]}.
+Machine: {machines}.
 Suite: `benchmarks/pytest_suite --flopline-scale=gate`. Every run is a line of [calibration.jsonl](calibration.jsonl).
 
 | pair | asked | runs | runs with a false alarm (false alarms) | slowed benchmarks found | wall time, median |
