@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -35,6 +36,21 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+@nox.parametrize("benchmark", ["4.0.0", "5.1.0", "5.2.0", "newest"])
+def compatibility(session: nox.Session, benchmark: str) -> None:
+    """Run the tests of the gate's workers with several versions of pytest-benchmark, and without torch."""
+    # Up to 5.2 they read an attribute of a test that later versions of pytest do not have.
+    old = [] if benchmark == "newest" else [f"pytest-benchmark=={benchmark}", "pytest<9"]
+    session.install("-e", ".", "hypothesis", *old)
+    # The conftest.py above loads torch, and sets what this profile sets.
+    session.run(
+        *("pytest", "--confcutdir=tests/gate", "--hypothesis-profile=ci"),
+        *(f"tests/gate/test_{name}.py" for name in ("worker", "child", "lockstep")),
+        *session.posargs,
+    )
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style with ruff, and the import rules with import-linter."""
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))
@@ -62,8 +78,8 @@ def gate(session: nox.Session) -> None:
 
 @nox.session
 def calibrate(session: nox.Session) -> None:
-    """Measure the gate's own error rates here, and write docs/calibration.md. -- N runs of each kind (20); hours."""
-    install(session)
+    """Measure the gate's own error rates here; write docs/calibration.md. -- RUNS [EXPERIMENT...] (20); hours."""
+    install(session, extras="suite,history")
     session.run("python", "docs/calibrate.py", *(session.posargs or ["20"]), "--", *SUITE)
 
 
@@ -89,7 +105,7 @@ def pages(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build sdist and wheel into dist/, and use the wheel in a clean environment."""
+    """Build sdist and wheel into dist/; gate a foreign project with the wheel, in a clean environment without torch."""
     session.install("build", "virtualenv")
     for old in Path("dist").glob("flopline-*"):
         old.unlink()
@@ -98,6 +114,13 @@ def build(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory() as clean:
         session.run("virtualenv", "-q", clean)
         session.run(f"{clean}/bin/python", "-m", "pip", "install", "-q", str(wheel), external=True)
+        for version in ("plain", "slower"):
+            shutil.copytree("tests/suites/shapes", f"{clean}/{version}")
+            shutil.copy(f"tests/suites/subjects/{version}/subject.py", f"{clean}/{version}")
         session.chdir(clean)
         session.run("bin/flopline", "--version", external=True)
         session.run("bin/flopline", "list", external=True)
+        session.run("bin/python", "-c", "import torch", external=True, silent=True, success_codes=[1])
+        versions = ("--baseline", "plain", "--candidate", "slower", "--detect", "10%")
+        found = ("bin/flopline", "gate", *versions, "--", "-k", "test_plain")
+        session.run(*found, external=True, success_codes=[1])  # a regression

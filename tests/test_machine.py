@@ -1,11 +1,19 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+import pytest
 import torch
 
-from flopline import machine
+from flopline import machine, matmul, records
+from flopline.strategies import Case, WrongAnswerError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_machine_describes_itself_in_facts_that_json_keeps() -> None:
@@ -20,3 +28,87 @@ def test_a_machine_describes_itself_in_facts_that_json_keeps() -> None:
 
 def test_caches_are_the_data_caches_with_their_sizes() -> None:
     assert all(re.fullmatch(r"L\d \d+[KM]?", f"{name} {size}") for name, size in machine.caches().items())
+
+
+def test_cache_sizes_are_read_in_bytes_smallest_first() -> None:
+    found = machine.cache_bytes({"L3": "32M", "L1": "32K", "L2": "1024K"})
+    assert list(found.items()) == [("L1", 32 << 10), ("L2", 1 << 20), ("L3", 32 << 20)]
+
+
+def test_a_level_is_probed_by_what_fits_in_it_and_memory_by_what_fits_in_no_cache() -> None:
+    sizes = {"L1": 32 << 10, "L2": 1 << 20, "L3": 128 << 20}
+    found = machine.working_sets(sizes, 64 << 30)
+    assert list(found) == ["L1", "L2", "L3", "memory"]
+    assert all(found[level] < sizes[level] for level in sizes)
+    assert found["memory"] >= 4 * sum(sizes.values())
+    assert machine.working_sets(sizes, 1 << 30)["memory"] == 1 << 27
+    assert machine.working_sets({}, 64 << 30) == {"memory": 1 << 28}
+
+
+CEILINGS = machine.Ceilings(
+    threads=1,
+    flops=100e9,
+    levels=(
+        machine.Level("L1", 32 << 10, 200e9),
+        machine.Level("L2", 1 << 20, 100e9),
+        machine.Level("memory", 1 << 34, 10e9),
+    ),
+    copy=10e9,
+    dispatch=1e-6,
+)
+
+
+@pytest.mark.parametrize(
+    ("working_set", "level"),
+    [(1, "L1"), (32 << 10, "L1"), ((32 << 10) + 1, "L2"), (1 << 30, "memory"), (1e18, "memory")],
+)
+def test_a_working_set_is_read_from_the_smallest_level_that_holds_it(working_set: float, level: str) -> None:
+    assert CEILINGS.level(working_set).name == level
+
+
+def test_a_time_is_predicted_from_flops_bytes_and_calls() -> None:
+    workload = matmul.prepare(Case("matmul", "column", {"n": 256}))
+    found = machine.explain(workload, 8e-3, 4e-6, CEILINGS)
+    each = 256 * 256 + 2 * 256  # the matrix, a column read and a column written
+    assert found.level == "L2"
+    assert found.predicted == pytest.approx(256 * 4 * each / 100e9 + 256 * 4e-6)  # bytes outweigh 2 n^3 / 1e11
+    assert found.explained == pytest.approx(found.predicted / 8e-3)
+    assert found.of_peak == pytest.approx(2 * 256**3 / 100e9 / 8e-3)
+    assert found.overhead_share == pytest.approx(256 * 4e-6 / 8e-3)
+    whole = machine.explain(matmul.prepare(Case("matmul", "full", {"n": 256})), 400e-6, 1e-6, CEILINGS)
+    assert whole.predicted == pytest.approx(2 * 256**3 / 100e9 + 1e-6)
+    assert whole.of_roof == pytest.approx(2 * 256**3 / 100e9 / 400e-6)
+
+
+def test_ceilings_are_measured_for_every_level_and_are_rates() -> None:
+    found = machine.ceilings(seconds=0.1)
+    assert [level.name for level in found.levels] == [*machine.cache_bytes(machine.caches()), "memory"]
+    rates = [found.flops, found.copy, 1 / found.dispatch, *(level.read for level in found.levels)]
+    assert all(math.isfinite(rate) and rate > 0 for rate in rates)
+
+
+def test_threads_are_restored() -> None:
+    before = torch.get_num_threads()
+    with machine.pinned(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+
+
+def test_no_wrong_answer_is_measured() -> None:
+    workload = matmul.prepare(Case("matmul", "full", {"n": 64}))
+    with pytest.raises(WrongAnswerError):
+        machine.measure([replace(workload, run=lambda: None)])
+
+
+def test_a_machine_is_saved_with_what_was_measured(tmp_path: Path) -> None:
+    workloads = [matmul.prepare(Case("matmul", name, {"n": 32})) for name in ("row", "full")]
+    with machine.pinned(1):
+        rows = [
+            machine.explain(w, *times, CEILINGS) for w, times in zip(workloads, machine.measure(workloads), strict=True)
+        ]
+    found = machine.Machine(
+        machine=machine.describe(), threads=1, started="", seconds=1, flopline="1", ceilings=CEILINGS, cases=tuple(rows)
+    )
+    records.save(found, tmp_path / "machine.json")
+    assert records.load(tmp_path / "machine.json", machine.Machine) == found
+    assert [row.case for row in found.cases] == ["matmul/strategy=row/n=32", "matmul/strategy=full/n=32"]

@@ -8,37 +8,31 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
-import json
 import math
 import os
 import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flopline import __version__, cli_history
+from flopline import __version__, chapter, cli_history
+from flopline.console import Json, fail, print_json, require, suite, suite_cases
 from flopline.strategies import Case, installed, provider
 from flopline.tables import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import ModuleType
 
     from flopline.gate.procedure import Progress
     from flopline.gate.record import Record
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
-
-app.add_typer(cli_history.app, name="history")
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def main() -> None:
@@ -50,11 +44,6 @@ def main() -> None:
         sys.exit(2)
 
 
-def _fail(message: str) -> NoReturn:
-    Console(stderr=True, soft_wrap=True).print(f"flopline: {message}", markup=False, highlight=False)
-    raise typer.Exit(2)
-
-
 @app.callback(invoke_without_command=True)
 def flopline(*, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     """Performance of numerical code: measured, remembered, guarded."""
@@ -62,28 +51,10 @@ def flopline(*, version: Annotated[bool, typer.Option("--version", help="Print t
         sys.stdout.write(f"flopline {__version__}\n")
 
 
-def suite() -> Path:
-    """The folder that holds `benchmarks/`: the current checkout's, or the one that came with the package.
-
-    Raises:
-        typer.Exit: There is neither; with code 2.
-    """
-    package = Path(__file__).parent
-    for folder in (Path.cwd(), package / "suite", package.parents[1]):
-        if (folder / "benchmarks" / "cases.py").is_file():
-            return folder
-    _fail("no suite here: run this in a checkout of flopline, or install the package, which brings its own")
-
-
-def _cases() -> ModuleType:
-    sys.path.insert(0, str(suite()))
-    return importlib.import_module("benchmarks.cases")
-
-
 @app.command("list")
 def list_cases(*, as_json: Json = False) -> None:
     """Lists the strategies and the cases in which they are measured."""
-    cases = _cases()
+    cases = suite_cases()
     added = {
         name.format(strategy): provider(point)
         for group, names in cases.INSTALLED.items()
@@ -97,7 +68,7 @@ def list_cases(*, as_json: Json = False) -> None:
             {"name": name, "scales": [scale for scale in scales if name in scales[scale]], "from": _origin(name, added)}
             for name in names
         ]
-        _print_json({"cases": rows})
+        print_json({"cases": rows})
         return
     table = plain()
     for heading in ("family", "strategy", *scales, "sizes", "from"):
@@ -130,11 +101,11 @@ def show_data(
     as_json: Json = False,
 ) -> None:
     """Says which training data is in use, where it came from, its hash and its licence."""
-    data = _require("flopline.data")
+    data = require("flopline.data")
     try:
         table = data.resolve(path)
     except (ValueError, OSError) as error:
-        _fail(str(error))
+        fail(str(error))
     facts = dataclasses.asdict(table.source) | {
         "examples": len(table.X),
         "features": table.X.shape[1],
@@ -142,7 +113,7 @@ def show_data(
         "attribution": data.ATTRIBUTION,
     }
     if as_json:
-        _print_json(facts)
+        print_json(facts)
         return
     grid = Table.grid(padding=(0, 2))
     for key, value in facts.items():
@@ -157,11 +128,11 @@ def bench(
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Save the record here.")] = None,
 ) -> None:
     """Verifies and times the suite; arguments after -- go to pytest (for example -- -k column)."""
-    _require("flopline.matmul")
+    require("flopline.matmul")
     import pytest  # noqa: PLC0415  # the other commands do without
 
     if json_file is not None and not json_file.absolute().parent.is_dir():
-        _fail(f"--json {json_file}: there is no folder {json_file.absolute().parent}; make it, or give another file")
+        fail(f"--json {json_file}: there is no folder {json_file.absolute().parent}; make it, or give another file")
     root = suite()
     arguments = [
         *("--rootdir", str(root), "-o", f"pythonpath={root}", "-p", "no:cacheprovider", "--import-mode=importlib"),
@@ -186,7 +157,7 @@ class Outputs:
         """Refuses a file that could not be written, before anything is measured."""
         for path in (self.json, self.markdown, self.junit):
             if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-                _fail(f"{path} cannot be written: it is a folder, or its folder does not exist")
+                fail(f"{path} cannot be written: it is a folder, or its folder does not exist")
 
     def write(self, found: Record) -> None:
         """Writes them, each whole or not at all."""
@@ -234,7 +205,7 @@ def gate(  # noqa: PLR0913  # a command line has as many parameters as options
     Exit codes: 0 no regression, 1 a confirmed regression, 2 the gate could not do its work, 3 inconclusive.
     `flopline gate show FILE` prints a saved record again.
     """
-    from flopline.gate import procedure, record, versions  # noqa: PLC0415  # they load scipy
+    from flopline.gate import environments, procedure, record, selfcheck  # noqa: PLC0415  # they load scipy
 
     files = Outputs(json_file, markdown_file, junit_file)
     if context.args[:1] == ["show"]:
@@ -249,7 +220,7 @@ def gate(  # noqa: PLR0913  # a command line has as many parameters as options
         suite_from=suite_from,
     )
     if (baseline_python is None) != (candidate_python is None) or (baseline is None) == (baseline_python is None):
-        _fail("give --baseline REV (and --candidate REV), or both --baseline-python PATH and --candidate-python PATH")
+        fail("give --baseline REV (and --candidate REV), or both --baseline-python PATH and --candidate-python PATH")
     with contextlib.ExitStack() as stack:
         # Or a cancelled job would leave its workers behind.
         stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler))
@@ -257,20 +228,20 @@ def gate(  # noqa: PLR0913  # a command line has as many parameters as options
             report = stack.enter_context(_progress())
             report(procedure.Progress("building"))
             if baseline_python and candidate_python:
-                sides = stack.enter_context(versions.interpreters(Path.cwd(), baseline_python, candidate_python))
+                sides = stack.enter_context(environments.interpreters(Path.cwd(), baseline_python, candidate_python))
             else:
-                chosen = versions.sides(Path.cwd(), baseline or "", candidate, isolated=isolated)
+                chosen = environments.sides(Path.cwd(), baseline or "", candidate, isolated=isolated)
                 sides = stack.enter_context(chosen)
             if self_check:
-                rates = procedure.self_check(*sides, settings, runs=self_check, report=report)
+                rates = selfcheck.self_check(*sides, settings, runs=self_check, report=report)
             else:
                 found = procedure.run(*sides, settings, report=report)
         except procedure.ERRORS as error:
             stack.close()
-            _fail(str(error))
+            fail(str(error))
         except KeyboardInterrupt:
             stack.close()
-            _fail("interrupted; nothing was written")
+            fail("interrupted; nothing was written")
     if self_check:
         sys.stdout.write(rates.text() + "\n")
         return
@@ -285,7 +256,7 @@ def _number(option: str, text: str, unit: str, low: float, high: float) -> float
     except ValueError:
         number = math.nan
     if not low <= number <= high:
-        _fail(
+        fail(
             f"{option} is {text!r}; allowed is a number from {low:g}{unit} to {high:g}{unit}, for example {low:g}{unit}"
         )
     return number
@@ -295,11 +266,11 @@ def _show(arguments: list[str], files: Outputs) -> None:
     from flopline.gate import record  # noqa: PLC0415  # only the gate needs it
 
     if len(arguments) != 1:
-        _fail("gate show takes one file, a record that `flopline gate --json FILE` saved")
+        fail("gate show takes one file, a record that `flopline gate --json FILE` saved")
     try:
         found = record.load(Path(arguments[0]))
     except (record.RecordError, OSError) as error:
-        _fail(str(error))
+        fail(str(error))
     files.check()
     files.write(found)
     _print_record(found)
@@ -333,12 +304,5 @@ def _progress() -> Iterator[Callable[[Progress], None]]:
         yield report
 
 
-def _require(module: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        _fail(f"this needs {error.name}, which the suite brings: pip install 'flopline[suite]'")
-
-
-def _print_json(record: object) -> None:
-    sys.stdout.write(json.dumps(record, indent=2) + "\n")
+app.add_typer(chapter.app)
+app.add_typer(cli_history.app, name="history")

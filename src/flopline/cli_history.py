@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
+from flopline.console import Json, fail, print_json
 from flopline.tables import plain, seconds
 
 if TYPE_CHECKING:
@@ -27,14 +27,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The speed of every commit: measure, compare, list regressions.")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Machine = Annotated[str | None, typer.Option(metavar="NAME", help="Only this machine's results.")]
 CONFIG = Path("asv.conf.json")
-
-
-def _fail(message: str) -> NoReturn:
-    Console(stderr=True, soft_wrap=True).print(f"flopline history: {message}", markup=False, highlight=False)
-    raise typer.Exit(2)
 
 
 def _config() -> dict[str, Any]:
@@ -42,9 +36,9 @@ def _config() -> dict[str, Any]:
     try:
         util = importlib.import_module("asv.util")
     except ModuleNotFoundError as error:
-        _fail(f"this needs {error.name}, which the history brings: pip install 'flopline[history]'")
+        fail(f"this needs {error.name}, which the history brings: pip install 'flopline[history]'")
     if not CONFIG.is_file():
-        _fail(f"there is no {CONFIG} in {Path.cwd()}; run this in the checkout whose history it is")
+        fail(f"there is no {CONFIG} in {Path.cwd()}; run this in the checkout whose history it is")
     config: dict[str, Any] = util.load_json(str(CONFIG), js_comments=True)
     return config
 
@@ -55,12 +49,12 @@ def _history(config: dict[str, Any], machine: str | None) -> History:
     try:
         found = results.read(Path(config["results_dir"]))
     except results.ResultsError as error:
-        _fail(str(error))
+        fail(str(error))
     if machine is None:
         return found
     names = sorted({run.machine for run in found.runs} | {problem.path.parent.name for problem in found.problems})
     if machine not in names:
-        _fail(f"no results of a machine {machine!r}; there are: {', '.join(names) or 'none'}")
+        fail(f"no results of a machine {machine!r}; there are: {', '.join(names) or 'none'}")
     return dataclasses.replace(
         found,
         runs=[run for run in found.runs if run.machine == machine],
@@ -95,15 +89,15 @@ def compare_commits(
     try:
         hashes = [commits.resolve(Path.cwd(), name) for name in (base, head)]
     except commits.CommitError as error:
-        _fail(str(error))
+        fail(str(error))
     hurt = _named(history.problems, hashes)
     found = compare.compare(history, hashes[0], hashes[1], config.get("regressions_thresholds", {}))
     if not found and not as_json:
-        _fail(_nothing(history, dict(zip((base, head), hashes, strict=True))))
+        fail(_nothing(history, dict(zip((base, head), hashes, strict=True))))
     code = compare.exit_code(found)
     code = 2 if hurt and code != 1 else code
     if as_json:
-        _print_json({"base": hashes[0], "head": hashes[1], "exit_code": code, "cases": [_record(row) for row in found]})
+        print_json({"base": hashes[0], "head": hashes[1], "exit_code": code, "cases": [_record(row) for row in found]})
     else:
         _print_comparisons(found)
     raise typer.Exit(code)
@@ -167,7 +161,7 @@ def list_regressions(*, machine: Machine = None, as_json: Json = False) -> None:
     try:
         line = commits.line(Path.cwd(), (config.get("branches") or ["HEAD"])[0])
     except commits.CommitError as error:
-        _fail(str(error))
+        fail(str(error))
     known = {run.commit for run in history.runs} & set(line)
     broken = {problem.path.name[:8] for problem in history.problems}
     newest = next((commit for commit in reversed(line) if commit in known or commit[:8] in broken), "")
@@ -177,7 +171,7 @@ def list_regressions(*, machine: Machine = None, as_json: Json = False) -> None:
         message = f"not on this branch, so not searched: {', '.join(elsewhere)}"
         Console(stderr=True, soft_wrap=True).print(message, markup=False, highlight=False)
     if not known:
-        _fail("no commit of this branch has results that can be read; measure some: nox -s history -- --commits 5")
+        fail("no commit of this branch has results that can be read; measure some: nox -s history -- --commits 5")
     found = compare.regressions(history, line, config.get("regressions_thresholds", {}))
     code = 1 if found else 2 if hurt else 0
     if as_json:
@@ -195,7 +189,7 @@ def list_regressions(*, machine: Machine = None, as_json: Json = False) -> None:
             }
             for step in found
         ]
-        _print_json({"exit_code": code, "commits": len(known), "regressions": steps})
+        print_json({"exit_code": code, "commits": len(known), "regressions": steps})
         raise typer.Exit(code)
     if not found:
         sys.stdout.write(f"no lasting regression in {len(known)} commits\n")
@@ -258,9 +252,9 @@ def run_commits(  # noqa: PLR0913  # a command line has as many parameters as op
         chosen = runner.choose(Path.cwd(), revisions or [], newest)
         runner.run(plan, chosen)
     except (runner.RunnerError, commits.CommitError, data.DataError, OSError) as error:
-        _fail(str(error))
+        fail(str(error))
     except KeyboardInterrupt:
-        _fail("interrupted; what was measured is kept, and the next call goes on")
+        fail("interrupted; what was measured is kept, and the next call goes on")
     failed = [
         f"{run.commit[:8]}: {case}"
         for run in results.read(folder).runs
@@ -273,7 +267,3 @@ def run_commits(  # noqa: PLR0913  # a command line has as many parameters as op
     if len(failed) > 20:  # noqa: PLR2004  # a screenful
         Console(stderr=True).print(f"and {len(failed) - 20} more", highlight=False)
     raise typer.Exit(1 if failed else 0)
-
-
-def _print_json(record: object) -> None:
-    sys.stdout.write(json.dumps(record, indent=2) + "\n")

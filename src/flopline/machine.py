@@ -1,14 +1,41 @@
-"""What machine this is, as facts that belong to every result."""
+"""What machine this is, what it can do at best, and how long a product should take on it.
+
+The ceilings are measured through torch, because torch is what the suite runs on: the fastest product, the rate at which
+each level of memory is read, and the price of one framework call. A case's time is then predicted as
+`max(flops / peak, bytes / bandwidth) + calls x overhead`.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import platform
 import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from threadpoolctl import threadpool_limits
+
+from flopline import __version__, records, strategies, timing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from flopline.strategies import Workload
+
+
+Report = Callable[[str, float], None]
+"""Told what is at work, and the share of the work that is done."""
+
+
+def silent(_name: str, _share: float) -> None:
+    """A report that nobody reads."""
 
 
 @cache
@@ -18,7 +45,7 @@ def describe() -> dict[str, str | int | dict[str, str]]:
         "cpu": cpu(),
         "cores": os.cpu_count() or 1,
         "usable_cores": len(os.sched_getaffinity(0)),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "memory_bytes": memory(),
         "caches": caches(),
         "os": platform.platform(),
         "python": platform.python_version(),
@@ -41,6 +68,11 @@ def cpu() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def memory() -> int:
+    """Bytes of main memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def caches() -> dict[str, str]:
     """Sizes of the first core's data caches as the kernel gives them, for example `{"L2": "1024K"}`; may be empty."""
     found = {}
@@ -51,9 +83,287 @@ def caches() -> dict[str, str]:
     return found
 
 
+def cache_bytes(found: Mapping[str, str]) -> dict[str, int]:
+    """Sizes as `caches` gives them, in bytes, smallest first."""
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+    sizes = {level: int(size.rstrip("KMG")) * units.get(size[-1], 1) for level, size in found.items()}
+    return dict(sorted(sizes.items(), key=lambda item: item[1]))
+
+
 def blas() -> str:
     """The library behind torch's float32 products on the CPU, for example `mkl 2024.2`."""
     build = torch.__config__.show()
     name = re.search(r"BLAS_INFO=(\w+)", build)
     version = re.search(r"Math Kernel Library Version (\S+?)-", build)
     return " ".join(match[1] for match in (name, version) if match) or "unknown"
+
+
+@contextlib.contextmanager
+def pinned(threads: int) -> Iterator[None]:
+    """Gives torch and every BLAS that threadpoolctl knows this many threads, and restores what there was."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with threadpool_limits(threads):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level of the memory hierarchy.
+
+    Attributes:
+        name: `L1`, `L2`, `L3` or `memory`.
+        capacity: Bytes it holds.
+        read: Bytes per second at which torch sums a working set that fits in.
+    """
+
+    name: str
+    capacity: int
+    read: float
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """What this machine can do at best.
+
+    Attributes:
+        threads: Threads that were used.
+        flops: float32 floating-point operations per second of the fastest product.
+        levels: The memory hierarchy, smallest level first.
+        copy: Bytes per second, read and written together, of a copy in main memory.
+        dispatch: Seconds of one framework call on eight numbers.
+    """
+
+    threads: int
+    flops: float
+    levels: tuple[Level, ...]
+    copy: float
+    dispatch: float
+
+    def level(self, working_set: float) -> Level:
+        """The smallest level that holds this many bytes."""
+        return next((level for level in self.levels if working_set <= level.capacity), self.levels[-1])
+
+
+PRODUCTS = (512, 1024)
+"""Edges of the products among which the fastest is looked for."""
+PASS = 1 << 26
+"""Bytes that one probe of a cache reads: it sums a small buffer again and again in one call, so that the call's own
+cost is paid once. A call of its own per pass would measure dispatch: a 16 KiB sum then reads 2 GB/s."""
+DISPATCHES = 200
+
+
+def working_sets(sizes: Mapping[str, int], total: int) -> dict[str, int]:
+    """Bytes of the buffer by which each level is probed, `memory` being the last.
+
+    Half a private cache, a quarter of the last one, which others share; and for main memory four times the caches
+    together (the rule of the STREAM benchmark), at least 256 MiB, at most an eighth of it.
+
+    Args:
+        sizes: Bytes of the caches, smallest first.
+        total: Bytes of main memory.
+    """
+    *private, last = sizes or {"L3": 0}
+    buffers = {level: sizes[level] // 2 for level in private} | ({last: sizes[last] // 4} if sizes else {})
+    return buffers | {"memory": min(max(1 << 28, 4 * sum(sizes.values())), total // 8)}
+
+
+def ceilings(*, threads: int = 1, seconds: float = 4.0) -> Ceilings:
+    """Measures the ceilings, each as the best of many probes: noise can only lower a rate.
+
+    The probes take turns for as long as the measurement lasts, so that a neighbour who takes the processor for a second
+    spoils a few probes of each ceiling and not all of one.
+
+    Args:
+        threads: Threads that torch and BLAS may use.
+        seconds: How long to measure.
+    """
+    sizes, generator = cache_bytes(caches()), torch.Generator().manual_seed(0)
+    buffers = working_sets(sizes, memory())
+    with pinned(threads), torch.inference_mode():
+        probes = {f"mm {n}": _product(n, generator) for n in PRODUCTS}
+        probes |= {level: _read(size, generator) for level, size in buffers.items()}
+        x, out = torch.ones(8), torch.empty(8)
+        probes["dispatch"] = Probe(DISPATCHES, lambda: [torch.add(x, x, out=out) for _ in range(DISPATCHES)])
+        source = torch.randn(buffers["memory"] // 8, generator=generator)
+        target = torch.empty_like(source)
+        probes["copy"] = Probe(buffers["memory"], lambda: target.copy_(source))
+        rates = _best(probes, seconds)
+    capacities = sizes | {"memory": memory()}
+    return Ceilings(
+        threads=threads,
+        flops=max(rates[f"mm {n}"] for n in PRODUCTS),
+        levels=tuple(Level(level, capacities[level], rates[level]) for level in buffers),
+        copy=rates["copy"],
+        dispatch=1 / rates["dispatch"],
+    )
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A call, and the work it does."""
+
+    work: float
+    run: Callable[[], object]
+
+
+def _product(n: int, generator: torch.Generator) -> Probe:
+    # Random numbers: on constant data processors and GPUs draw less power and run faster.
+    b, c = (torch.randn(n, n, generator=generator) for _ in range(2))
+    out = torch.empty(n, n)
+    return Probe(2 * n**3, lambda: torch.mm(b, c, out=out))
+
+
+def _read(size: int, generator: torch.Generator) -> Probe:
+    numbers, passes = size // 4, max(1, PASS // size)
+    rows = torch.randn(numbers, generator=generator).expand(passes, numbers)
+    sums = torch.empty(passes)
+    return Probe(4 * numbers * passes, lambda: torch.sum(rows, 1, out=sums))
+
+
+def _best(probes: Mapping[str, Probe], seconds: float) -> dict[str, float]:
+    """The highest rate of each probe, in work per second."""
+    clock = timing.host_clock()
+    for probe in probes.values():
+        probe.run()
+    least, end = dict.fromkeys(probes, math.inf), clock() + seconds
+    while clock() < end or math.inf in least.values():
+        for name, probe in probes.items():
+            least[name] = min(least[name], timing.batch(probe.run, 1, clock))
+    return {name: probe.work / least[name] for name, probe in probes.items()}
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A case's time, and what the ceilings make of it.
+
+    Attributes:
+        case: Its name.
+        seconds: Seconds per run, in the fastest batch.
+        flops: Floating-point operations of a run.
+        bytes: Bytes a run asks of memory.
+        calls: Framework calls of a run.
+        overhead: Seconds per call of the same loop on the least data.
+        level: The level that holds what one call asks for.
+        predicted: `max(flops / peak, bytes / read) + calls x overhead`, in seconds.
+        explained: Predicted over measured time; near 1 when it is known why a case takes as long as it does.
+        of_peak: Share of the peak that the case reaches.
+        of_roof: Share of the roofline, `max(flops / peak, bytes / read)`, that it reaches.
+        overhead_share: Share of the time that calls cost.
+    """
+
+    case: str
+    seconds: float
+    flops: int
+    bytes: int
+    calls: int
+    overhead: float
+    level: str
+    predicted: float
+    explained: float
+    of_peak: float
+    of_roof: float
+    overhead_share: float
+
+
+def explain(workload: Workload, seconds: float, overhead: float, found: Ceilings) -> Explained:
+    """Predicts a workload's time from the ceilings and compares it with the measured one.
+
+    Args:
+        workload: What was measured.
+        seconds: Seconds per run.
+        overhead: Seconds per call of its loop on the least data.
+        found: The ceilings.
+    """
+    level = found.level(workload.bytes / workload.calls)
+    roof = max(workload.flops / found.flops, workload.bytes / level.read)
+    predicted = roof + workload.calls * overhead
+    return Explained(
+        case=workload.case.name,
+        seconds=seconds,
+        flops=workload.flops,
+        bytes=workload.bytes,
+        calls=workload.calls,
+        overhead=overhead,
+        level=level.name,
+        predicted=predicted,
+        explained=predicted / seconds,
+        of_peak=workload.flops / found.flops / seconds,
+        of_roof=roof / seconds,
+        overhead_share=min(1.0, workload.calls * overhead / seconds),
+    )
+
+
+ROUNDS = 5
+
+
+def measure(workloads: Sequence[Workload], *, report: Report = silent) -> list[tuple[float, float]]:
+    """Seconds per run, and seconds per call on the least data, of verified workloads: the best of batches in turns.
+
+    Args:
+        workloads: Each with a `least` of its own.
+        report: Told what is at work.
+
+    Raises:
+        WrongAnswerError: One of them is wrong; nothing is timed then.
+    """
+    clock, runs = timing.host_clock(), []
+    for i, workload in enumerate(workloads):
+        report(f"verifying {workload.case.name}", i / len(workloads) / 2)
+        strategies.verify(workload)
+        least = workload.least or workload
+        pair = [(part, timing.calibrate(part.run, clock, seconds=timing.BATCH_SECONDS)) for part in (workload, least)]
+        runs.append(pair)
+    best = [[math.inf, math.inf] for _ in runs]
+    for turn in range(ROUNDS):
+        report(f"timing, round {turn + 1} of {ROUNDS}", (1 + turn / ROUNDS) / 2)
+        for pair, low in zip(runs, best, strict=True):
+            for i, (part, iterations) in enumerate(pair):
+                low[i] = min(low[i], timing.batch(part.run, iterations, clock) / iterations)
+    return [(seconds, least / pair[1][0].calls) for (seconds, least), pair in zip(best, runs, strict=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine(records.Record):
+    """What `flopline machine` found: the ceilings, and how much of the products' times they explain."""
+
+    kind: ClassVar[str] = "machine"
+    schema_version: ClassVar[int] = 1
+    ceilings: Ceilings
+    cases: tuple[Explained, ...]
+
+
+def examine(
+    workloads: Sequence[Workload],
+    *,
+    threads: int = 1,
+    report: Report = silent,
+) -> Machine:
+    """Measures the ceilings and the workloads, and predicts the one from the other.
+
+    Args:
+        workloads: Products.
+        threads: Threads that torch and BLAS may use.
+        report: Told what is at work.
+
+    Raises:
+        WrongAnswerError: A workload is wrong.
+    """
+    begin, started = time.perf_counter(), records.now()
+    report("ceilings", 0.0)
+    found = ceilings(threads=threads)
+    with pinned(threads):
+        times = measure(workloads, report=report)
+    rows = tuple(explain(workload, *both, found) for workload, both in zip(workloads, times, strict=True))
+    return Machine(
+        machine=describe(),
+        threads=threads,
+        started=started,
+        seconds=time.perf_counter() - begin,
+        flopline=__version__,
+        ceilings=found,
+        cases=rows,
+    )

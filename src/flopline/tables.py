@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import statistics
+import sys
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -12,7 +14,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from flopline.machine import Machine
     from flopline.strategies import Measured
+    from flopline.training import Trained, Training
 
 
 def measured(rows: Sequence[Measured], width: int) -> str:
@@ -61,3 +65,109 @@ def seconds(value: float) -> str:
         if value >= size:
             return f"{value / size:.4g} {unit}"
     return f"{value / 1e-9:.4g} ns"
+
+
+def show(text: str) -> None:
+    """Prints a text, in the terminal's width."""
+    sys.stdout.write(text)
+
+
+def _text(table: Table, width: int) -> str:
+    out = io.StringIO()
+    Console(file=out, width=width).print(table)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n\n"
+
+
+UNLIMITED = 1000
+"""Columns; lines that a terminal would break are easier to read than columns that were left out."""
+
+
+def _grid(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:
+    """A table as wide as it must be, whose first columns are words and the others numbers."""
+    table = plain(title=title, title_justify="left")
+    for i, name in enumerate(columns):
+        table.add_column(name, justify="left" if i < left else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return _text(table, UNLIMITED)
+
+
+EXPLAINED = (0.5, 1.5)
+"""Outside of this range of predicted over measured time a row is marked: the three terms do not explain it."""
+
+
+def machine(found: Machine) -> str:
+    """The ceilings, and the predicted and measured times."""
+    top = found.ceilings
+    facts = [("product, float32", f"{top.flops / 1e9:.1f} GFLOPS")]
+    facts += [(f"read, {level.name}", f"{level.read / 1e9:.1f} GB/s") for level in top.levels]
+    facts += [("copy, memory", f"{top.copy / 1e9:.1f} GB/s"), ("framework call", seconds(top.dispatch))]
+    low, high = EXPLAINED
+    rows = [
+        (
+            row.case.removeprefix("matmul/strategy="),
+            *(str(row.calls), row.level, seconds(row.predicted), seconds(row.seconds)),
+            f"{row.explained:.2f}" + ("" if low <= row.explained <= high else " !"),
+            *(f"{row.flops / row.seconds / 1e9:.3g}", f"{row.of_peak:.3f}", f"{row.of_roof:.3f}"),
+            f"{row.overhead_share:.0%}",
+        )
+        for row in found.cases
+    ]
+    heads = ("case", "calls", "level", "predicted", "measured", "explained", "GFLOPS", "of peak", "of roof", "overhead")
+    return (
+        _grid(f"ceilings, threads {found.threads}", ("what", "best"), facts)
+        + _grid("max(flops/peak, bytes/read) + calls x overhead", heads, rows)
+        + f"! predicted over measured time is outside {low:g} to {high:g}\n"
+    )
+
+
+DISTANCES = (0.01, 0.02, 0.05)
+"""Distances to the least loss, as shares of it, to which the time is told."""
+
+
+def training(found: Training) -> str:
+    """Losses, seconds per epoch and times to a loss, over seeds."""
+    limits = found.problem
+    heads: tuple[str, ...] = (
+        "experiment",
+        "strategy",
+        "batch",
+        "lr",
+        "epochs",
+        "updates",
+        "final loss",
+        "sd",
+        "s/epoch",
+        "IQR",
+    )
+    heads += tuple(f"to L*+{distance:.0%}" for distance in DISTANCES)
+    rows = [_experiment(trained, limits.least) for trained in found.experiments]
+    notes = [f"{trained.experiment.name} {trained.diverged}\n" for trained in found.experiments if trained.diverged]
+    seeds = len(found.experiments[0].runs) if found.experiments else 0
+    return (
+        _grid(f"training, {seeds} seeds", heads, rows, left=2)
+        + f"L* = {limits.least:.7f}, L(0) = {limits.start:.7f}, data {limits.source}, threads {found.threads}\n"
+        + "final loss: mean and standard deviation over seeds; times: medians; (k): only k seeds got there\n"
+        + "".join(notes)
+    )
+
+
+def _experiment(trained: Trained, least: float) -> tuple[str, ...]:
+    experiment, finals, epochs = trained.experiment, trained.finals(), trained.epoch_seconds()
+    final = f"{statistics.fmean(finals):.5f}" if finals else "not finite"
+    spread = f"{statistics.stdev(finals):.5f}" if len(finals) > 1 else ""
+    low, middle, high = statistics.quantiles(epochs, n=4) if len(epochs) > 1 else epochs * 3
+    times = [[run.reaches(least * (1 + distance)) for run in trained.runs] for distance in DISTANCES]
+    return (
+        *(experiment.name, experiment.strategy, str(experiment.batch), f"{experiment.lr:g}", str(experiment.epochs)),
+        *(str(trained.updates[-1]), final, spread, seconds(middle), f"{(high - low) / middle:.1%}"),
+        *(reached(column) for column in times),
+    )
+
+
+def reached(times: Sequence[float | None]) -> str:
+    """The median of the times there are; how many there are, where some are missing."""
+    there = [value for value in times if value is not None]
+    if not there:
+        return "never"
+    return seconds(statistics.median(there)) + (f" ({len(there)})" if len(there) < len(times) else "")

@@ -6,17 +6,22 @@ baseline. Everything is frozen; `dump` and `load` turn a record into JSON and ba
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-import os
-import tempfile
-from dataclasses import astuple, dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import cattrs
 
-SCHEMA_VERSION = 1
+from flopline.records import RecordError, parse, strict, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["RecordError", "write"]  # of records, and part of this room's own words
+
+SCHEMA_VERSION = 2
 
 SideName = Literal["baseline", "candidate"]
 Stage = Literal["screen", "confirm"]
@@ -236,45 +241,71 @@ class Record:
     schema_version: int = SCHEMA_VERSION
 
 
-class RecordError(ValueError):
-    """A file is not a gate record this version can read."""
-
+FIELDS = tuple(field.name for field in fields(Batch))
+TIMES = {name: f"{name}_ns" for name in ("wall", "cpu", "process", "timer")}
+"""Fields of a batch that are seconds, and their columns in a file."""
 
 CONVERTER = cattrs.Converter()
-# A record has tens of thousands of batches: each is a list of its fields, not an object that names them.
-CONVERTER.register_unstructure_hook(Batch, astuple)
-CONVERTER.register_structure_hook(Batch, lambda fields, _: Batch(*fields))
+
+
+# A record has tens of thousands of batches, so they are written as columns: how many `batches` a side has in each quad,
+# and each field of all of them in time order. Where a column's values are all the same it is that value. Clocks count
+# whole nanoseconds, which say the same as seconds in half as many digits; other times keep a thousandth of one.
+
+
+def _columns(quads: list[Quad]) -> dict[str, Any]:
+    taken = {side: [getattr(quad, side) for quad in quads] for side in get_args(SideName)}
+    return {"quads": len(quads), **{side: _packed(batches) for side, batches in taken.items()}}
+
+
+def _packed(taken: list[tuple[Batch, ...]]) -> dict[str, Any]:
+    batches = list(itertools.chain.from_iterable(taken))
+    columns: dict[str, list[Any]] = {"batches": list(map(len, taken))}
+    for name in FIELDS:
+        values = [getattr(batch, name) for batch in batches]
+        columns[TIMES.get(name, name)] = list(map(_nanoseconds, values)) if name in TIMES else values
+    return {name: column[0] if len(set(column)) == 1 else column for name, column in columns.items()}
+
+
+def _nanoseconds(seconds: float | None) -> float | None:
+    if seconds is None or not math.isfinite(seconds):
+        return None
+    counted = round(seconds * 1e9)
+    return counted if counted / 1e9 == seconds else round(seconds * 1e9, 3)
+
+
+def _quads(columns: dict[str, Any], _: object) -> list[Quad]:
+    sides = [_unpacked(columns[side], columns["quads"]) for side in get_args(SideName)]
+    return [Quad(*batches) for batches in zip(*sides, strict=True)]
+
+
+def _unpacked(columns: dict[str, Any], quads: int) -> list[tuple[Batch, ...]]:
+    def column(name: str, length: int) -> list[Any]:
+        values = columns[name]
+        if isinstance(values, list) and len(values) != length:
+            raise ValueError(f"{len(values)} {name} where {length} are told")
+        return values if isinstance(values, list) else [values] * length
+
+    counts = column("batches", quads)
+    taken = {name: column(TIMES.get(name, name), sum(counts)) for name in FIELDS}
+    for name in TIMES:
+        taken[name] = [None if value is None else value / 1e9 for value in taken[name]]
+    batches = itertools.starmap(Batch, zip(*taken.values(), strict=True))
+    return [tuple(itertools.islice(batches, count)) for count in counts]
+
+
+CONVERTER.register_unstructure_hook_func(lambda it: it == list[Quad], _columns)
+CONVERTER.register_structure_hook_func(lambda it: it == list[Quad], _quads)
 
 
 def dump(record: Record) -> str:
     """The record as strict JSON: what is no finite number becomes null."""
-    return json.dumps(_strict(CONVERTER.unstructure(record)), separators=(",", ":"), allow_nan=False) + "\n"
-
-
-def _strict(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _strict(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json.dumps(strict(CONVERTER.unstructure(record)), separators=(",", ":"), allow_nan=False) + "\n"
 
 
 def save(record: Record, path: Path) -> None:
     """Writes the record's JSON whole or not at all."""
     write(path, dump(record))
-
-
-def write(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all: under a temporary name in the same folder, then renamed."""
-    handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def load(path: Path) -> Record:
@@ -284,18 +315,11 @@ def load(path: Path) -> Record:
         RecordError: The file is no JSON, no gate record, or of another schema version.
         OSError: The file cannot be read.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path} is not JSON ({error}); give a file that `flopline gate --json` wrote") from error
-    version = found.get("schema_version") if isinstance(found, dict) else None
+    found = parse(path, "flopline gate --json")
+    version = found.get("schema_version")
     if version != SCHEMA_VERSION:
         raise RecordError(f"{path}: schema version {version!r}; this flopline reads {SCHEMA_VERSION}")
     try:
         return CONVERTER.structure(found, Record)
     except cattrs.BaseValidationError as error:
         raise RecordError(f"{path} is not a gate record: {'; '.join(cattrs.transform_error(error)[:3])}") from error
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number in JSON")

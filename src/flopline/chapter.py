@@ -1,0 +1,157 @@
+"""The commands of the chapter: `flopline machine`, `train`."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from flopline import __version__, records
+from flopline.console import fail, require, suite_cases
+from flopline.strategies import Case
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flopline.data import Table
+    from flopline.machine import Machine
+    from flopline.training import Experiment, Training
+
+app = typer.Typer()
+
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Save the record here.")]
+Data = Annotated[str | None, typer.Option("--data", metavar="PATH", help="The airfoil table, or the word surrogate.")]
+
+EXTRA = ("matmul/strategy=full/n=512", "matmul/strategy=full/n=2048")
+"""Whole products beside those of the quick suite: the ceiling should be met from n = 512 on."""
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str, float], None]]:
+    """A bar on stderr, told what is at work and the share of the work that is done; silent where that is no terminal.
+
+    What the chapter's rooms refuse ends the command with a message.
+    """
+    from flopline.strategies import UnknownStrategyError, WrongAnswerError  # noqa: PLC0415  # beside its use
+    from flopline.training import ExperimentError  # noqa: PLC0415  # it loads torch
+
+    console = Console(stderr=True)
+    columns = (BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    try:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+            task = bars.add_task("starting", total=1.0)
+            yield lambda name, share: bars.update(task, description=escape(name), completed=share)
+    except (UnknownStrategyError, WrongAnswerError, ExperimentError, records.RecordError, OSError) as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("interrupted; nothing was written")
+
+
+def check_output(*paths: Path | None) -> None:
+    """Refuses files that could not be written, before anything is measured."""
+    for path in paths:
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            fail(f"{path} cannot be written: it is a folder, or its folder does not exist")
+
+
+@app.command("machine")
+def machine(*, json_file: JsonFile = None) -> None:
+    """Measures this machine's ceilings, and how much of the products' times they explain."""
+    require("flopline.machine")
+    from flopline import tables  # noqa: PLC0415  # after what it needs
+
+    check_output(json_file)
+    with progress() as report:
+        found = measure_machine(report)
+    if json_file:
+        records.save(found, json_file)
+    tables.show(tables.machine(found))
+
+
+def measure_machine(report: Callable[[str, float], None]) -> Machine:
+    """Examines this machine with the products of the quick suite."""
+    from flopline import machine, matmul  # noqa: PLC0415  # they load torch
+
+    names = [*(name for name in suite_cases().QUICK if name.startswith("matmul/")), *EXTRA]
+    with machine.pinned(1):
+        workloads = [matmul.prepare(Case.parse(name)) for name in names]
+        return machine.examine(workloads, report=report)
+
+
+@app.command("train")
+def train(  # noqa: PLR0913  # a command line has as many parameters as options
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[EXPERIMENT]...", help="By default the chapter's five.")
+    ] = None,
+    *,
+    strategy: Annotated[str | None, typer.Option(help="How an epoch is run: loader, autograd, module, ...")] = None,
+    batch: Annotated[int | None, typer.Option(help="Examples in a minibatch.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How often each is repeated.")] = 20,
+    every: Annotated[int | None, typer.Option(help="Examples between two points (200).")] = None,
+    data: Data = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Repeats the chapter's training: loss against time, examples and updates, over seeds.
+
+    Experiments: gd, sgd, batch100, batch10, concise; the exercises replacement, doubled, decayed. The options change
+    every experiment that is named. Ctrl-C keeps the seeds that have finished.
+    """
+    training = require("flopline.training")
+    from flopline import tables  # noqa: PLC0415  # after what it needs
+
+    check_output(json_file)
+    known = training.EXPERIMENTS
+    names = names or ["gd", "sgd", "batch100", "batch10", "concise"]
+    if unknown := [name for name in names if name not in known]:
+        fail(f"no experiment {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
+    asked = {"strategy": strategy, "batch": batch, "lr": lr, "epochs": epochs, "every": every}
+    changes = {option: value for option, value in asked.items() if value is not None}
+    chosen = [replace(known[name], **changes) for name in dict.fromkeys(names)]
+    with progress() as report:
+        found = measure_training(chosen, seeds, data, report)
+    if json_file:
+        records.save(found, json_file)
+    done = len(found.experiments[0].runs)
+    tables.show(tables.training(found))
+    if done < seeds:
+        Console(stderr=True).print(f"interrupted: {done} of {seeds} seeds finished and are kept", highlight=False)
+
+
+def measure_training(
+    chosen: list[Experiment], seeds: int, data: str | None, report: Callable[[str, float], None]
+) -> Training:
+    """Runs experiments with seeds 0, 1, ... on one thread."""
+    from flopline import machine, training  # noqa: PLC0415  # they load torch
+
+    table = load_table(data)
+    begin, started = time.perf_counter(), records.now()
+    with machine.pinned(1):
+        found = training.train(chosen, table, range(seeds), report=report)
+    return training.Training(
+        machine=machine.describe(),
+        threads=1,
+        started=started,
+        seconds=time.perf_counter() - begin,
+        flopline=__version__,
+        problem=training.problem(table),
+        experiments=found,
+    )
+
+
+def load_table(path: str | None) -> Table:
+    """The training set, as everywhere."""
+    from flopline import data  # noqa: PLC0415  # it loads torch
+
+    try:
+        return data.resolve(path)
+    except (ValueError, OSError) as error:
+        fail(str(error))

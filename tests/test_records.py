@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+
+from flopline import records
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note(records.Record):
+    kind: ClassVar[str] = "note"
+    schema_version: ClassVar[int] = 3
+    values: tuple[float | None, ...]
+
+
+NOTE = Note(
+    machine={"cpu": "A", "cores": 2},
+    threads=1,
+    started="2026-11-21T00:00:00+00:00",
+    seconds=0.5,
+    flopline="1",
+    values=(),
+)
+
+
+def test_a_saved_record_is_read_again(tmp_path: Path) -> None:
+    note = replace(NOTE, values=(1.0, None, 2.5))
+    records.save(note, tmp_path / "note.json")
+    assert records.load(tmp_path / "note.json", Note) == note
+    assert json.loads((tmp_path / "note.json").read_text())["schema_version"] == 3
+
+
+def test_what_is_no_finite_number_is_saved_as_null(tmp_path: Path) -> None:
+    records.save(replace(NOTE, values=(float("nan"), float("inf"), 1.0)), tmp_path / "note.json")
+    assert records.load(tmp_path / "note.json", Note).values == (None, None, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "is not JSON"),
+        ('{"a": NaN}', "NaN is no number in JSON"),
+        ("[1]", "holds a JSON list"),
+        ("{}", "no record of flopline's"),
+        (
+            '{"kind": "train", "schema_version": 3}',
+            "a record of `flopline train`; here one of `flopline note`",
+        ),
+        ('{"kind": "note", "schema_version": 4}', "schema version 4; this flopline reads 3"),
+        ('{"kind": "note", "schema_version": 3, "machine": {}}', "required field missing @ $.threads"),
+    ],
+    ids=["truncated", "not strict", "a list", "foreign", "another kind", "another version", "fields missing"],
+)
+def test_a_file_that_is_not_the_record_is_refused_with_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "note.json").write_text(text)
+    with pytest.raises(records.RecordError) as refused:
+        records.load(tmp_path / "note.json", Note)
+    assert said in str(refused.value)
+    assert str(tmp_path / "note.json") in str(refused.value)
+
+
+def test_a_record_with_a_field_too_many_is_refused() -> None:
+    found = json.loads(records.dump(NOTE)) | {"colour": "red"}
+    with pytest.raises(records.RecordError, match="colour"):
+        records.structure(found, Note, "note.json")
+
+
+def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "note.json"
+    path.write_text("before")
+    with pytest.raises(UnicodeEncodeError):
+        records.write(path, "\ud800")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        records.write(path, "after")
+    assert [file.name for file in tmp_path.iterdir()] == ["note.json"]
+
+
+@pytest.mark.parametrize(
+    ("other", "fact"),
+    [
+        (replace(NOTE, machine={"cpu": "B", "cores": 2}), "cpu is 'A' and 'B'"),
+        (replace(NOTE, machine={"cpu": "A", "cores": 4}), "cores is 2 and 4"),
+        (replace(NOTE, threads=2), "threads is 1 and 2"),
+    ],
+    ids=["processor", "cores", "threads"],
+)
+def test_records_of_different_machines_do_not_go_together(other: Note, fact: str) -> None:
+    records.together({"one.json": NOTE, "same.json": NOTE})
+    with pytest.raises(records.RecordError, match=fact) as refused:
+        records.together({"one.json": NOTE, "same.json": NOTE, "other.json": other})
+    assert str(refused.value).startswith("one.json and other.json")
