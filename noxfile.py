@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -16,7 +17,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 
 
 def install(session: nox.Session, *groups: str, extras: str = "suite") -> None:
-    """Installs the package from this checkout with its suite, the measured torch, and the groups."""
+    """Installs the package from this checkout with its extras, the measured torch, and the groups."""
     session.install(*nox.project.dependency_groups(PROJECT, "measured", *groups), "-e", f".[{extras}]")
 
 
@@ -37,8 +38,23 @@ def report(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests."""
-    install(session, "tests", extras="suite,report")
+    install(session, "tests", extras="suite,history,report")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("benchmark", ["4.0.0", "5.1.0", "5.2.0", "newest"])
+def compatibility(session: nox.Session, benchmark: str) -> None:
+    """Run the tests of the gate's workers with several versions of pytest-benchmark, and without torch."""
+    # Up to 5.2 they read an attribute of a test that later versions of pytest do not have.
+    old = [] if benchmark == "newest" else [f"pytest-benchmark=={benchmark}", "pytest<9"]
+    session.install("-e", ".", "hypothesis", *old)
+    # The conftest.py above loads torch, and sets what this profile sets.
+    session.run(
+        *("pytest", "--confcutdir=tests/gate", "--hypothesis-profile=ci"),
+        *(f"tests/gate/test_{name}.py" for name in ("worker", "child", "lockstep")),
+        *session.posargs,
+    )
 
 
 @nox.session
@@ -53,7 +69,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types with mypy, strictly."""
-    install(session, "tests", "types", extras="suite,report")
+    install(session, "tests", "types", extras="suite,history,report")
     session.run("mypy")
 
 
@@ -69,14 +85,34 @@ def gate(session: nox.Session) -> None:
 
 @nox.session
 def calibrate(session: nox.Session) -> None:
-    """Measure the gate's own error rates here, and write docs/calibration.md. -- N runs of each kind (20); hours."""
-    install(session)
+    """Measure the gate's own error rates here; write docs/calibration.md. -- RUNS [EXPERIMENT...] (20); hours."""
+    install(session, extras="suite,history")
     session.run("python", "docs/calibrate.py", *(session.posargs or ["20"]), "--", *SUITE)
 
 
 @nox.session
+def history(session: nox.Session) -> None:
+    """Measure the newest commits, publish the pages. -- --commits 5, a range, commits, tags; -- publish; -- preview."""
+    install(session, extras="suite,history")
+    if session.posargs in (["publish"], ["preview"]):
+        session.run("asv", *session.posargs)
+        return
+    # 1: a case failed; asv has recorded it, and the other commits deserve their pages.
+    session.run("flopline", "history", "run", *session.posargs, success_codes=[0, 1])
+    session.run("asv", "publish")
+
+
+@nox.session
+def pages(session: nox.Session) -> None:
+    """Open the published pages of a small history in headless Chromium; needs npm for the scripts asv's pages load."""
+    install(session, "tests", extras="suite,history")
+    session.run("npm", "ci", "--prefix", "tests/history/vendor", "--ignore-scripts", "--no-audit", external=True)
+    session.run("pytest", "tests/history/test_pages.py", "-rs", *session.posargs)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
-    """Build sdist and wheel into dist/, and use the wheel in a clean environment."""
+    """Build sdist and wheel into dist/; gate a foreign project with the wheel, in a clean environment without torch."""
     session.install("build", "virtualenv")
     for old in Path("dist").glob("flopline-*"):
         old.unlink()
@@ -85,6 +121,13 @@ def build(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory() as clean:
         session.run("virtualenv", "-q", clean)
         session.run(f"{clean}/bin/python", "-m", "pip", "install", "-q", str(wheel), external=True)
+        for version in ("plain", "slower"):
+            shutil.copytree("tests/suites/shapes", f"{clean}/{version}")
+            shutil.copy(f"tests/suites/subjects/{version}/subject.py", f"{clean}/{version}")
         session.chdir(clean)
         session.run("bin/flopline", "--version", external=True)
         session.run("bin/flopline", "list", external=True)
+        session.run("bin/python", "-c", "import torch", external=True, silent=True, success_codes=[1])
+        versions = ("--baseline", "plain", "--candidate", "slower", "--detect", "10%")
+        found = ("bin/flopline", "gate", *versions, "--", "-k", "test_plain")
+        session.run(*found, external=True, success_codes=[1])  # a regression

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 # Examples are the same in every run, so that a red test is about the change; slow machines are no failure.
 settings.register_profile("flopline", deadline=None, derandomize=True)
 settings.load_profile("flopline")
+
+
+def pytest_configure() -> None:
+    # Started in the background by a shell, this process ignores Ctrl-C, and so would every program that a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -50,3 +56,13 @@ def airfoil() -> Path:
 @pytest.fixture(scope="session")
 def table(airfoil: Path) -> data.Table:
     return data.read(airfoil, "file")
+
+
+@pytest.fixture(scope="session")
+def rows(request: pytest.FixtureRequest) -> data.Table:
+    """The real table where it lies, else a surrogate."""
+    try:
+        table: data.Table = request.getfixturevalue("table")
+    except pytest.skip.Exception:
+        return data.surrogate("a test")
+    return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,20 @@ def test_the_gate_has_thirty_cases_or_more_of_both_families() -> None:
     families = [Case.parse(name).family for name in cases.GATE]
     assert len(families) >= 30
     assert set(families) == {"matmul", "sgd"}
+
+
+@pytest.mark.parametrize(
+    ("family", "names"),
+    [("matmul", ("strategy", "n")), ("matmul", ("strategy", "n", "block")), ("sgd", ("strategy", "batch"))],
+)
+def test_axes_hold_every_case_that_has_exactly_these(family: str, names: tuple[str, ...]) -> None:
+    listed = [Case.parse(name) for scale in cases.SCALES for name in cases.CASES[scale]]
+    points = {
+        (case.strategy, *case.axes.values())
+        for case in listed
+        if case.family == family and ("strategy", *case.axes) == names
+    }
+    axes = cases.axes(family, names)
+    assert points <= set(itertools.product(*axes))
+    assert [set(values) for values in zip(*points, strict=True)] == [set(values) for values in axes]
+    assert all(values == sorted(values) for values in axes[1:])

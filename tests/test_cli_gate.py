@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -20,37 +18,15 @@ import pytest
 from typer.testing import CliRunner
 
 from flopline import cli
-from flopline.gate import procedure, record, versions
+from flopline.gate import environments, procedure, record, selfcheck
+from tests.gate import projects
+from tests.gate.processes import living
+from tests.gate.projects import PLAIN, PROJECT, SLOWER, commit, git, state, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-PROJECT = """\
-[build-system]
-requires = ["hatchling>=1"]
-build-backend = "hatchling.build"
-
-[project]
-name = "subject"
-version = "1.0"
-
-[tool.pytest.ini_options]
-testpaths = ["benchmarks"]
-"""
-PLAIN = """\
-def spin(n):
-    total = 0
-    for i in range(n):
-        total += i
-    return total
-
-
-def work(n=1000):
-    return spin(n)
-"""
-SLOWER = PLAIN.replace("    return spin(n)\n", "    padding(3 * n // 10)\n    return spin(n)\n") + (
-    "\n\ndef padding(n):\n    return spin(n)\n"
-)
 SUITE = """\
 import subject
 
@@ -77,7 +53,6 @@ if "REFUSALS" in os.environ:
     with open(os.environ["REFUSALS"], "a") as file:
         file.write(" ".join(sys.orig_argv) + chr(10))
 """
-SETTINGS = "[user]\nname = A\nemail = a@b.c\n[init]\ndefaultBranch = main\n"
 
 
 @dataclass(frozen=True)
@@ -104,70 +79,32 @@ class World:
 
     def leftovers(self) -> list[str]:
         """The gate's folders, and its workers that still run, as far as they are this world's."""
-        own = f"TMPDIR={self.temporary}".encode()
-        found = [path.name for path in self.temporary.glob("flopline-*")]
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                environment = (process / "environ").read_bytes()
-            except OSError:
-                continue
-            if b"FLOPLINE_SLOT=" in environment and own in environment:
-                found.append(f"process {process.name}")
-        return found
-
-
-def git(folder: Path, *arguments: str) -> str:
-    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
-    command = [shutil.which("git") or "git", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
-
-
-def write(folder: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, "utf-8")
-    return folder
-
-
-def state(folder: Path) -> object:
-    """Every file of a checkout and its repository, byte for byte, and what git says of them."""
-    files = {str(file): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-    commands = (
-        "status --porcelain=v2 --branch",
-        "diff --cached",
-        "branch --all --verbose",
-        "worktree list",
-        "stash list",
-    )
-    return files, [git(folder, *command.split()) for command in commands]
+        workers = living("FLOPLINE_SLOT=", f"TMPDIR={self.temporary}")
+        return [path.name for path in self.temporary.glob("flopline-*")] + [f"process {pid}" for pid in workers]
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """`main` is checked out, with something staged, something changed and something new; `slow` is 30 % slower."""
     home = tmp_path_factory.mktemp("world")
-    checkout, temporary = home / "my project", home / "tmp"
-    temporary.mkdir()
+    checkout = home / "my project"
     checkout.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GIT_CONFIG_GLOBAL", str(write(home, {"gitconfig": SETTINGS}) / "gitconfig"))
-        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    with projects.world(home) as temporary:
         git(checkout, "init", "--quiet")
         files = {"pyproject.toml": PROJECT, "benchmarks/test_subject.py": SUITE, "README": "one\n", "notes": "one\n"}
         # In the project's root it comes along to every worker: sides have their tree on PYTHONPATH.
         write(checkout, {**files, "src/subject/__init__.py": PLAIN, "sitecustomize.py": NO_TORCH})
-        git(checkout, "add", "--all")
-        git(checkout, "commit", "--quiet", "--message", "base")
+        commit(checkout, "base")
         git(checkout, "checkout", "--quiet", "-b", "slow")
         write(checkout, {"src/subject/__init__.py": SLOWER})
-        git(checkout, "commit", "--quiet", "--all", "--message", "slow")
+        commit(checkout, "slow")
         git(checkout, "checkout", "--quiet", "main")
         write(checkout, {"README": "staged\n"})
         git(checkout, "add", "README")
         write(checkout, {"notes": "changed\n", "untracked": "new\n"})
-        dropped = ("PYTEST_ADDOPTS", "PYTHONPATH", "GITHUB_STEP_SUMMARY", "COLUMNS")
+        dropped = ("PYTHONPATH", "GITHUB_STEP_SUMMARY", "COLUMNS")
         environment = {name: value for name, value in os.environ.items() if name not in dropped}
-        yield World(checkout, temporary, environment | {"TMPDIR": str(temporary), "PIP_NO_INDEX": "1"})
+        yield World(checkout, temporary, environment)
 
 
 @dataclass(frozen=True)
@@ -359,6 +296,31 @@ def test_ctrl_c_ends_with_exit_code_2_one_message_and_nothing_left(world: World,
     assert state(world.checkout) == before
 
 
+def test_ctrl_c_after_a_block_keeps_what_was_measured(world: World, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        world.command("--baseline", "main", "--candidate", "slow", f"--json={tmp_path / 'json'}"),
+        cwd=world.checkout,
+        env=world.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stderr
+        try:
+            next(line for line in process.stderr if "screen, block 3" in line)
+            process.send_signal(signal.SIGINT)
+            stdout, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    found = record.load(tmp_path / "json")
+    assert (process.returncode, found.exit_code, len(found.blocks)) == (2, 2, 2)
+    assert found.result == "broken off after 2 blocks: interrupted"
+    assert found.result in stdout
+    assert {row.verdict for row in found.comparisons} == {"inconclusive"}
+    assert world.leftovers() == []
+
+
 @pytest.fixture
 def here(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """This process in the checkout; what builds or measures nevertheless fails."""
@@ -366,7 +328,7 @@ def here(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.setenv("COLUMNS", "60")  # a message is one line on a narrow terminal, too
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    monkeypatch.setattr(versions, "build", lambda *_: pytest.fail("it was built"))
+    monkeypatch.setattr(environments, "build", lambda *_: pytest.fail("it was built"))
     monkeypatch.setattr(procedure, "run", lambda *_, **__: pytest.fail("it was measured"))
     return world
 
@@ -413,7 +375,7 @@ def test_a_percentage_may_have_decimals_and_its_sign_may_be_left_out(
         seen.append(settings)
         raise procedure.GateError("enough")
 
-    monkeypatch.setattr(versions, "sides", lambda *_, **__: nullcontext(("b", "c")))
+    monkeypatch.setattr(environments, "sides", lambda *_, **__: nullcontext(("b", "c")))
     monkeypatch.setattr(procedure, "run", run)
     assert refusal("--baseline", "main", "--detect", detect, "--", "-k", "one two") == "flopline: enough"
     assert seen[0].detect == pytest.approx(found)
@@ -489,10 +451,10 @@ def test_an_interpreter_that_is_none_is_refused_with_the_sides_name() -> None:
     [
         ("not json", "is not JSON"),
         ("", "is not JSON"),
-        ('{"machine_info": {}, "benchmarks": []}', "schema version None; this flopline reads 1"),
-        ("[1, 2]", "schema version None; this flopline reads 1"),
-        ('{"schema_version": 99}', "schema version 99; this flopline reads 1"),
-        ('{"schema_version": 1}', "is not a gate record"),
+        ('{"machine_info": {}, "benchmarks": []}', "schema version None; this flopline reads 2"),
+        ("[1, 2]", "holds a JSON list, no record; give a file that `flopline gate --json` wrote"),
+        ('{"schema_version": 99}', "schema version 99; this flopline reads 2"),
+        ('{"schema_version": 2}', "is not a gate record"),
     ],
     ids=["text", "empty", "pytest-benchmark", "list", "newer", "hollow"],
 )
@@ -528,7 +490,7 @@ def test_a_defect_of_the_gate_ends_with_exit_code_2_and_never_with_1(
     def run(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(versions, "sides", lambda *_, **__: nullcontext(("b", "c")))
+    monkeypatch.setattr(environments, "sides", lambda *_, **__: nullcontext(("b", "c")))
     monkeypatch.setattr(procedure, "run", run)
     monkeypatch.setattr(sys, "argv", ["flopline", "gate", "--baseline", "main"])
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # typer sets its own
@@ -547,21 +509,21 @@ def test_whatever_stops_the_gate_is_one_line_and_exit_code_2(
     def run(*_: object, **__: object) -> None:
         raise error("what happened [/bold]; what to do")
 
-    monkeypatch.setattr(versions, "sides", lambda *_, **__: nullcontext(("b", "c")))
+    monkeypatch.setattr(environments, "sides", lambda *_, **__: nullcontext(("b", "c")))
     monkeypatch.setattr(procedure, "run", run)
     assert refusal("--baseline", "main") == "flopline: what happened [/bold]; what to do"
 
 
 def test_self_check_prints_the_rates_and_ends_with_0(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert here
-    rates = procedure.Rates(runs=2, alarms=0, undecided=0, slowed=10, found=10, false=0, seconds=9.0, detect=0.03)
+    rates = selfcheck.Rates(runs=2, alarms=0, undecided=0, slowed=10, found=10, false=0, seconds=9.0, detect=0.03)
     asked: list[int] = []
 
-    def self_check(*_: object, runs: int, **__: object) -> procedure.Rates:
+    def self_check(*_: object, runs: int, **__: object) -> selfcheck.Rates:
         asked.append(runs)
         return rates
 
-    monkeypatch.setattr(versions, "sides", lambda *_, **__: nullcontext(("b", "c")))
-    monkeypatch.setattr(procedure, "self_check", self_check)
+    monkeypatch.setattr(environments, "sides", lambda *_, **__: nullcontext(("b", "c")))
+    monkeypatch.setattr(selfcheck, "self_check", self_check)
     result = CliRunner().invoke(cli.app, ["gate", "--baseline", "main", "--self-check", "2"])
     assert (result.exit_code, result.stdout, asked) == (0, rates.text() + "\n", [2])

@@ -48,16 +48,6 @@ def moments(request: pytest.FixtureRequest) -> Table:
     return surrogate("a test", seed=int(request.param.split()[1]))
 
 
-@pytest.fixture(scope="session")
-def rows(request: pytest.FixtureRequest) -> Table:
-    """The real table where it lies, else a surrogate."""
-    try:
-        table: Table = request.getfixturevalue("table")
-    except pytest.skip.Exception:
-        return surrogate("a test")
-    return table
-
-
 def zeros(dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.zeros(6, dtype=dtype)
 

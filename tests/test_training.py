@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flopline import records, sgd, training
-from flopline.data import Table, surrogate
 from flopline.training import EXPERIMENTS, Experiment, ensemble, points, run, train
 
 if TYPE_CHECKING:
@@ -25,22 +24,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from flopline.data import Table
     from flopline.timing import Clock
 
 L_STAR = 0.24168795509193775
 FOUR = 4.0
 """Standard errors."""
 SEEDS = 2000
-
-
-@pytest.fixture(scope="session")
-def rows(request: pytest.FixtureRequest) -> Table:
-    """The real table where it lies, else a surrogate."""
-    try:
-        table: Table = request.getfixturevalue("table")
-    except pytest.skip.Exception:
-        return surrogate("a test")
-    return table
 
 
 def many(experiment: Experiment, table: Table, seeds: int = SEEDS) -> Tensor:

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flopline import __version__, chapter
+from flopline import __version__, chapter, cli_history
 from flopline.console import Json, fail, print_json, require, suite, suite_cases
 from flopline.strategies import Case, installed, provider
 from flopline.tables import plain
@@ -205,7 +205,7 @@ def gate(  # noqa: PLR0913  # a command line has as many parameters as options
     Exit codes: 0 no regression, 1 a confirmed regression, 2 the gate could not do its work, 3 inconclusive.
     `flopline gate show FILE` prints a saved record again.
     """
-    from flopline.gate import procedure, record, versions  # noqa: PLC0415  # they load scipy
+    from flopline.gate import environments, procedure, record, selfcheck  # noqa: PLC0415  # they load scipy
 
     files = Outputs(json_file, markdown_file, junit_file)
     if context.args[:1] == ["show"]:
@@ -228,12 +228,12 @@ def gate(  # noqa: PLR0913  # a command line has as many parameters as options
             report = stack.enter_context(_progress())
             report(procedure.Progress("building"))
             if baseline_python and candidate_python:
-                sides = stack.enter_context(versions.interpreters(Path.cwd(), baseline_python, candidate_python))
+                sides = stack.enter_context(environments.interpreters(Path.cwd(), baseline_python, candidate_python))
             else:
-                chosen = versions.sides(Path.cwd(), baseline or "", candidate, isolated=isolated)
+                chosen = environments.sides(Path.cwd(), baseline or "", candidate, isolated=isolated)
                 sides = stack.enter_context(chosen)
             if self_check:
-                rates = procedure.self_check(*sides, settings, runs=self_check, report=report)
+                rates = selfcheck.self_check(*sides, settings, runs=self_check, report=report)
             else:
                 found = procedure.run(*sides, settings, report=report)
         except procedure.ERRORS as error:
@@ -305,3 +305,4 @@ def _progress() -> Iterator[Callable[[Progress], None]]:
 
 
 app.add_typer(chapter.app)
+app.add_typer(cli_history.app, name="history")

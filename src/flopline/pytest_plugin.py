@@ -129,19 +129,17 @@ def flopline_setting(pytestconfig: pytest.Config) -> Iterator[Setting]:
 @contextmanager
 def _pinned(threads: int, device: str, *, tf32: bool) -> Iterator[None]:
     import torch  # noqa: PLC0415  # not before something is measured
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415  # as torch
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    from flopline import machine  # noqa: PLC0415  # it loads torch
+
     products = torch.backends.cuda.matmul
     precision = products.fp32_precision if device != "cpu" else None
     if precision is not None:
         products.fp32_precision = "tf32" if tf32 else "ieee"
     try:
-        with threadpool_limits(threads):
+        with machine.pinned(threads):
             yield
     finally:
-        torch.set_num_threads(before)
         if precision is not None:
             products.fp32_precision = precision
 
@@ -245,8 +243,8 @@ def _measure(
         return
     iterations, rounds = _plan(workload, first.times[-1], clock, request)
     benchmark.pedantic(workload.run, rounds=rounds, iterations=iterations)
-    if benchmark.stats is None:  # another plugin has taken over the timing, and keeps its own record
-        return
+    if benchmark.stats is None or request.config.pluginmanager.hasplugin("flopline-lockstep"):
+        return  # another plugin has taken over the timing, and keeps its own record
     data: list[float] = benchmark.stats.stats.data
     record.timed += math.fsum(data) * iterations
     seconds = statistics.median(data)

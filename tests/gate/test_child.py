@@ -6,13 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import textwrap
-import time
 import uuid
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -27,24 +23,10 @@ from flopline.gate.child import (
     pair,
     shared_environment,
 )
+from tests.gate.processes import SUITES, Version, gone, living
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from flopline.gate.record import SideName
-
-SUITES = Path(__file__).parents[1] / "suites"
+pytestmark = pytest.mark.usefixtures("marker")
 BEFORE = "test_faults.py::test_before"
-
-
-@dataclass(frozen=True)
-class Version:
-    """A side that can be started."""
-
-    name: SideName
-    tree: Path
-    environment: dict[str, str] = field(default_factory=dict)
-    python: str = sys.executable
 
 
 @pytest.fixture
@@ -58,43 +40,6 @@ def collected(sides: list[Version], *arguments: str) -> list[Collected]:
     """As `collect`, but the workers are ended at once instead of waiting for the end of their sessions."""
     with pair(sides, arguments, hash_seed=1, padding=0) as (_, found):
         return found
-
-
-def living(marker: str) -> set[int]:
-    """Processes, other than this one, in whose environment there is this marker."""
-    found = set()
-    for folder in Path("/proc").iterdir():
-        try:
-            if marker.encode() in (folder / "environ").read_bytes() and folder.name != str(os.getpid()):
-                found.add(int(folder.name))
-        except (OSError, ValueError):
-            continue
-    return found
-
-
-def gone(marker: str) -> bool:
-    """Whether all of them end in time."""
-    deadline = time.monotonic() + 30
-    while living(marker):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-@pytest.fixture(autouse=True)
-def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Marks every process that a test starts; none may be left behind, and no folder or descriptor either."""
-    text = f"marker-{uuid.uuid4()}"
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    monkeypatch.setenv("FLOPLINE_TEST", text)
-    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # names are all that is wanted
-    yield text
-    assert gone(text)
-    assert list(temporary.iterdir()) == []
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
 def test_each_side_says_what_it_is_and_what_it_has(sides: list[Version]) -> None:

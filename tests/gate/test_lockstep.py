@@ -8,11 +8,8 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import textwrap
-import time
 import uuid
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,26 +18,17 @@ import pytest
 from flopline.gate import child
 from flopline.gate.explain import differences
 from flopline.gate.lockstep import Plan, profiles, run_block
+from tests.gate.processes import SUITES, Version, gone, living
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from flopline.gate.record import Batch, Block, Quad, SideName
 
-SUITES = Path(__file__).parents[1] / "suites"
+pytestmark = pytest.mark.usefixtures("marker")
 CPUS = sorted(os.sched_getaffinity(0))
 SHAPES, FAULTS = "test_shapes.py::", "test_faults.py::"
 BEFORE, FAULT, AFTER = (f"{FAULTS}test_{name}" for name in ("before", "fault", "after"))
-
-
-@dataclass(frozen=True)
-class Version:
-    """A side that can be started."""
-
-    name: SideName
-    tree: Path
-    environment: dict[str, str] = field(default_factory=dict)
-    python: str = sys.executable
 
 
 def pair_of(folder: Path, suite: str, candidate: str = "plain", **facts: str) -> tuple[Version, Version]:
@@ -73,43 +61,6 @@ def wall(batch: Batch) -> float:
 
 def timer(batch: Batch) -> float | None:
     return batch.timer
-
-
-def descendants(marker: str) -> set[int]:
-    """Processes, other than this one, in whose environment there is this marker."""
-    found = set()
-    for folder in Path("/proc").iterdir():
-        try:
-            if marker.encode() in (folder / "environ").read_bytes() and folder.name != str(os.getpid()):
-                found.add(int(folder.name))
-        except (OSError, ValueError):
-            continue
-    return found
-
-
-def gone(marker: str, seconds: float = 30) -> bool:
-    """Whether all of them end in time."""
-    deadline = time.monotonic() + seconds
-    while descendants(marker):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No test of this file may leave a process, a folder or a descriptor behind, whatever it runs into."""
-    marker = f"marker-{uuid.uuid4()}"
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    monkeypatch.setenv("FLOPLINE_TEST", marker)
-    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # names are all that is wanted
-    yield
-    assert gone(marker)
-    assert list(temporary.iterdir()) == []
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
 # What a suite can do
@@ -254,7 +205,7 @@ def test_turns_are_really_taken_in_abba_or_baab(seen: tuple[Block, Path]) -> Non
     quads = [turns[start : start + 4] for start in range(2, len(turns), 4)]
     assert set(quads) <= {"BCCB", "CBBC"}
     assert 1 <= len(quads) == len(block.quads["test_turns.py::test_turns"])
-    assert len(turns) <= 50  # rounds that are allowed
+    assert max(turns.count("B"), turns.count("C")) <= 50  # rounds that the author allows a process
 
 
 def test_progress_names_each_benchmark_in_order(seen: tuple[Block, Path]) -> None:
@@ -435,7 +386,7 @@ def test_an_interrupted_block_ends_both_workers_and_removes_its_folder(
 
     def interrupt(name: str) -> None:
         if name == FAULT:
-            alive.extend(descendants(marker))
+            alive.extend(living(marker))
             folders.extend((tmp_path / "temporary").glob("flopline-*"))
             raise KeyboardInterrupt
 
@@ -453,8 +404,8 @@ def test_workers_end_when_the_coordinator_is_killed_in_the_middle_of_a_block(tmp
     program = f"""
         import sys
         from pathlib import Path
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from test_lockstep import *
+        sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+        from tests.gate.test_lockstep import *
         sides = [Version(name, Path(tree), {{}}) for name, tree in {[(side.name, str(side.tree)) for side in sides]}]
         tell = lambda name: print(name, flush=True)
         run_block(*sides, [], plan(BEFORE, FAULT, AFTER, seconds=0.5), cpus=CPUS, progress=tell)
@@ -466,7 +417,7 @@ def test_workers_end_when_the_coordinator_is_killed_in_the_middle_of_a_block(tmp
     ) as process:
         assert process.stdout
         told = process.stdout.readline().decode().strip()
-        alive = descendants(marker) - {process.pid}
+        alive = living(marker) - {process.pid}
         process.send_signal(signal.SIGKILL)
     shutil.rmtree(next((tmp_path / "temporary").glob("flopline-*"), tmp_path / "none"), ignore_errors=True)
     assert told == BEFORE

@@ -4,115 +4,37 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
-import sysconfig
-import tempfile
-import venv
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from flopline.gate import child, procedure, record, verdict, versions
-from flopline.gate.record import Comparison, Loss, Record, Settings
-from flopline.gate.verdict import Controls
+from flopline.gate import child, controls, procedure, record, verdict
+from flopline.gate.controls import Controls
+from flopline.gate.environments import interpreters
+from flopline.gate.environments import sides as built
+from flopline.gate.record import Comparison, Record, Settings
+from tests.gate.processes import living
+from tests.gate.projects import PLAIN, PROJECT, SLOWER, checkout, site, venv, world, write
+from tests.gate.runs import DETECT, LIGHT, QUICK, SUITE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from flopline.gate.environments import Startable
     from flopline.gate.procedure import Progress
-    from flopline.gate.versions import Startable
 
     Sides = tuple[Startable, Startable]
 
-QUICK = procedure.Schedule(blocks=2, screen_seconds=0.08, confirm_seconds=0.06)
-LIGHT = ("-p", "no:flopline", "-p", "no:hypothesispytest", "-p", "no:platformdirs")
-"""Plugins that the tiny suites do without, so that workers start faster."""
-DETECT = 0.1
-"""Far above what is left of this machine's noise in so short a run."""
-HATCHLING = """\
-[build-system]
-requires = ["hatchling>=1"]
-build-backend = "hatchling.build"
-
-[project]
-name = "subject"
-version = "1.0"
-
-[tool.pytest.ini_options]
-testpaths = ["benchmarks"]
-"""
-PLAIN = """\
-def spin(n):
-    total = 0
-    for i in range(n):
-        total += i
-    return total
-
-
-def work(n=1000):
-    return spin(n)
-"""
-SLOWER = PLAIN.replace("    return spin(n)\n", "    padding(3 * n // 10)\n    return spin(n)\n") + (
-    "\n\ndef padding(n):\n    return spin(n)\n"
-)
 FASTER = PLAIN.replace("    return spin(n)\n", "    return spin(7 * n // 10)\n")
-SUITE = """\
-import pytest
-import subject
-
-
-def test_spin(benchmark):
-    benchmark(subject.spin, 800)
-
-
-def test_work(benchmark):
-    benchmark(subject.work)
-"""
 SPIN, WORK, EXACT = (f"benchmarks/test_subject.py::test_{name}" for name in ("spin", "work", "exact"))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """No network, no user's settings, and a temporary folder that can be looked through."""
-    folder = tmp_path_factory.mktemp("world")
-    settings = folder / "gitconfig"
-    settings.write_text("[user]\nname = A\nemail = a@b.c\n[init]\ndefaultBranch = main\n", "utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GIT_CONFIG_GLOBAL", str(settings))
-        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-        patch.setenv("PIP_NO_INDEX", "1")
-        patch.delenv("PIP_FIND_LINKS", raising=False)
-        patch.delenv("PYTEST_ADDOPTS", raising=False)
-        (folder / "tmp").mkdir()
-        patch.setenv("TMPDIR", str(folder / "tmp"))
-        patch.setattr(tempfile, "tempdir", None)
-        yield folder / "tmp"
-
-
-def write(folder: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, "utf-8")
-    return folder
-
-
-def git(folder: Path, *arguments: str) -> None:
-    subprocess.run([shutil.which("git") or "git", *arguments], cwd=folder, capture_output=True, check=True)
-
-
-def checkout(folder: Path, before: dict[str, str], after: dict[str, str]) -> Path:
-    """A checkout whose one commit has the files `before`, and whose working tree those of `after`."""
-    folder.mkdir(parents=True)
-    git(folder, "init", "--quiet")
-    write(folder, before)
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "baseline")
-    for name in set(before) - set(after):
-        (folder / name).unlink()
-    return write(folder, after)
+    with world(tmp_path_factory.mktemp("world")) as folder:
+        yield folder
 
 
 def run(sides: Sides, **how: object) -> Record:
@@ -123,7 +45,7 @@ def run(sides: Sides, **how: object) -> Record:
 
 
 def compare(folder: Path, before: dict[str, str], after: dict[str, str], **how: object) -> Record:
-    with versions.sides(checkout(folder, before, after), "HEAD") as sides:
+    with built(checkout(folder, before, after), "HEAD") as sides:
         return run(sides, **how)
 
 
@@ -151,7 +73,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
         + "\n\n@pytest.mark.skip(reason='not here')\ndef test_skipped(benchmark):\n    benchmark(subject.work)\n",
         "benchmarks/test_unreadable.py": "raise ImportError('no such library')\n",
     }
-    with versions.sides(checkout(tmp_path_factory.mktemp("twins") / "p", files, files), "HEAD") as sides:
+    with built(checkout(tmp_path_factory.mktemp("twins") / "p", files, files), "HEAD") as sides:
         yield sides
 
 
@@ -218,7 +140,7 @@ def stages() -> list[Progress]:
 def regressed(tmp_path_factory: pytest.TempPathFactory, stages: list[Progress]) -> Record:
     """A project that pip builds, slowed by 30 % in one function, and by exactly 20 % in what another one tells."""
     tests = SUITE + "\n\ndef test_exact(benchmark):\n    benchmark(subject.spin, 500)\n"
-    common = {"pyproject.toml": HATCHLING, "benchmarks/test_subject.py": tests}
+    common = {"pyproject.toml": PROJECT, "benchmarks/test_subject.py": tests}
     before = {**common, "src/subject/__init__.py": PLAIN}
     after = {**common, "src/subject/__init__.py": SLOWER}
     folder = tmp_path_factory.mktemp("regressed") / "my project"
@@ -506,7 +428,7 @@ def test_a_missed_canary_ends_with_exit_code_3_and_never_with_a_regression(
     twins: Sides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The true canary is missed on no machine at will.
-    monkeypatch.setattr(verdict, "controls", lambda *_: Controls(0.0, 0.0, ["the canary read +0.00%"]))
+    monkeypatch.setattr(controls, "check", lambda *_: Controls(0.0, 0.0, ["the canary read +0.00%"]))
     found = run(twins, slowdown={WORK: 0.3})
     assert verdicts(found)["test_work"] == "inconclusive"
     assert (found.exit_code, found.result) == (3, "inconclusive: the canary read +0.00%")
@@ -516,23 +438,20 @@ def test_a_missed_canary_ends_with_exit_code_3_and_never_with_a_regression(
 
 def interpreter(folder: Path, distributions: dict[str, str]) -> str:
     """A virtual environment that sees this one's packages, and has some more."""
-    venv.create(folder, with_pip=False)
-    site = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder)}))
-    # As a site folder, so that this environment's own .pth files count: flopline may be editable.
-    (site / "outer.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n", "utf-8")
+    python = venv(folder, everything=True)
     for name, version in distributions.items():
         write(
-            site / f"{name}-{version}.dist-info",
+            site(folder, f"{name}-{version}.dist-info"),
             {"METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"},
         )
-    return str(folder / "bin" / "python")
+    return str(python)
 
 
 def test_of_two_interpreters_the_packages_that_differ_are_listed(tmp_path: Path) -> None:
     project = write(tmp_path / "p", {"subject.py": PLAIN, "benchmarks/test_subject.py": SUITE})
     before = interpreter(tmp_path / "one", {"same": "3.0", "library": "1.0", "gone": "0.1"})
     after = interpreter(tmp_path / "two", {"same": "3.0", "library": "2.0", "extra": "5.0"})
-    with versions.interpreters(project, before, after) as sides:
+    with interpreters(project, before, after) as sides:
         found = run(sides)
     assert found.exit_code == 0
     assert found.warnings[-1] == (
@@ -542,114 +461,25 @@ def test_of_two_interpreters_the_packages_that_differ_are_listed(tmp_path: Path)
     assert found.candidate.packages["library"] == "2.0"
 
 
-def test_self_check_runs_the_gate_on_identical_and_on_slowed_code(
-    twins: Sides, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(procedure.Schedule, "of", classmethod(lambda *_: QUICK))
-    titles: list[str] = []
-    # Of a budget so small that nothing is confirmed: what is slowed is suspicious, and stays undecided.
-    settings = Settings(detect=DETECT, budget=1.0, arguments=LIGHT)
-    rates = procedure.self_check(*twins, settings, runs=1, slowed=1, report=lambda where: titles.append(where.stage))
-    assert (rates.runs, rates.slowed, rates.found, rates.detect) == (1, 1, 0, DETECT)
-    assert (rates.alarms, rates.false) == (0, 0)
-    assert rates.undecided <= 2
-    assert rates.seconds > 0
-    order = list(dict.fromkeys(title.partition(":")[0] for title in titles))
-    assert order == ["self-check 1 of 1, identical", "self-check 1 of 1, 1 slowed"]
+MORTAL = """\
+import os
+from pathlib import Path
+
+starts = Path(__file__).with_name("starts")
+starts.write_text(starts.read_text() + "." if starts.exists() else ".")
+if len(starts.read_text()) > 2:
+    os._exit(9)
+"""
+"""A conftest that lets a side start twice: to collect, and for one block."""
 
 
-def test_self_check_counts_alarms_found_and_flagged(
-    twins: Sides, identical: Record, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slowed: list[dict[str, float]] = []
-
-    def answer(
-        _: object, candidate: Startable, __: object, *, report: object, slowdown: dict[str, float] | None = None
-    ) -> Record:
-        assert report
-        assert candidate.name == "candidate"
-        slowed.append(slowdown or {})
-        names = [*slowed[-1], "other"] if len(slowed) in {1, 2} else []  # the first pair of runs is red
-        return replace(
-            identical, exit_code=int(bool(names)), comparisons=[Comparison(name, "regressed") for name in names]
-        )
-
-    monkeypatch.setattr(procedure, "run", answer)
-    rates = procedure.self_check(*twins, Settings(detect=DETECT, arguments=LIGHT), runs=2, slowed=2)
-    assert [len(names) for names in slowed] == [0, 2, 0, 2]
-    assert {change for names in slowed for change in names.values()} == {DETECT}
-    assert (rates.runs, rates.alarms, rates.slowed, rates.found, rates.false) == (2, 1, 4, 2, 2)
-    assert (rates.undecided, rates.seconds) == (0, identical.seconds)
-
-
-def test_rates_are_told_with_their_bounds() -> None:
-    rates = procedure.Rates(runs=20, alarms=0, undecided=1, slowed=50, found=49, false=0, seconds=42.0, detect=0.03)
-    identical, slowed, undecided = rates.text().splitlines()
-    assert "0 of 20 runs with a false alarm (95 % bound 17%), median 42 s a run" in identical
-    assert slowed.startswith("slowed by 3.0%   49 of 50 found, 95 % interval 89% to 100%; 0 others flagged")
-    assert undecided.endswith("1 of 40 runs")
-
-
-@pytest.fixture
-def rest(twins: Sides) -> procedure._Run:
-    """A run before its first stage, to which outcomes can be given."""
-    return procedure._Run(  # noqa: SLF001  # how stages compose into an answer
-        baseline=twins[0],
-        candidate=twins[1],
-        settings=Settings(),
-        cpus=None,
-        report=lambda _: None,
-        schedule=None,
-        slowdown={},
-    )
-
-
-def row(kind: record.Verdict, name: str = "a", change: float = 0.0) -> Comparison:
-    return Comparison(name, kind, change=change, stage="screen")
-
-
-def test_a_confirmed_regression_outranks_a_lost_benchmark(rest: procedure._Run) -> None:
-    rest.lost["b"] = Loss("candidate", "call", "failed", "")
-    assert rest.result([row("regressed"), row("not comparable", "b")], [])[1] == 1
-
-
-def test_missed_controls_outrank_everything_so_that_they_are_never_red(rest: procedure._Run) -> None:
-    rest.lost["b"] = Loss("baseline", "call", "failed", "")
-    assert rest.result([row("regressed")], ["the canary was not measured"])[1] == 3
-
-
-@pytest.mark.parametrize(
-    ("loss", "code"),
-    [
-        (Loss("candidate", "call", "failed", ""), 2),
-        (Loss("candidate", "call", "skipped", ""), 2),
-        (Loss("candidate", "call", "unused", ""), 2),
-        (Loss("baseline", "call", "failed", ""), 0),
-        (Loss("baseline", "collect", "missing", ""), 0),
-        (Loss(None, "setup", "skipped", ""), 0),
-        (Loss(None, "call", "failed", ""), 0),
-        (Loss("baseline", "process", "crashed", ""), 2),
-        (Loss("baseline", "process", "hung", ""), 2),
-    ],
-    ids=lambda value: f"{value.outcome}-{value.side}" if isinstance(value, Loss) else str(value),
-)
-def test_a_loss_is_a_fault_if_the_candidate_caused_it_or_a_process_vanished(
-    rest: procedure._Run, loss: Loss, code: int
-) -> None:
-    rest.lost["b"] = loss
-    assert rest.result([row("unchanged"), row("not comparable", "b")], [])[1] == code
-
-
-def test_a_run_in_which_nothing_was_compared_does_not_end_with_exit_code_0(rest: procedure._Run) -> None:
-    rest.lost["a"] = Loss(None, "call", "failed", "")
-    assert rest.result([row("not comparable", "a")], [])[1] == 2
-
-
-def test_most_benchmarks_too_noisy_is_exit_code_3_and_half_of_them_is_not(rest: procedure._Run) -> None:
-    noisy, quiet = row("inconclusive", "a"), row("unchanged", "b")
-    assert rest.result([noisy, quiet], [])[1] == 0
-    assert rest.result([noisy, noisy, quiet], [])[1] == 3
-    assert rest.result([noisy, noisy, quiet, quiet, row("not comparable", "c")], [])[1] == 0
+def test_a_side_that_no_longer_starts_ends_the_run_and_keeps_what_was_measured(tmp_path: Path) -> None:
+    files = {"subject.py": PLAIN, "conftest.py": MORTAL, "benchmarks/test_subject.py": SUITE}
+    found = compare(tmp_path / "p", files, files)
+    assert (found.exit_code, len(found.blocks)) == (2, 1)
+    assert found.result.startswith("broken off after 1 block: ")
+    assert "exit code 9" in found.result
+    assert set(verdicts(found).values()) == {"inconclusive"}
 
 
 def test_the_schedule_of_a_fine_slowdown_has_more_and_longer_blocks() -> None:
@@ -664,13 +494,4 @@ def test_no_run_leaves_a_folder_or_a_worker_behind(temporary: Path, identical: R
     assert regressed
     # The sides of `twins` are still in use.
     assert len(list(temporary.glob("flopline-*"))) <= 1
-    own = f"TMPDIR={temporary}".encode()
-    living = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            environment = (process / "environ").read_bytes()
-        except OSError:
-            continue
-        if b"FLOPLINE_SLOT=" in environment and own in environment:
-            living.append(process.name)
-    assert living == []
+    assert living("FLOPLINE_SLOT=", f"TMPDIR={temporary}") == set()

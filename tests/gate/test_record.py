@@ -36,8 +36,16 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 MAYBE = st.none() | FINITE
 COUNTS = st.integers(0, 2**63)
 TEXTS = st.text(st.characters(), max_size=9)  # lone surrogates too: file names that are not UTF-8 have them
+READINGS = st.integers(0, 2**50).map(lambda nanoseconds: nanoseconds / 1e9)  # as the clocks give them
 BATCHES = st.builds(
-    Batch, calls=COUNTS, wall=FINITE, cpu=FINITE, process=FINITE, voluntary=COUNTS, involuntary=COUNTS, timer=MAYBE
+    Batch,
+    calls=COUNTS,
+    wall=READINGS,
+    cpu=READINGS,
+    process=READINGS,
+    voluntary=COUNTS,
+    involuntary=COUNTS,
+    timer=st.none() | READINGS,
 )
 SIDES = st.lists(BATCHES, min_size=1, max_size=2).map(tuple)
 QUADS = st.lists(st.builds(Quad, baseline=SIDES, candidate=SIDES), max_size=2)
@@ -168,6 +176,12 @@ def changed(**facts: object) -> str:
     return json.dumps({**json.loads(dump(RECORD)), **facts})
 
 
+def with_quads(**facts: object) -> dict[str, object]:
+    """The record's block with other facts in its control's columns."""
+    block: dict[str, object] = json.loads(dump(RECORD))["blocks"][0]
+    return {**block, "control": {**json.loads(dump(RECORD))["blocks"][0]["control"], **facts}}
+
+
 def test_a_record_comes_back_as_it_was_saved(path: Path) -> None:
     save(RECORD, path)
     assert load(path) == RECORD
@@ -181,11 +195,34 @@ def test_every_record_comes_back_as_it_was_saved(record: Record, tmp_path_factor
     assert load(path) == record
 
 
+def test_times_finer_than_a_clock_keep_a_thousandth_of_a_nanosecond(path: Path) -> None:
+    fine = dataclasses.replace(BATCH, wall=1.23456789012345e-4, timer=math.nan)
+    save(dataclasses.replace(RECORD, blocks=[dataclasses.replace(RECORD.blocks[0], control=[Quad((fine,), ())])]), path)
+    (quad,) = load(path).blocks[0].control
+    assert quad.baseline[0].wall == pytest.approx(fine.wall, rel=0, abs=5.1e-13)
+    assert quad.baseline[0].timer is None
+
+
+def test_numbers_that_are_all_the_same_are_written_once() -> None:
+    quad = Quad((BATCH, BATCH), (dataclasses.replace(BATCH, wall=1e-4),) * 2)
+    block = dataclasses.replace(RECORD.blocks[0], control=[quad] * 1000)
+    found = json.loads(dump(dataclasses.replace(RECORD, blocks=[block])))["blocks"][0]["control"]
+    assert (found["quads"], found["candidate"]["calls"], found["candidate"]["wall_ns"]) == (1000, 100, 100_000)
+
+
 def test_a_record_is_plain_json_that_says_its_schema() -> None:
     found = json.loads(dump(RECORD))
     assert found["schema_version"] == SCHEMA_VERSION
-    batch = found["blocks"][0]["quads"]["bench.py::test_a"][0]["baseline"][0]
-    assert batch == [100, 4.1e-3, 4e-3, 4e-3, 0, 1, 3.9e-3]
+    assert found["blocks"][0]["quads"]["bench.py::test_a"]["baseline"] == {
+        "batches": [2, 1],
+        "calls": 100,
+        "wall_ns": 4_100_000,
+        "cpu_ns": 4_000_000,
+        "process_ns": 4_000_000,
+        "voluntary": 0,
+        "involuntary": 1,
+        "timer_ns": 3_900_000,
+    }
     assert dump(RECORD).endswith("}\n")
 
 
@@ -194,17 +231,23 @@ def test_facts_that_a_later_version_added_are_ignored(path: Path) -> None:
     assert load(path) == RECORD
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 1, "2", None])
 def test_another_schema_version_is_refused_by_name(path: Path, version: object) -> None:
     path.write_text(changed(schema_version=version))
-    with pytest.raises(RecordError, match=rf"schema version {version!r}; this flopline reads 1"):
+    with pytest.raises(RecordError, match=rf"schema version {version!r}; this flopline reads 2"):
         load(path)
 
 
-@pytest.mark.parametrize("text", ["null", "[1, 2]", "3", '"x"', '{"benchmarks": [], "version": "5.3.1"}'])
-def test_foreign_json_is_refused(path: Path, text: str) -> None:
-    path.write_text(text)
+def test_json_of_another_program_is_refused(path: Path) -> None:
+    path.write_text('{"benchmarks": [], "version": "5.3.1"}')
     with pytest.raises(RecordError, match="schema version None"):
+        load(path)
+
+
+@pytest.mark.parametrize(("text", "kind"), [("null", "NoneType"), ("[1, 2]", "list"), ("3", "int"), ('"x"', "str")])
+def test_json_that_is_no_object_is_refused_with_what_it_is(path: Path, text: str, kind: str) -> None:
+    path.write_text(text)
+    with pytest.raises(RecordError, match=rf"gate\.json holds a JSON {kind}, no record; .*`flopline gate --json`"):
         load(path)
 
 
@@ -236,6 +279,9 @@ def test_what_is_not_json_is_refused(path: Path, found: bytes) -> None:
         {"settings": None},
         {"noise": "quiet"},
         {"blocks": [{}]},
+        {"blocks": [with_quads(quads=2)]},
+        {"blocks": [with_quads(baseline={})]},
+        {"blocks": [with_quads(candidate={"batches": 1, "calls": [1, 2]})]},
     ],
 )
 def test_json_of_another_shape_is_refused(path: Path, facts: dict[str, object]) -> None:

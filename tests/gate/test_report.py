@@ -2,123 +2,24 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import example, given
-from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.cells import cell_len
 
-from flopline.gate.record import Batch, Block, Comparison, Difference, Loss, Quad, Record, Settings, Side, Stage
-from flopline.gate.report import duration, junit, markdown, percent, share, text, visible
+from flopline.gate.record import Comparison, Difference, Loss, Record, Settings, Side
+from flopline.gate.report import junit, markdown, text
+from flopline.gate.words import visible
+from tests.gate.records import FILE, HOSTILE, QUAD, RECORD, ROWS, block, of, unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from markdown_it.token import Token
 
-FILE = "bench/test_matmul.py"
-QUAD = Quad((Batch(9, 4e-3, 4e-3, 4e-3, 0, 0),) * 2, (Batch(9, 4e-3, 4e-3, 4e-3, 0, 0),) * 2)
-LOST = {
-    f"{FILE}::test_lost": Loss("candidate", "call", "failed", "def test_lost():\n>   f()\nE   ValueError: \x1b[31mno"),
-    f"{FILE}::test_a[tile]": Loss("baseline", "process", "stopped", "after test_lost crashed"),
-}
-
-
-def block(stage: Stage, count: int, **facts: Any) -> Block:  # noqa: ANN401  # any fact
-    plain: dict[str, Any] = {
-        "hash_seed": 1,
-        "padding": 2,
-        "cpu": 0,
-        "candidate_first": True,
-        "randomised": False,
-        "seconds": 4.0,
-        "steal": 0.006,
-        "load": 2.7,
-        "quads": {f"{FILE}::test_a[tile]": [QUAD] * count},
-        "wide": [],
-        "canary": [QUAD],
-        "control": [QUAD],
-        "lost": {},
-    }
-    return Block(stage=stage, **{**plain, **facts})
-
-
-def unchanged(name: str, change: float = 0.001) -> Comparison:
-    """A comparison like most."""
-    ends = (change - 0.004, change + 0.004)
-    return Comparison(name, "unchanged", change, *ends, 0.018, 2.5e-4, 0.006, "cpu", "screen", 4)
-
-
-ROWS = [
-    unchanged(f"{FILE}::test_same[1]"),
-    Comparison(f"{FILE}::test_a[row]", "improved", -0.27, -0.28, -0.26, 0.017, 3.1, 0.004, "timer", "confirm", 12, 12),
-    Comparison(f"{FILE}::test_lost", "not comparable", note="failed on the candidate (call): ValueError"),
-    Comparison(f"{FILE}::test_a[naive]", "inconclusive", 0.019, 0.006, 0.033, 0.036, 0.27, 0.034, "cpu", "screen", 4),
-    Comparison(f"{FILE}::test_a[few]", "inconclusive", note="too few undisturbed batches"),
-    Comparison(
-        f"{FILE}::test_a[tile]",
-        "regressed",
-        change=0.032,
-        low=0.029,
-        high=0.035,
-        sees=0.018,
-        seconds=1.234e-3,
-        sigma=0.004,
-        clock="cpu",
-        stage="confirm",
-        blocks=12,
-        beyond=11,
-        p=0.00049,
-        limit=0.005,
-    ),
-    dataclasses.replace(unchanged(f"{FILE}::test_same[2]", -0.002), stage="confirm", p=0.31, limit=0.005, blocks=12),
-    Comparison(
-        f"{FILE}::test_a[loader]",
-        "regressed",
-        change=0.112,
-        low=0.099,
-        high=0.125,
-        sees=0.018,
-        seconds=1.234e-6,
-        sigma=0.004,
-        clock="wall",
-        stage="confirm",
-        blocks=12,
-        beyond=12,
-        p=0.00024,
-        limit=0.0033,
-    ),
-]
-RECORD = Record(
-    settings=Settings(),
-    baseline=Side("baseline", "origin/main (1a2b3c4)"),
-    candidate=Side("candidate", "working tree"),
-    machine={"cpus": 2},
-    started="2026-03-01T12:00:00+00:00",
-    seconds=168.2,
-    blocks=[*([block("screen", 3, lost=LOST)] * 4), *([block("confirm", 6)] * 12)],
-    comparisons=ROWS,
-    added=[f"{FILE}::test_new"],
-    removed=[f"{FILE}::test_old", f"{FILE}::test_older"],
-    canary=0.031,
-    control=-0.0004,
-    noise=0.004,
-    explanations={
-        f"{FILE}::test_a[tile]": [
-            Difference("Tensor.contiguous", "matmul.py:88", 0, 256, 1e-3),
-            Difference("len", "matmul.py:90", 2, 3, 1e-6),
-            Difference("abs", "matmul.py:91", 1, 0, 1e-6),
-        ],
-        f"{FILE}::test_a[loader]": [],
-    },
-    warnings=["the sides' packages differ: torch 2.12.0 -> 2.13.0"],
-    result="2 confirmed regressions",
-    exit_code=1,
-    flopline="0.1",
-)
 TEXT = r"""
 flopline gate  baseline origin/main (1a2b3c4)  candidate working tree  8 benchmarks  168 s
 ids in     bench/test_matmul.py
@@ -229,16 +130,6 @@ E   ValueError: \x1b[31mno
 - confirm: 12 fresh blocks x 6 quads
 - guarantee: P(any false alarm in this run) &#60;= 1 %: regressed means that an exact one-sided signed-rank test rejected 'at most +1 %' at Holm's limit on 12 fresh pairs of processes
 """  # noqa: E501  # a paragraph of Markdown is one line
-
-HOSTILE = st.text(
-    st.one_of(st.characters(), st.sampled_from("\x1b\x9b\x07\r\n\t\0\x7f\u202e\u2028\ud800\ufffe|`\\<>&[]()*_#@~$\"'")),
-    max_size=20,
-)
-
-
-def of(rows: list[Comparison], **facts: Any) -> Record:  # noqa: ANN401  # any fact
-    """The record of these comparisons alone."""
-    return dataclasses.replace(RECORD, comparisons=rows, added=[], removed=[], blocks=[], explanations={}, **facts)
 
 
 def reworded(words: str) -> Record:
@@ -432,49 +323,6 @@ def test_a_warning_keeps_its_lines() -> None:
 def test_many_names_on_one_side_are_cut() -> None:
     found = text(dataclasses.replace(RECORD, added=list("abcdefghijkl")), 100)
     assert "added      12 only on the candidate: a, b, c, d, e, f, g, h, i, j and 2 more\n" in found
-
-
-# Words
-
-
-@pytest.mark.parametrize(
-    ("fraction", "shown"),
-    [
-        (0.032, "+3.2 %"),
-        (-0.0321, "-3.2 %"),
-        (0.0, "0.0 %"),
-        (0.00049, "0.0 %"),
-        (-0.00049, "0.0 %"),
-        (0.0005, "+0.1 %"),
-        (-0.00051, "-0.1 %"),
-        (12.5, "+1250.0 %"),
-    ],
-)
-def test_changes_are_signed_percent_with_one_decimal(fraction: float, shown: str) -> None:
-    assert percent(fraction) == shown
-
-
-@pytest.mark.parametrize(("fraction", "shown"), [(0.0, "0.0 %"), (1e-5, "< 0.1 %"), (0.006, "0.6 %"), (1.0, "100.0 %")])
-def test_proportions_have_no_sign_and_do_not_vanish(fraction: float, shown: str) -> None:
-    assert share(fraction) == shown
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(0.0, "0 ns"), (1.5e-9, "1.5 ns"), (1.234e-6, "1.234 us"), (0.27, "270 ms"), (1.0, "1 s"), (12.3456, "12.35 s")],
-)
-def test_times_have_the_unit_that_suits_them(seconds: float, shown: str) -> None:
-    assert duration(seconds) == shown
-
-
-@given(HOSTILE)
-def test_what_is_visible_is_printable_and_stays(words: str) -> None:
-    assert visible(words).isprintable()
-    assert visible(visible(words)) == visible(words)
-
-
-def test_escape_sequences_are_spelled_out() -> None:
-    assert visible("a\x1b[31m\n\u202e\ud800é語") == r"a\x1b[31m\n\u202e\ud800é語"
 
 
 # Markdown

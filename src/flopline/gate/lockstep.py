@@ -248,7 +248,7 @@ class _Block:
             message = worker.hear()
             if message["say"] == "report":
                 troubles.setdefault(worker.side, message)
-            elif message["say"] in ("ready", "finished", "times", "calibrated"):
+            elif message["say"] in ("ready", "finished", "times", "calibrated", "garbage collected"):
                 return message
 
     def _time(
@@ -273,8 +273,7 @@ class _Block:
             self._pin([self.cpu])
             allowed = [message["most"] for message in ready if message["most"] is not None]
             rounds, left, dear = self._rounds(ask, min(allowed, default=math.inf))
-            for worker in self.workers:
-                worker.tell("collect garbage")
+            ask("collect garbage", [{} for _ in self.workers])  # waited for: or the first turns would seem to last long
             longest = SLOW_SECONDS if dear else BATCH_SECONDS
             if left > 2 * rounds and not dear:  # batches that are thrown away: caches, branch predictors, allocators
                 begin = time.monotonic()
@@ -335,8 +334,16 @@ def _batch(message: Message) -> Batch:
 
 
 def _times(batch: Batch, factor: float) -> Batch:
-    timer = None if batch.timer is None else batch.timer * factor
-    return replace(batch, wall=batch.wall * factor, cpu=batch.cpu * factor, process=batch.process * factor, timer=timer)
+    def stretched(seconds: float) -> float:
+        return round(seconds * factor * 1e9) / 1e9  # as a slower process's clocks would read: whole nanoseconds
+
+    return replace(
+        batch,
+        wall=stretched(batch.wall),
+        cpu=stretched(batch.cpu),
+        process=stretched(batch.process),
+        timer=None if batch.timer is None else batch.timer * factor,
+    )
 
 
 def _waits(batch: Batch) -> bool:

@@ -1,27 +1,35 @@
 """From two versions to a record: collect, screen everything, confirm the suspicious on fresh blocks, explain.
 
 Which number decides what is fixed before it is measured: the screen only chooses what to confirm, and how many
-confirming blocks there are depends on the screen and on how long a block takes, never on what a confirming block says.
+confirming blocks there are depends on the screen and on how long a block takes. What a confirming block says can only
+ask for a second look at more, and both looks share the error rate.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 import os
 import platform
-import secrets
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from scipy import stats
-
-from flopline import __version__
-from flopline.gate import child, explain, lockstep, verdict, versions
+from flopline import __version__, records
+from flopline.gate import (
+    builds,
+    child,
+    clocks,
+    controls,
+    environments,
+    explain,
+    lockstep,
+    outcome,
+    suites,
+    verdict,
+    versions,
+)
 from flopline.gate.lockstep import Plan
 from flopline.gate.record import Block, Comparison, Difference, Loss, Quad, Record, Settings, Side, Stage
 
@@ -32,6 +40,8 @@ if TYPE_CHECKING:
 FINE = 0.025
 """Below this `detect`, more and longer blocks are needed."""
 MOST_BLOCKS = 28
+BROKEN = "broken off"
+"""How the result of a run begins that did not come to its end."""
 PROFILED = 5
 """As many regressed benchmarks are explained."""
 
@@ -56,11 +66,13 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
+Direction = Literal["slower", "faster"]
+Families = dict[Direction, list[str]]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How much is measured: screening blocks, and the timed seconds per benchmark in a block of either stage."""
+    """How much is measured: screening blocks, and the least timed seconds per benchmark in a block of either stage."""
 
     blocks: int
     screen_seconds: float
@@ -80,103 +92,19 @@ ERRORS = (
     GateError,
     child.SuiteError,
     child.WorkerError,
-    versions.BuildError,
+    builds.BuildError,
     versions.ExportError,
     versions.GitError,
-    versions.InterpreterError,
-    versions.OverlayError,
+    environments.InterpreterError,
+    suites.OverlayError,
     versions.VersionError,
 )
 """What a run can end with when it cannot do its work; each message says what to do."""
 
 
-@dataclass(frozen=True)
-class Rates:
-    """What this machine and suite really do: the gate run on identical code, and with known slowdowns.
-
-    Attributes:
-        runs: Runs of each kind.
-        alarms: Runs on identical code that ended with a regression.
-        undecided: Runs of either kind whose controls failed or that could not decide.
-        slowed: Benchmarks slowed by exactly `detect`, over all runs.
-        found: Of these, the ones called regressed.
-        false: Benchmarks called regressed that were not slowed, over all runs.
-        seconds: Median length of a run on identical code.
-        detect: The slowdown.
-    """
-
-    runs: int
-    alarms: int
-    undecided: int
-    slowed: int
-    found: int
-    false: int
-    seconds: float
-    detect: float
-
-    def text(self) -> str:
-        """The rates in words, with 95 % bounds (Clopper and Pearson)."""
-        bound = stats.binomtest(self.alarms, self.runs).proportion_ci().high if self.runs else 1.0
-        share = stats.binomtest(self.found, self.slowed).proportion_ci() if self.slowed else None
-        power = f", 95 % interval {share.low:.0%} to {share.high:.0%}" if share else ""
-        return (
-            f"identical code   {self.alarms} of {self.runs} runs with a false alarm (95 % bound {bound:.0%}), "
-            f"median {self.seconds:.0f} s a run\n"
-            f"slowed by {self.detect:.1%}   {self.found} of {self.slowed} found{power}; {self.false} others flagged\n"
-            f"undecided        {self.undecided} of {2 * self.runs} runs"
-        )
-
-
-def self_check(  # noqa: PLR0913  # as run, and how often
-    baseline: versions.Startable,
-    candidate: versions.Startable,
-    settings: Settings,
-    *,
-    runs: int,
-    report: Report = lambda _: None,
-    slowed: int = 5,
-) -> Rates:
-    """Runs the gate `runs` times on identical code, and as often with some benchmarks slowed by exactly `detect`.
-
-    Both sides are the baseline. A benchmark is slowed by multiplying the times that the candidate's slot reports, so
-    the noise is this machine's own and the slowdown is exact.
-
-    Raises:
-        GateError: As `run`; so are the others.
-    """
-    twin = replace(baseline, version=replace(baseline.version, name="candidate"), tree=candidate.tree)
-    names = list(child.collect([baseline], settings.arguments)[0].items)
-    equal, unequal, false, found, chosen = [], [], 0, 0, 0
-    for number in range(runs):
-        one = run(baseline, twin, settings, report=_titled(report, f"self-check {number + 1} of {runs}, identical"))
-        equal.append(one)
-        slow = secrets.SystemRandom().sample(names, min(slowed, len(names)))
-        title = f"self-check {number + 1} of {runs}, {len(slow)} slowed"
-        two = run(
-            baseline, twin, settings, report=_titled(report, title), slowdown=dict.fromkeys(slow, settings.detect)
-        )
-        unequal.append(two)
-        red = {row.id for row in two.comparisons if row.verdict == "regressed"}
-        chosen, found, false = chosen + len(slow), found + len(red & set(slow)), false + len(red - set(slow))
-    return Rates(
-        runs=runs,
-        alarms=sum(one.exit_code == 1 for one in equal),
-        undecided=sum(one.exit_code > 1 for one in (*equal, *unequal)),
-        slowed=chosen,
-        found=found,
-        false=false + sum(row.verdict == "regressed" for one in equal for row in one.comparisons),
-        seconds=statistics.median(one.seconds for one in equal) if equal else math.nan,
-        detect=settings.detect,
-    )
-
-
-def _titled(report: Report, title: str) -> Report:
-    return lambda where: report(replace(where, stage=f"{title}: {where.stage}"))
-
-
 def run(  # noqa: PLR0913  # two sides, what to do with them, where, and whom to tell
-    baseline: versions.Startable,
-    candidate: versions.Startable,
+    baseline: environments.Startable,
+    candidate: environments.Startable,
     settings: Settings,
     *,
     cpus: Sequence[int] | None = None,
@@ -185,6 +113,8 @@ def run(  # noqa: PLR0913  # two sides, what to do with them, where, and whom to
     slowdown: Mapping[str, float] | None = None,
 ) -> Record:
     """Compares two sides; `slowdown` stretches what the candidate reports for some benchmarks, to test the gate.
+
+    A run that is interrupted, or in which a side no longer starts, gives what it has measured, if any block ended.
 
     Raises:
         GateError: There is nothing to compare.
@@ -208,8 +138,8 @@ class _Run:
     def __init__(  # noqa: PLR0913  # as run
         self,
         *,
-        baseline: versions.Startable,
-        candidate: versions.Startable,
+        baseline: environments.Startable,
+        candidate: environments.Startable,
         settings: Settings,
         cpus: Sequence[int] | None,
         report: Report,
@@ -221,7 +151,7 @@ class _Run:
         self.report = report
         self.schedule, self.slowdown = schedule or Schedule.of(settings.detect), slowdown
         self.begin = time.monotonic()
-        self.started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        self.started = records.now()
         self.blocks: list[Block] = []
         self.lost: dict[str, Loss] = {}
         self.warnings: list[str] = []
@@ -230,18 +160,27 @@ class _Run:
         """Runs all stages."""
         own = self.collect()
         ids = self.common(own)
-        self.screen(ids)
-        screened = self.screened()
-        if not screened:
+        comparisons: list[Comparison] = []
+        explanations: dict[str, list[Difference]] = {}
+        broken = ""
+        try:
+            self.screen(ids)
+            comparisons = self.verdicts(confirm=not self.checks().problems)
+            explanations = self.explain([row.id for row in comparisons if row.verdict == "regressed"][:PROFILED])
+        except (KeyboardInterrupt, child.WorkerError) as error:
+            if not self.blocks:
+                raise
+            comparisons = comparisons or self.unfinished()
+            count = f"{len(self.blocks)} block{'s' * (len(self.blocks) > 1)}"
+            broken = f"{BROKEN} after {count}: {str(error) or 'interrupted'}"
+        if not self.screened():
             raise GateError(f"none of {len(ids)} benchmarks could be measured on both sides:\n{self.losses()}")
-        canary, control, problems = verdict.controls(
-            [block.canary for block in self.blocks], [block.control for block in self.blocks], self.settings.detect
-        )
-        comparisons = self.verdicts(screened, confirm=not problems)
+        canary, control, problems = self.checks()
         self.warnings += problems
-        regressed = [row for row in comparisons if row.verdict == "regressed"]
-        explanations = self.explain([row.id for row in regressed[:PROFILED]])
-        result, code = self.result(comparisons, problems)
+        measured = {name for block in self.blocks for name in block.quads}
+        result, code = (
+            (broken, 2) if broken else outcome.answer(comparisons, problems, self.lost, measured, self.settings.detect)
+        )
         quads = [quad for block in self.blocks for taken in block.quads.values() for quad in taken]
         packages = [side.packages for side in own]
         return Record(
@@ -257,9 +196,9 @@ class _Run:
             removed=[name for name in own[0].items if name not in own[1].items],
             canary=canary,
             control=control,
-            noise=verdict.steps(quads),
+            noise=controls.steps(quads),
             explanations=explanations,
-            warnings=[*self.warnings, *_differing(*packages)],
+            warnings=[*self.warnings, *outcome.differing(*packages)],
             result=result,
             exit_code=code,
             flopline=__version__,
@@ -282,7 +221,7 @@ class _Run:
                 "for example -- tests/benchmarks\n" + "\n".join(text for _, text in giver.errors)[-2000:]
             )
         if self.settings.suite_from != "each" and source.tree != taker.tree:
-            versions.overlay(source, taker, sorted({file for file, _ in giver.items.values()}))
+            suites.overlay(source, taker, sorted({file for file, _ in giver.items.values()}))
         return own
 
     def common(self, own: list[Collected]) -> list[str]:
@@ -293,8 +232,7 @@ class _Run:
             changed = [name for name in both if first.items[name][1] != second.items[name][1]]
             self.lost |= {name: Loss(None, "collect", "changed", "the benchmark's source changed") for name in changed}
             return [name for name in both if name not in changed]
-        giver, _ = (second, first) if self.settings.suite_from == "candidate" else (first, second)
-        return list(giver.items)
+        return list((second if self.settings.suite_from == "candidate" else first).items)
 
     def screen(self, ids: list[str]) -> None:
         """Screens every benchmark; then again the suspicious, and those whose noise would hide `detect`."""
@@ -369,55 +307,103 @@ class _Run:
         chosen = [block for block in self.blocks if block.stage == stage]
         return {name: [block.quads[name] for block in chosen if block.quads.get(name)] for name in names}
 
-    def verdicts(self, screened: dict[str, Screened | None], *, confirm: bool) -> list[Comparison]:
+    def unfinished(self) -> list[Comparison]:
+        """What can be said of a run that broke off: nothing is unchanged before its screen is done."""
+        rows = self.verdicts(confirm=False)
+        if len(self.blocks) >= self.schedule.blocks:
+            return rows
+        note = f"{len(self.blocks)} of {self.schedule.blocks} blocks of the screen were run"
+        return [replace(row, verdict="inconclusive", note=note) if row.verdict == "unchanged" else row for row in rows]
+
+    def checks(self) -> controls.Controls:
+        """What the run's built-in checks read so far."""
+        return controls.check(
+            [block.canary for block in self.blocks], [block.control for block in self.blocks], self.settings.detect
+        )
+
+    def verdicts(self, *, confirm: bool) -> list[Comparison]:
         """Confirms what the screen finds suspicious, and judges everything."""
-        detect, alpha = self.settings.detect, self.settings.alpha
+        screened, detect = self.screened(), self.settings.detect
         known = {name: one for name, one in screened.items() if one is not None}
         direction = {name: verdict.suspicious(one, detect) for name, one in known.items()}
-        slower = [name for name in known if direction[name] == "slower"]
-        faster = [name for name in known if direction[name] == "faster"]
-        tested: dict[str, dict[str, Confirmed]] = {"slower": {}, "faster": {}}
-        if confirm and (slower or faster) and self.confirm(known, slower, faster):
-            values = self.values(known, [*slower, *faster])
-            backwards = {name: [-value for value in values[name]] for name in faster}
-            tested["slower"] = verdict.confirm({name: values[name] for name in slower}, detect, alpha)
-            tested["faster"] = verdict.confirm(backwards, detect, alpha)
+        families: Families = {
+            "slower": [name for name in known if direction[name] == "slower"],
+            "faster": [name for name in known if direction[name] == "faster"],
+        }
+        tested: dict[Direction, dict[str, Confirmed]] = {"slower": {}, "faster": {}}
+        suspects = [name for name in known if direction[name]]
+        if confirm and suspects and self.confirm(known, families):
+            tested = self.tests(known, families, suspects)
+            near = [name for family in tested.values() for name, one in family.items() if verdict.near(one)]
+            if near:
+                self.again(near)
+                second = self.tests(known, families, near)
+                tested = {way: first | {n: second[way][n] for n in first if n in near} for way, first in tested.items()}
         rows = [
             verdict.compare(name, one, tested["slower"].get(name), tested["faster"].get(name), detect)
             for name, one in screened.items()
             if name not in self.lost
         ]
-        return rows + [Comparison(name, "not comparable", note=_why(loss)) for name, loss in self.lost.items()]
+        return rows + [Comparison(name, "not comparable", note=outcome.why(loss)) for name, loss in self.lost.items()]
 
-    def confirm(self, screened: dict[str, Screened], slower: list[str], faster: list[str]) -> bool:
-        """Runs the planned number of fresh blocks, or as many as the budget allows; tells if that can decide."""
-        detect, alpha = self.settings.detect, self.settings.alpha
-        families = [[screened[name].sigma for name in family] for family in (slower, faster) if family]
-        planned = max(verdict.plan(sigmas, detect, alpha, most=MOST_BLOCKS) for sigmas in families)
-        floor = max(math.ceil(math.log2(len(sigmas) / alpha)) for sigmas in families)
-        suspects = [name for name in screened if name in {*slower, *faster}]
-        seconds = self.schedule.confirm_seconds
+    def confirm(self, screened: dict[str, Screened], families: Families) -> bool:
+        """Runs the planned numbers of fresh blocks, or as many as the budget allows; tells if that can decide."""
+        detect, alpha = self.settings.detect, self.settings.alpha / verdict.LOOKS
+        planned = {
+            name: verdict.plan(screened[name].sigma, len(family), detect, alpha, most=MOST_BLOCKS)
+            for family in families.values()
+            for name in family
+        }
+        floor = max(math.ceil(math.log2(len(family) / alpha)) for family in families.values() if family)
+        suspects = [name for name in screened if name in planned]
+        seconds = self.confirm_seconds(len(suspects))
         self.stage("confirm", suspects, 1, seconds)
-        blocks = planned
+        most = blocks = max(planned.values())
         while blocks > floor and not self.affords(blocks - 1):
             blocks -= 1
         if not self.affords(blocks - 1):
-            need = time.monotonic() - self.begin + (self.expected(planned - 1) or 0)
+            need = time.monotonic() - self.begin + (self.expected(most - 1) or 0)
             self.warnings.append(
-                f"{len(suspects)} suspicious benchmarks were not confirmed: that takes {planned} blocks, {need:.0f} s "
+                f"{len(suspects)} suspicious benchmarks were not confirmed: that takes {most} blocks, {need:.0f} s "
                 f"in all; the budget is {self.settings.budget:.0f} s, give --budget {math.ceil(need / 10) * 10}s"
             )
             return False
-        self.stage("confirm", suspects, blocks - 1, seconds)
+        # Who needs no more leaves; how many each takes was fixed before the first confirming block.
+        done = 1
+        for end in sorted({min(blocks, n) for n in planned.values()}):
+            self.stage("confirm", [name for name in suspects if planned[name] >= end], end - done, seconds)
+            done = end
         return True
 
-    def values(self, screened: dict[str, Screened], names: list[str]) -> dict[str, list[float]]:
-        """The block values of the confirming blocks, on the clock that the screen chose."""
+    def confirm_seconds(self, suspects: int) -> float:
+        """Few suspects get more of each block: its start takes seconds, whatever is measured in it."""
+        return self.schedule.confirm_seconds * min(3.0, max(1.0, 10 / suspects))
+
+    def again(self, near: list[str]) -> None:
+        """Runs more blocks of what was nearly rejected, as many as there may be and the budget has room for."""
+        more = MOST_BLOCKS - min(len(quads) for name, quads in self.taken("confirm").items() if name in near)
+        while more > 0 and not self.affords(more):
+            more -= 1
+        self.stage("confirm", near, more, self.confirm_seconds(len(near)), title=f"last look at {len(near)}")
+
+    def tests(
+        self, screened: dict[str, Screened], families: Families, names: list[str]
+    ) -> dict[Direction, dict[str, Confirmed]]:
+        """One look at the confirming blocks of `names`, among all suspects; on the clock that the screen chose."""
         taken = self.taken("confirm")
-        found = {
-            name: [verdict.block_value(quads, screened[name].clock) for quads in taken.get(name, [])] for name in names
+
+        def values(name: str, sign: int) -> list[float]:
+            found = [clocks.block_value(quads, screened[name].clock) for quads in taken.get(name, [])]
+            return [sign * value for value in found if value is not None] if name in names else []
+
+        return {
+            way: verdict.confirm(
+                {name: values(name, 1 if way == "slower" else -1) for name in family},
+                self.settings.detect,
+                self.settings.alpha / verdict.LOOKS,
+            )
+            for way, family in families.items()
         }
-        return {name: [value for value in values if value is not None] for name, values in found.items()}
 
     def explain(self, ids: list[str]) -> dict[str, list[Difference]]:
         """What the candidate calls more often, for the regressed benchmarks."""
@@ -425,72 +411,21 @@ class _Run:
             return {}
         self.report(Progress("explaining"))
         found = lockstep.profiles(self.baseline, self.candidate, self.settings.arguments, ids)
-        roots = (versions.roots(self.baseline), versions.roots(self.candidate))
+        roots = (environments.roots(self.baseline), environments.roots(self.candidate))
         return {
             name: explain.differences(sites["baseline"], sites["candidate"], roots)
             for name, sites in found.items()
             if len(sites) == len(roots)
         }
 
-    def result(self, rows: list[Comparison], problems: list[str]) -> tuple[str, int]:
-        """The run's answer and exit code: are the controls right, is anything regressed, lost, or undecided."""
-        count = {kind: sum(row.verdict == kind for row in rows) for kind in ("regressed", "inconclusive")}
-        measured = {name for block in self.blocks for name in block.quads}
-        lost = [name for name, loss in self.lost.items() if _at_fault(loss) or name in measured]
-        if problems:
-            return "inconclusive: " + "; ".join(problems), 3
-        if count["regressed"]:
-            return f"{count['regressed']} confirmed regression{'s' * (count['regressed'] > 1)}", 1
-        if lost:
-            return f"{len(lost)} benchmark{'s' * (len(lost) > 1)} lost: {', '.join(lost[:3])}", 2
-        compared = sum(row.verdict != "not comparable" for row in rows)
-        if not compared:
-            return "nothing was compared", 2
-        if 2 * count["inconclusive"] > compared or self.unconfirmed(rows):
-            return f"inconclusive: {count['inconclusive']} of {compared} benchmarks could not be decided", 3
-        return "no regression", 0
-
-    def unconfirmed(self, rows: list[Comparison]) -> bool:
-        """Whether a benchmark that looked slower was left undecided for want of budget."""
-        return any(
-            row.verdict == "inconclusive" and row.stage == "screen" and (row.change or 0) > self.settings.detect / 2
-            for row in rows
-        )
-
     def losses(self) -> str:
         """Every lost benchmark and why, a line each."""
-        return "\n".join(f"  {name}: {_why(loss)}" for name, loss in list(self.lost.items())[:10])
+        return "\n".join(f"  {name}: {outcome.why(loss)}" for name, loss in list(self.lost.items())[:10])
 
 
-def _at_fault(loss: Loss) -> bool:
-    """Whether a loss is a defect of this comparison: what the baseline lacks is new, and what both lack is nothing."""
-    return loss.outcome in ("crashed", "hung") or (loss.side == "candidate" and loss.outcome != "missing")
-
-
-def _why(loss: Loss) -> str:
-    lines = [line for line in loss.text.strip().splitlines() if line.strip()]
-    where = {"baseline": " on the baseline", "candidate": " on the candidate"}.get(loss.side or "", "")
-    # A process says first how it ended; of a failed test pytest marks what was raised with an E.
-    told = lines[0] if lines and loss.phase == "process" else lines[-1] if lines else ""
-    raised = [line for line in lines if line.startswith("E ")]
-    words = raised[0].removeprefix("E ").strip() if raised else told.strip()
-    return f"{loss.outcome}{where} ({loss.phase}){': ' + words if words else ''}"
-
-
-def _side(startable: versions.Startable, collected: Collected) -> Side:
+def _side(startable: environments.Startable, collected: Collected) -> Side:
     version = startable.version
     return Side(startable.name, version.label, version.commit, collected.python, collected.packages)
-
-
-def _differing(baseline: dict[str, str], candidate: dict[str, str]) -> list[str]:
-    """Packages that the two environments do not have in one version."""
-    names = sorted({*baseline, *candidate}, key=str.lower)
-    rows = [
-        f"{name} {baseline.get(name, 'absent')} -> {candidate.get(name, 'absent')}"
-        for name in names
-        if baseline.get(name) != candidate.get(name)
-    ]
-    return ["the sides' packages differ: " + ", ".join(rows)] if rows else []
 
 
 def machine() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From numbers to verdicts: which clock, which estimate, an exact test, what could have been seen, what follows.
+"""From block values to verdicts: an estimate, an exact test, what could have been seen, what follows.
 
 Pure functions. Log-ratios are natural logarithms of candidate over baseline seconds per call, positive where the
 candidate is slower; `detect`, `alpha` and changes are fractions; one block gives one value. docs/gate.md has the why.
@@ -6,15 +6,15 @@ candidate is slower; `detect`, `alpha` and changes are fractions; one block give
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy import stats
 
+from flopline.gate.clocks import block_value, choose_clock, log_ratios, seconds_per_call
 from flopline.gate.record import Comparison
 
 if TYPE_CHECKING:
@@ -22,83 +22,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from flopline.gate.record import Batch, Clock, Quad, Verdict
+    from flopline.gate.record import Clock, Quad, Verdict
 
 FLOOR = 12
 """Blocks of a confirm stage, at least."""
 
-BLIND = 0.05
-"""Time off the calling thread's CPU clock, as a share of the time on it, that is too much to be overlooked."""
-
-HANDOVER = 5e-6
-"""Seconds per call that handing work to a thread costs at least; reading a batch's clocks costs 1 to 2 us a round."""
-
 DECIMALS = 12
 """Of log-ratios that are compared with each other: far finer than any clock, coarser than rounding errors."""
-
-
-def seconds_per_call(batch: Batch, clock: Clock) -> float:
-    """Seconds per call on one of the batch's clocks; nan without a reading, or where it is not positive."""
-    seconds = {"cpu": batch.cpu, "wall": batch.wall, "timer": batch.timer}[clock]
-    return seconds / batch.calls if seconds is not None and seconds > 0 else math.nan
-
-
-def _logs(batches: Sequence[Batch], clock: Clock) -> list[float]:
-    """Log seconds per call; nan where unusable. Involuntary switches put others' work into wall time, not CPU time."""
-    return [math.nan if clock == "wall" and b.involuntary else math.log(seconds_per_call(b, clock)) for b in batches]
-
-
-def log_ratio(quad: Quad, clock: Clock) -> float | None:
-    """Mean log seconds per call of the candidate's batches less that of the baseline's.
-
-    None where a side has no batch, a batch no positive reading, or, on the wall clock, an involuntary switch.
-    """
-    if not (quad.baseline and quad.candidate):
-        return None
-    ratio = statistics.fmean(_logs(quad.candidate, clock)) - statistics.fmean(_logs(quad.baseline, clock))
-    return None if math.isnan(ratio) else ratio
-
-
-def log_ratios(quads: Sequence[Quad], clock: Clock) -> list[float]:
-    """The log-ratios of the usable quads."""
-    return [ratio for quad in quads if (ratio := log_ratio(quad, clock)) is not None]
-
-
-def block_value(quads: Sequence[Quad], clock: Clock) -> float | None:
-    """The block's one number, the median of its quads' log-ratios; None where less than a quarter is usable."""
-    kept = log_ratios(quads, clock)
-    return statistics.median(kept) if kept and 4 * len(kept) >= len(quads) else None
-
-
-def choose_clock(quads: Sequence[Quad], detect: float) -> Clock:
-    """The one clock for a benchmark, from all quads of its screen; exchanging the sides does not change it.
-
-    `timer` where every batch carries the suite's own reading. Else `wall` where CPU time does not describe the work:
-
-    - a side's process spends over 5 % (and 5 us a call) more CPU time than its calling thread: work in threads; or
-    - a side waits at least once a batch, and its wall time exceeds its CPU time by over 5 %: sleep, I/O, locks; or
-    - the sides wait differently often per call, and their wall/CPU differ by more than `detect`: one began to wait.
-
-    Else `cpu`: under contention wall time has ten times its noise. All are medians over batches without involuntary
-    switches (over all, if there are none: what waits must then end without numbers, not with a time that misses the
-    wait). Wall above CPU time alone says nothing, as a hypervisor's theft looks the same; but nothing waits without a
-    voluntary switch, and theft causes none.
-    """
-    baseline = [batch for quad in quads for batch in quad.baseline]
-    candidate = [batch for quad in quads for batch in quad.candidate]
-    if not (baseline and candidate):
-        return "cpu"
-    if all(batch.timer is not None for batch in baseline + candidate):
-        return "timer"
-    calm = [[batch for batch in side if not batch.involuntary] or side for side in (baseline, candidate)]
-    median = statistics.median
-    threads = [median(b.process - b.cpu - max(BLIND * b.cpu, HANDOVER * b.calls) for b in side) > 0 for side in calm]
-    waits = [median(b.voluntary for b in side) >= 1 for side in calm]
-    rates = [median(b.voluntary / b.calls for b in side) for side in calm]
-    stretch = [median(b.wall / b.cpu if b.cpu > 0 else math.inf for b in side) for side in calm]
-    waiting = any(often and much > 1 + BLIND for often, much in zip(waits, stretch, strict=True))
-    began = rates[0] != rates[1] and max(stretch) > (1 + detect) * min(stretch)
-    return "wall" if any(threads) or waiting or began else "cpu"
 
 
 def margin(detect: float) -> float:
@@ -159,7 +89,7 @@ def _threshold(detect: float) -> float:
 def screen(benchmark: str, per_block: Sequence[Sequence[Quad]], detect: float) -> Screened | None:
     """Sums a benchmark's screen up; None where no block gave a value.
 
-    The estimate is the median of all quads' log-ratios; its interval is Student's, from the sd of the block values. It
+    The estimate is the median of all log-ratios; its interval is Student's, from the sd of the block values. It
     `sees` what is suspicious with 95 % probability: expm1(log1p(detect) / 2 + 1.645 * 1.2533 sigma / sqrt(blocks)),
     1.2533 = sqrt(pi / 2) being what the median of Gaussian values loses to their mean.
     """
@@ -216,15 +146,16 @@ def demand_attainable(blocks: int, tests: int, alpha: float) -> None:
         )
 
 
-def plan(sigmas: Sequence[float], detect: float, alpha: float, *, most: int = 28) -> int:
-    """How many fresh blocks a confirm stage of S = len(sigmas) benchmarks takes; 0 where there are none.
+def plan(sigma: float, tests: int, detect: float, alpha: float, *, most: int = 28) -> int:
+    """How many fresh blocks confirm one of S = `tests` suspicious benchmarks.
 
     The largest of 12; ceil(log2(S / alpha)) + 2, where a small value may contradict; and, up to `most`, what finds
-    `detect` with 95 % probability at the largest sigma, 1.05 ((z(alpha / S) + 1.64) sigma / (log1p(detect) - margin))^2
+    `detect` with 95 % probability at this sigma, 1.05 ((z(alpha / S) + 1.64) sigma / (log1p(detect) - margin))^2
     (the signed-rank test needs 5 % more than the z-test: its efficiency for Gaussian values is 3 / pi).
 
     Args:
-        sigmas: Standard deviations of block values; one that is not finite asks for `most`.
+        sigma: Standard deviation of its block values; one that is not finite asks for `most`.
+        tests: How many benchmarks are confirmed in this direction.
         detect: The slowdown that must be found.
         alpha: Probability of any false alarm.
         most: Cap of what noise may ask for.
@@ -232,11 +163,8 @@ def plan(sigmas: Sequence[float], detect: float, alpha: float, *, most: int = 28
     Raises:
         UnattainableError: The plan could not reject anything.
     """
-    if not (tests := len(sigmas)):
-        return 0
-    worst = max(sigma if math.isfinite(sigma) else math.inf for sigma in sigmas)
     z = float(stats.norm.isf(alpha / tests)) + 1.64
-    noise = 1.05 * (z * worst / (math.log1p(detect) - margin(detect))) ** 2
+    noise = 1.05 * (z * (sigma if math.isfinite(sigma) else math.inf) / (math.log1p(detect) - margin(detect))) ** 2
     blocks = max(FLOOR, math.ceil(math.log2(tests / alpha)) + 2, math.ceil(min(noise, most)))
     demand_attainable(blocks, tests, alpha)
     return blocks
@@ -304,7 +232,7 @@ def sees(sigma: float, blocks: int, detect: float, alpha: float, tests: int) -> 
 
 
 def confirm(values: Mapping[str, Sequence[float]], detect: float, alpha: float) -> dict[str, Confirmed]:
-    """Tests which benchmarks are slower by more than the margin; P(any false alarm) <= alpha.
+    """Tests which benchmarks are slower by more than the margin; P(any false alarm in this look) <= alpha.
 
     Args:
         values: Block values of all suspicious benchmarks, from fresh blocks only; to test for "faster", negated. Lost
@@ -331,6 +259,15 @@ def confirm(values: Mapping[str, Sequence[float]], detect: float, alpha: float) 
             rejected=held[name][0],
         )
     return found
+
+
+LOOKS = 2
+"""At the confirming blocks: each at alpha / 2, so that the sum of both false-alarm probabilities is at most alpha."""
+
+
+def near(confirmed: Confirmed) -> bool:
+    """Whether a first look came so near to rejecting, p <= 0.1, that more blocks and a second are worth their time."""
+    return not confirmed.rejected and confirmed.p <= 0.1  # noqa: PLR2004  # any number is valid, this one is cheap
 
 
 def compare(
@@ -385,42 +322,3 @@ def compare(
 def _finite(value: float) -> float | None:
     """The value, or None for what JSON has no word for."""
     return value if math.isfinite(value) else None
-
-
-def steps(quads: Sequence[Quad], clock: Clock = "cpu") -> float | None:
-    """The noise floor that comes for free: how far equal code is from itself within a quad, as a fraction.
-
-    The median absolute log-ratio of the two batches of a side, over both sides of all quads; None without any.
-    """
-    logs = [_logs(side, clock) for quad in quads for side in (quad.baseline, quad.candidate)]
-    gaps = [abs(after - before) for side in logs for before, after in itertools.pairwise(side)]
-    known = [gap for gap in gaps if math.isfinite(gap)]
-    return math.expm1(statistics.median(known)) if known else None
-
-
-class Controls(NamedTuple):
-    """The measured changes of a run's two built-in checks (None: not measured), and what is wrong with them."""
-
-    canary: float | None
-    control: float | None
-    problems: list[str]
-
-
-def controls(canary: Sequence[Sequence[Quad]], control: Sequence[Sequence[Quad]], detect: float) -> Controls:
-    """Whether a run saw a slowdown of exactly `detect`, and none where there is none; quads are given per block.
-
-    Changes are medians over all quads in CPU time. The canary must read detect / 2 to 2 detect, the control nothing
-    within detect / 2; each failure is a problem in words.
-    """
-    changes, problems = [], []
-    for name, per_block, true, low, high in (
-        ("canary", canary, detect, detect / 2, 2 * detect),
-        ("control", control, 0.0, -detect / 2, detect / 2),
-    ):
-        ratios = [ratio for quads in per_block for ratio in log_ratios(quads, "cpu")]
-        changes.append(math.expm1(statistics.median(ratios)) if ratios else None)
-        if changes[-1] is None:
-            problems.append(f"the {name} was not measured")
-        elif not low <= changes[-1] <= high:
-            problems.append(f"the {name}, {true:.2%} slower, read {changes[-1]:+.2%}, not {low:+.2%} to {high:+.2%}")
-    return Controls(changes[0], changes[1], problems)

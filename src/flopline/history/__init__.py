@@ -1,0 +1,1 @@
+"""The speed of every commit: asv's results read, compared, published, and measured."""
