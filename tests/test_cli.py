@@ -107,7 +107,7 @@ def test_strategies_of_other_distributions_are_measured_or_refused_and_the_other
 def test_bench_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
     done = flopline("bench", "--json", str(tmp_path / "no" / "bench.json"))
     assert done.returncode == 2
-    assert "there is no folder" in done.stderr
+    assert "its folder does not exist" in done.stderr
 
 
 def test_bench_that_selects_nothing_could_not_do_its_work() -> None:

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flopline import __version__, records
-from flopline.console import fail, require, suite_cases
+from flopline.console import fail, require, suite_cases, writable
 from flopline.strategies import Case, UnknownStrategyError, WrongAnswerError
 
 if TYPE_CHECKING:
@@ -61,20 +61,13 @@ def progress() -> Iterator[Callable[[str, float], None]]:
         fail("interrupted; nothing was written")
 
 
-def check_output(*paths: Path | None) -> None:
-    """Refuses files that could not be written, before anything is measured."""
-    for path in paths:
-        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-            fail(f"{path} cannot be written: it is a folder, or its folder does not exist")
-
-
 @app.command("machine")
 def machine(*, json_file: JsonFile = None) -> None:
     """Measures this machine's ceilings, and how much of the products' times they explain."""
     require("flopline.machine")
     from flopline import tables  # noqa: PLC0415  # after what it needs
 
-    check_output(json_file)
+    writable(json_file)
     with progress() as report:
         found = measure_machine(report)
     if json_file:
@@ -115,7 +108,7 @@ def train(  # noqa: PLR0913  # a command line has as many parameters as options
     training = require("flopline.training")
     from flopline import tables  # noqa: PLC0415  # after what it needs
 
-    check_output(json_file)
+    writable(json_file)
     known = training.EXPERIMENTS
     names = names or list(CHAPTER)
     if unknown := [name for name in names if name not in known]:
@@ -176,7 +169,7 @@ def claims(
     from flopline import tables  # noqa: PLC0415  # after what it needs
     from flopline.claims import trial  # noqa: PLC0415  # it loads torch
 
-    check_output(json_file)
+    writable(json_file)
     try:
         ids = trial.select(only)
     except trial.UnknownClaimError as error:
@@ -212,7 +205,7 @@ def report_page(  # noqa: PLR0913  # a command line has as many parameters as op
     from flopline.machine import Machine  # noqa: PLC0415  # as claims
     from flopline.training import EXPERIMENTS, Training  # noqa: PLC0415  # as claims
 
-    check_output(page)
+    writable(page)
     if figures is not None and not figures.is_dir():
         fail(f"--figures {figures}: there is no such folder; make it first")
     with progress() as show:

@@ -22,7 +22,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flopline import __version__, chapter, cli_history
-from flopline.console import Json, fail, print_json, require, suite, suite_cases
+from flopline.console import Json, fail, print_json, require, suite, suite_cases, writable
 from flopline.strategies import Case, installed, provider
 from flopline.tables import plain
 
@@ -131,8 +131,7 @@ def bench(
     require("flopline.matmul")
     import pytest  # noqa: PLC0415  # the other commands do without
 
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        fail(f"--json {json_file}: there is no folder {json_file.absolute().parent}; make it, or give another file")
+    writable(json_file)
     root = suite()
     arguments = [
         *("--rootdir", str(root), "-o", f"pythonpath={root}", "-p", "no:cacheprovider", "--import-mode=importlib"),
@@ -152,12 +151,6 @@ class Outputs:
     json: Path | None
     markdown: Path | None
     junit: Path | None
-
-    def check(self) -> None:
-        """Refuses a file that could not be written, before anything is measured."""
-        for path in (self.json, self.markdown, self.junit):
-            if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-                fail(f"{path} cannot be written: it is a folder, or its folder does not exist")
 
     def write(self, found: Record) -> None:
         """Writes them, each whole or not at all."""
@@ -211,7 +204,7 @@ def gate(  # noqa: PLR0913  # a command line has as many parameters as options
     if context.args[:1] == ["show"]:
         _show(context.args[1:], files)
         return
-    files.check()
+    writable(files.json, files.markdown, files.junit)
     settings = record.Settings(
         detect=_number("--detect", detect, "%", 0.1, 100) / 100,
         alpha=_number("--alpha", alpha, "%", 1e-4, 50) / 100,
@@ -271,7 +264,7 @@ def _show(arguments: list[str], files: Outputs) -> None:
         found = record.load(Path(arguments[0]))
     except (record.RecordError, OSError) as error:
         fail(str(error))
-    files.check()
+    writable(files.json, files.markdown, files.junit)
     files.write(found)
     _print_record(found)
 

@@ -23,6 +23,13 @@ def fail(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
+def writable(*paths: Path | None) -> None:
+    """Refuses files that could not be written, before anything is measured."""
+    for path in paths:
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            fail(f"{path} cannot be written: it is a folder, or its folder does not exist")
+
+
 def suite() -> Path:
     """The folder that holds `benchmarks/`: the current checkout's, or the one that came with the package.
 
