@@ -348,6 +348,20 @@ def test_a_crash_costs_its_benchmark_and_stops_the_block(
     assert block.canary
 
 
+def test_a_suite_that_replaces_the_benchmark_fixture_is_told_by_the_error_of_pytest_benchmark(
+    tmp_path: Path, impatient: Callable[[str], None]
+) -> None:
+    # As suites for pytest-codspeed do where that is not installed.
+    sides = faulty(tmp_path, "")
+    for side in sides:
+        own = "import pytest\n@pytest.fixture\ndef benchmark():\n    return lambda f, *a: f(*a)\n"
+        (side.tree / "conftest.py").write_text(own)
+        (side.tree / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    block = run_block(*sides, [], plan(BEFORE), cpus=CPUS, progress=impatient)
+    assert block.lost[BEFORE].outcome == "crashed"
+    assert block.lost[BEFORE].text.startswith("exit code 3; TypeError: unexpected type for `benchmark` in funcargs")
+
+
 def test_after_a_crash_the_survivor_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, impatient: Callable[[str], None]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -161,9 +162,11 @@ class Worker:
         return WorkerGoneError(self.side, "crashed", f"{how}; {self.tail()}")
 
     def tail(self, lines: int = 15) -> str:
-        """The last lines of the worker's own output."""
+        """The last lines of the worker's own output; before them, the error that pytest itself fell over."""
         self.output.seek(0)
-        return "\n".join(self.output.read().decode(errors="replace").splitlines()[-lines:])
+        text = self.output.read().decode(errors="replace")
+        fell = re.findall(r"^INTERNALERROR> ([\w.]+(?:Error|Exception): .*)", text, re.MULTILINE)
+        return "\n".join([*fell[-1:], *text.splitlines()[-lines:]])
 
     def finish(self) -> None:
         """Waits until pytest has torn down its session; a worker that does not is ended by `close` all the same."""
