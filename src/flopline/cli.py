@@ -269,10 +269,15 @@ def _show(arguments: list[str], files: Outputs) -> None:
     _print_record(found)
 
 
+LOG = 120
+"""Columns of a log, which does not say how wide it is: a benchmark's name that is broken cannot be searched for."""
+
+
 def _print_record(found: Record) -> None:
     from flopline.gate import report  # noqa: PLC0415  # only the gate needs it
 
-    console = Console()
+    told = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(width=None if told else LOG)
     sys.stdout.write(report.text(found, console.width, colour=console.is_terminal) + "\n")
 
 
