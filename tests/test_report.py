@@ -109,12 +109,12 @@ def cells(page: browser.Page, table: str) -> list[list[str]]:
 def test_the_tables_show_what_the_records_hold(written: Path, shown: report.Records, tmp_path: Path) -> None:
     with browser.page(tmp_path) as page:
         page.open(written)
-        epochs = {(row[0], row[1]): row[2] for row in cells(page, "data-epochs")}
+        epochs = {(line[0], line[1]): line[2] for line in cells(page, "data-epochs")}
         for row in shown.bench.rows:
             case = Case.parse(row.case)
             if case.family == "sgd":
                 assert epochs[case.strategy, str(case.axes["batch"])] == f"{row.seconds:.6g}"
-        ladder = {(row[0], row[1]): float(row[2]) for row in cells(page, "data-ladder")}
+        ladder = {(line[0], line[1]): float(line[2]) for line in cells(page, "data-ladder")}
         assert len(ladder) == sum(row.case.startswith("matmul") for row in shown.bench.rows)
         for row in shown.bench.rows:
             case = Case.parse(row.case)
@@ -124,12 +124,12 @@ def test_the_tables_show_what_the_records_hold(written: Path, shown: report.Reco
         losses = cells(page, "data-loss")
         assert len(losses) == sum(len(trained.examples) for trained in shown.training.experiments)
         judged = cells(page, "data-claims")
-        assert [row[0] for row in judged] == [each.id for each in shown.claims.judged]
-        for row, each in zip(judged, shown.claims.judged, strict=True):
-            assert row[3].endswith(each.verdict)
-            assert all(tables.quantity(one) in row[2] for one in each.measured)
+        assert [line[0] for line in judged] == [each.id for each in shown.claims.judged]
+        for line, each in zip(judged, shown.claims.judged, strict=True):
+            assert line[3].endswith(each.verdict)
+            assert all(tables.quantity(one) in line[2] for one in each.measured)
         predicted = cells(page, "data-predicted")
-        assert [row[3] for row in predicted] == [f"{row.explained:.6g}" for row in shown.machine.cases]
+        assert [line[3] for line in predicted] == [f"{row.explained:.6g}" for row in shown.machine.cases]
 
 
 def test_the_page_can_be_read_without_a_mouse_and_by_a_screen_reader(written: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import io
 import statistics
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -92,7 +92,7 @@ class Picture:
 @contextmanager
 def _style(theme: Theme) -> Iterator[None]:
     ink, quiet = INK[theme], QUIET[theme]
-    settings = {
+    settings: dict[Any, object] = {  # Any: matplotlib lists all of its parameters as literals
         "figure.facecolor": PAPER[theme], "axes.facecolor": PAPER[theme], "savefig.facecolor": PAPER[theme],
         "text.color": ink, "axes.labelcolor": ink, "axes.edgecolor": quiet, "axes.titlecolor": ink,
         "xtick.color": quiet, "ytick.color": quiet, "xtick.labelcolor": ink, "ytick.labelcolor": ink,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from flopline import data, sgd, training
+from flopline.claims.lab import SEEDS
 from flopline.claims.register import claim
 from flopline.claims.verdict import Finding, difference, exact, jointly, mean
 from flopline.data import Batches
@@ -71,7 +72,7 @@ def _at(lab: Lab, name: str, examples: int, **changes: object) -> list[float]:
     experiment = replace(training.EXPERIMENTS[name], **changes)  # type: ignore[arg-type]  # as Lab.runs
     n = data.EXAMPLES * experiment.copies
     where = [seen for seen, _ in training.points(n, experiment.batch, experiment.epochs, experiment.every)]
-    found: list[float] = lab.runs(name, **changes)[where.index(examples)].tolist()
+    found: list[float] = lab.runs(name, SEEDS, **changes)[where.index(examples)].tolist()
     return found
 
 

@@ -66,7 +66,8 @@ def whitened(X: Tensor) -> Tensor:
     """The same rows with mean 0 and covariance 1 (ZCA; Kessy, Lewin and Strimmer, Am. Stat. 72, 2018)."""
     centred = X - X.mean(0)
     values, vectors = torch.linalg.eigh(centred.t() @ centred / len(X))
-    return centred @ vectors @ torch.diag(values.rsqrt()) @ vectors.t()
+    white: Tensor = centred @ vectors @ torch.diag(values.rsqrt()) @ vectors.t()
+    return white
 
 
 @claim(
