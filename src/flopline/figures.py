@@ -50,6 +50,8 @@ NAMES = {
     "concise": "framework, b = 10", "column_block": "panels of columns", "row_block": "panels of rows",
     "replacement": "with replacement", "shuffled": "without replacement",
 }  # fmt: skip
+SIZES = (1, 10, 100, 1500)
+"""Minibatch sizes that an axis names: the chapter's."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +162,8 @@ def ladder(bench: Bench, machine: Machine) -> Picture:
             ax.grid(visible=False, axis="y")
             ax.set_title(f"n = {n}")
         axes[0].annotate(
-            f"peak {peak:.0f}", (peak, 0.02), xycoords=("data", "axes fraction"), xytext=(-4, 0),
-            textcoords="offset points", ha="right", color=INK[theme],
+            f"peak {peak:.0f}", (peak, 1), xycoords=("data", "axes fraction"), xytext=(0, 4),
+            textcoords="offset points", ha="center", color=INK[theme],
         )  # fmt: skip
         axes[-1].set_xlabel("GFLOPS (● measured, ◆ whole product, | roof)")
         return figure
@@ -193,13 +195,13 @@ def roofline(bench: Bench, machine: Machine) -> Picture:
     def draw(theme: Theme) -> Figure:
         figure = Figure(figsize=(8, 4.8))
         ax = figure.subplots()
-        left, right = 0.15, 400.0
+        left, right = 0.12, 400.0
         for level in machine.ceilings.levels:
             ridge = peak / level.read
             ax.plot([left, ridge], [left * level.read / 1e9, peak / 1e9], color=QUIET[theme], linewidth=1.2)
             ax.annotate(
-                f"{level.name} {level.read / 1e9:.0f} GB/s", (left, left * level.read / 1e9), xytext=(3, 3),
-                textcoords="offset points", color=QUIET[theme], fontsize=9, rotation=0,
+                f"{level.name} {level.read / 1e9:.0f} GB/s", (left, left * level.read / 1e9), xytext=(-3, 0),
+                textcoords="offset points", color=QUIET[theme], fontsize=9, ha="right", va="center",
             )  # fmt: skip
         ax.plot([peak / machine.ceilings.levels[0].read, right], [peak / 1e9] * 2, color=INK[theme], linewidth=1.4)
         ax.annotate(
@@ -225,6 +227,7 @@ def roofline(bench: Bench, machine: Machine) -> Picture:
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_xlabel("floating-point operations per byte asked for")
+        ax.set_xlim(left=left / 5)
         ax.set_ylabel("GFLOPS")
         ax.legend(loc="lower right")
         return figure
@@ -283,7 +286,7 @@ def blocks(bench: Bench, machine: Machine) -> Picture:
         top.set_xscale("log", base=2)
         top.set_ylim(bottom=0)
         top.set_ylabel("GFLOPS")
-        top.legend(loc="lower right")
+        figure.legend(loc="outside upper left", ncols=2)
         bottom.set_ylim(0, 100)
         bottom.set_ylabel("overhead, % of time")
         bottom.set_xlabel("block size")
@@ -335,7 +338,7 @@ def epochs(bench: Bench) -> Picture:
             ax.set_yscale("log")
             ax.set_xlabel("minibatch size")
             ax.set_title(name)
-            ax.set_xticks([1, 10, 100, 1500], ["1", "10", "100", "1500"])
+            ax.set_xticks(SIZES, [str(size) for size in SIZES])
         left.legend()
         return figure
 
@@ -405,10 +408,11 @@ def loss(training: Training) -> Picture:
         panels[0].set_ylabel("loss")
         panels[1].set_ylabel("loss")
         panels[0].annotate(
-            f"L* = {limits.least:.4f}", (1, limits.least), xycoords=("axes fraction", "data"), xytext=(0, -11),
-            textcoords="offset points", ha="right", color=INK[theme], fontsize=9,
+            f"L* = {limits.least:.4f}", (0, limits.least), xycoords=("axes fraction", "data"), xytext=(4, 4),
+            textcoords="offset points", color=INK[theme], fontsize=9,
         )  # fmt: skip
-        panels[0].legend(loc="upper right", ncols=2)
+        panels[1].set_xticks(range(0, 15001, 5000))
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
         return figure
 
     rows = tuple(
@@ -455,6 +459,7 @@ def noise(claims: Claims) -> Picture:
             ax.plot(*zip(*exact, strict=True), line, color=colour, linewidth=1.4, label=f"exact: {name}")
         ax.set_xscale("log")
         ax.set_yscale("log")
+        ax.set_xticks(SIZES, [str(size) for size in SIZES])
         ax.set_xlabel("minibatch size b")
         ax.set_ylabel("deviation of the gradient")
         ax.legend()

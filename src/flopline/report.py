@@ -89,7 +89,8 @@ STYLE = """
 }
 * { box-sizing: border-box }
 html { color-scheme: light dark; -webkit-text-size-adjust: 100% }
-body { margin: 0 auto; max-width: 52rem; padding: 1.5rem 1rem 4rem; color: var(--ink); background: var(--paper);
+body { margin: 0 auto; max-width: 52rem; overflow-wrap: break-word; padding: 1.5rem 1rem 4rem;
+  color: var(--ink); background: var(--paper);
   font: 1.0625rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 1rem 0 .5rem; text-wrap: balance }
 h2 { font-size: 1.3rem; line-height: 1.3; margin: 3rem 0 .5rem }
@@ -109,7 +110,7 @@ table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabu
 caption { text-align: left; color: var(--quiet); padding: .3rem 0 }
 th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(--rule); vertical-align: top }
 th { font-weight: 600; background: var(--tint) }
-.words { text-align: left }
+.words { text-align: left; overflow-wrap: anywhere }
 .claims td, .claims th { text-align: left }
 .claims ul { margin: 0; padding-left: 1.1rem }
 .claims small { color: var(--quiet); display: block; margin-top: .3rem }
