@@ -266,13 +266,13 @@ def blocks(bench: Bench, machine: Machine) -> Picture:
             top.plot(widths, [row.gflops for row in ordered], label=f"{NAMES[strategy]}, n = {n}", **style)
             shares = [(width, row.overhead) for width, row in zip(widths, ordered, strict=True) if row.overhead]
             bottom.plot([width for width, _ in shares], [100 * share for _, share in shares], **style)
-        for i, (n, row) in enumerate(sorted(full.items())):
-            if any(size == n for _, size in series):
-                top.axhline(row.gflops, color=INK[theme], linewidth=1, linestyle="-" if i == 0 else "--")
-                top.annotate(
-                    f"full, n = {n}", (0, row.gflops), xycoords=("axes fraction", "data"), xytext=(4, 3 if i else -12),
-                    textcoords="offset points", color=INK[theme], fontsize=9,
-                )  # fmt: skip
+        whole = sorted((row.gflops, n) for n, row in full.items() if any(size == n for _, size in series))
+        for i, (rate, n) in enumerate(whole):  # the slowest is named below its line, so that two names do not meet
+            top.axhline(rate, color=INK[theme], linewidth=1, linestyle="-" if n == min(full) else "--")
+            top.annotate(
+                f"full, n = {n}", (0, rate), xycoords=("axes fraction", "data"), xytext=(4, 3 if i else -12),
+                textcoords="offset points", color=INK[theme], fontsize=9,
+            )  # fmt: skip
         n = min((size for _, size in series), default=256)
         for level, size in caches.items():
             width = size / (4 * n)
@@ -284,7 +284,7 @@ def blocks(bench: Bench, machine: Machine) -> Picture:
                     xytext=(3, 0), textcoords="offset points", color=QUIET[theme], fontsize=9, rotation=90, va="bottom",
                 )  # fmt: skip
         top.set_xscale("log", base=2)
-        top.set_ylim(bottom=0)
+        top.set_ylim(0, 1.1 * max(row.gflops for _, row in _products(bench)))
         top.set_ylabel("GFLOPS")
         figure.legend(loc="outside upper left", ncols=2)
         bottom.set_ylim(0, 100)
