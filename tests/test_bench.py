@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `flopline bench --json` saved of three cases."""
     path = tmp_path_factory.mktemp("bench") / "bench.json"
-    select = "strategy=full/n=256 or strategy=column/n=256 or strategy=manual/batch=100]"
+    select = "full/n and 256] or column/n and 256] or manual/batch and 100]"
     command = [sys.executable, "-m", "flopline", "bench", "--json", str(path), "--", "-k", select]
     subprocess.run(
         [*command, "--benchmark-max-time=0.01"],

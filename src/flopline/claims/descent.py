@@ -52,8 +52,8 @@ def _stall(lab: Lab) -> Finding:
     measured = (
         change,
         exact("step of the lowest loss", int(fast.argmin())),
-        exact("lambda_max", lab.limits.curvature),
         exact("2 / lambda_max", lab.limits.limit),
+        exact("lambda_max", lab.limits.curvature),
         *(exact(f"loss at step {step}, lr {lr}", float(losses[step]))
           for lr, losses in ((1, fast), (0.9, slow)) for step in (6, 10, 50)),
     )  # fmt: skip
