@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from flopline.gate.record import Comparison, Record, Settings
 from tests.gate.processes import living
 from tests.gate.projects import PLAIN, PROJECT, SLOWER, checkout, site, venv, world, write
 from tests.gate.runs import DETECT, LIGHT, QUICK, SUITE
+from tests.gate.samples import quad, timed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -422,6 +424,15 @@ def test_a_suspicion_that_the_budget_cannot_confirm_is_inconclusive_and_says_wha
     blocks, need, advised = map(int, said.groups())
     assert blocks >= verdict.FLOOR
     assert need <= advised <= need + 10
+
+
+def test_where_the_budget_is_short_only_what_is_timed_is_cut(twins: Sides) -> None:
+    last = replace(run(twins).blocks[-1], seconds=10.0, quads={WORK: [quad(timed(wall=1.0), timed(wall=1.0))] * 2})
+    assert procedure.fitting(last, 10, 100.0) == 1.0  # 8 of 10 seconds are timed
+    assert procedure.fitting(last, 10, 200.0) == 1.0
+    assert procedure.fitting(last, 10, 60.0) == pytest.approx(0.5)
+    assert procedure.fitting(last, 10, 10.0) < 0
+    assert procedure.fitting(last, 0, 0.0) == 1.0
 
 
 def test_a_missed_canary_ends_with_exit_code_3_and_never_with_a_regression(

@@ -18,6 +18,7 @@ from flopline.gate.verdict import (
     Confirmed,
     Screened,
     UnattainableError,
+    certain,
     compare,
     confirm,
     demand_attainable,
@@ -139,6 +140,21 @@ def test_noise_takes_more_blocks_up_to_the_cap(detect: float, sigma: float, few:
     found = [plan(sigma, tests, detect, ALPHA) for tests in range(1, 6)]
     assert found == sorted(found)
     assert few <= found[0] <= found[-1] <= many
+
+
+def test_what_is_surely_large_takes_no_more_blocks_than_it_needs() -> None:
+    large = screen("b", blocks([0.36, 0.44, 0.40, 0.38]), 0.03)
+    small = screen("b", blocks([-0.02, 0.06, 0.02, 0.04]), 0.03)
+    faster = screen("b", blocks([-0.36, -0.44, -0.40, -0.38]), 0.03)
+    assert large
+    assert small
+    assert faster
+    assert certain(large) == pytest.approx(large.low)
+    assert certain(faster) == pytest.approx(certain(large), abs=0.02)
+    assert certain(small) == 0
+    assert plan(0.034, 5, 0.03, ALPHA) == 28
+    assert plan(0.034, 5, 0.03, ALPHA, least=certain(large)) == 12
+    assert plan(0.034, 5, 0.03, ALPHA, least=0.001) == 28
 
 
 def test_noise_asks_for_no_more_than_the_cap_and_no_sigma_asks_for_the_cap() -> None:

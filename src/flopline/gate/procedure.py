@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 FINE = 0.025
 """Below this `detect`, more and longer blocks are needed."""
 MOST_BLOCKS = 28
+SHORTEST = 0.2
+"""Where the budget is short, blocks are cut to this share of their timed seconds: noisier, but as valid."""
 BROKEN = "broken off"
 """How the result of a run begins that did not come to its end."""
 PROFILED = 5
@@ -350,9 +352,9 @@ class _Run:
         """Runs the planned numbers of fresh blocks, or as many as the budget allows; tells if that can decide."""
         detect, alpha = self.settings.detect, self.settings.alpha / verdict.LOOKS
         planned = {
-            name: verdict.plan(screened[name].sigma, len(family), detect, alpha, most=MOST_BLOCKS)
+            name: verdict.plan(one.sigma, len(family), detect, alpha, least=verdict.certain(one), most=MOST_BLOCKS)
             for family in families.values()
-            for name in family
+            for name, one in ((name, screened[name]) for name in family)
         }
         floor = max(math.ceil(math.log2(len(family) / alpha)) for family in families.values() if family)
         suspects = [name for name in screened if name in planned]
@@ -361,7 +363,9 @@ class _Run:
         most = blocks = max(planned.values())
         while blocks > floor and not self.affords(blocks - 1):
             blocks -= 1
-        if not self.affords(blocks - 1):
+        shorter = fitting(self.blocks[-1], blocks - 1, self.settings.budget - (time.monotonic() - self.begin))
+        seconds *= shorter
+        if shorter < SHORTEST:
             need = time.monotonic() - self.begin + (self.expected(most - 1) or 0)
             self.warnings.append(
                 f"{len(suspects)} suspicious benchmarks were not confirmed: that takes {most} blocks, {need:.0f} s "
@@ -421,6 +425,16 @@ class _Run:
     def losses(self) -> str:
         """Every lost benchmark and why, a line each."""
         return "\n".join(f"  {name}: {outcome.why(loss)}" for name, loss in list(self.lost.items())[:10])
+
+
+def fitting(last: Block, blocks: int, room: float) -> float:
+    """To which share of the last block's timed seconds so many more must be cut to fit into a room; at most 1.
+
+    What else a block takes, its start above all, cannot be cut; so the share may be negative.
+    """
+    batches = (batch for quads in last.quads.values() for q in quads for batch in (*q.baseline, *q.candidate))
+    timed = sum(batch.wall for batch in batches)
+    return min(1.0, (room / blocks - (last.seconds - timed)) / timed) if blocks and timed else 1.0
 
 
 def _side(startable: environments.Startable, collected: Collected) -> Side:

@@ -146,25 +146,34 @@ def demand_attainable(blocks: int, tests: int, alpha: float) -> None:
         )
 
 
-def plan(sigma: float, tests: int, detect: float, alpha: float, *, most: int = 28) -> int:
+def certain(screened: Screened) -> float:
+    """The log-ratio that a screened benchmark has at least, in its direction: the near end of its interval, or 0."""
+    return max(0.0, screened.low, -screened.high)
+
+
+def plan(  # noqa: PLR0913  # as many as the formula has
+    sigma: float, tests: int, detect: float, alpha: float, *, least: float = 0.0, most: int = 28
+) -> int:
     """How many fresh blocks confirm one of S = `tests` suspicious benchmarks.
 
-    The largest of 12; ceil(log2(S / alpha)) + 2, where a small value may contradict; and, up to `most`, what finds
-    `detect` with 95 % probability at this sigma, 1.05 ((z(alpha / S) + 1.64) sigma / (log1p(detect) - margin))^2
-    (the signed-rank test needs 5 % more than the z-test: its efficiency for Gaussian values is 3 / pi).
+    The largest of 12; ceil(log2(S / alpha)) + 2, where a small value may contradict; and, up to `most`, what finds the
+    change with 95 % probability at this sigma, 1.05 ((z(alpha / S) + 1.64) sigma / (change - margin))^2 (the
+    signed-rank test needs 5 % more than the z-test: its efficiency for Gaussian values is 3 / pi).
 
     Args:
         sigma: Standard deviation of its block values; one that is not finite asks for `most`.
         tests: How many benchmarks are confirmed in this direction.
         detect: The slowdown that must be found.
         alpha: Probability of any false alarm.
+        least: The log-ratio that it surely has, as the screen knows; the larger one of it and `detect` is the change.
         most: Cap of what noise may ask for.
 
     Raises:
         UnattainableError: The plan could not reject anything.
     """
     z = float(stats.norm.isf(alpha / tests)) + 1.64
-    noise = 1.05 * (z * (sigma if math.isfinite(sigma) else math.inf) / (math.log1p(detect) - margin(detect))) ** 2
+    change = max(math.log1p(detect), least) - margin(detect)
+    noise = 1.05 * (z * (sigma if math.isfinite(sigma) else math.inf) / change) ** 2
     blocks = max(FLOOR, math.ceil(math.log2(tests / alpha)) + 2, math.ceil(min(noise, most)))
     demand_attainable(blocks, tests, alpha)
     return blocks
