@@ -412,7 +412,7 @@ def test_a_suspicion_that_the_budget_cannot_confirm_is_inconclusive_and_says_wha
     twins: Sides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if the budget ended with the screen.
-    monkeypatch.setattr(procedure._Run, "affords", lambda _, blocks: blocks < 2)  # noqa: SLF001  # to be no race
+    monkeypatch.setattr(procedure._Run, "affords", lambda _, blocks, __=1.0: blocks < 2)  # noqa: SLF001  # to be no race
     found = run(twins, slowdown={WORK: 0.3}, budget=1.0)
     row = rows(found)["test_work"]
     assert row.verdict == "inconclusive"
@@ -427,12 +427,13 @@ def test_a_suspicion_that_the_budget_cannot_confirm_is_inconclusive_and_says_wha
 
 
 def test_where_the_budget_is_short_only_what_is_timed_is_cut(twins: Sides) -> None:
-    last = replace(run(twins).blocks[-1], seconds=10.0, quads={WORK: [quad(timed(wall=1.0), timed(wall=1.0))] * 2})
-    assert procedure.fitting(last, 10, 100.0) == 1.0  # 8 of 10 seconds are timed
-    assert procedure.fitting(last, 10, 200.0) == 1.0
-    assert procedure.fitting(last, 10, 60.0) == pytest.approx(0.5)
+    second = timed(wall=1.0)
+    last = replace(run(twins).blocks[-1], seconds=10.0, quads={WORK: [quad(second, second)] * 2})
+    assert procedure.timed(last) == 8
+    assert procedure.fitting(last, 10, 100 / 0.95) == pytest.approx(1)
+    assert procedure.fitting(last, 10, 60 / 0.95) == pytest.approx(0.5)
     assert procedure.fitting(last, 10, 10.0) < 0
-    assert procedure.fitting(last, 0, 0.0) == 1.0
+    assert procedure.fitting(replace(last, quads={}), 10, 10.0) == 1.0
 
 
 def test_a_missed_canary_ends_with_exit_code_3_and_never_with_a_regression(

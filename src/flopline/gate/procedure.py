@@ -258,19 +258,44 @@ class _Run:
         limit = math.log1p(self.settings.detect)
         return one.low <= limit / 2 if suspicion == "slower" else one.high >= -limit
 
-    def stage(self, stage: Stage, ids: list[str], blocks: int, seconds: float, title: str = "") -> None:
-        """Runs so many blocks; one in which a worker vanished is replaced, twice at most."""
-        spare, done = 2, 0
+    def stage(  # noqa: PLR0913  # what, of whom, how much, and how it is told
+        self,
+        stage: Stage,
+        ids: list[str],
+        blocks: int,
+        seconds: float,
+        *,
+        title: str = "",
+        before: int = 0,
+        after: int = 0,
+        share: float = 1.0,
+    ) -> None:
+        """Runs so many blocks; one in which a worker vanished is replaced, twice at most.
+
+        Args:
+            stage: To which the blocks belong.
+            ids: What is measured.
+            blocks: How many.
+            seconds: The least timed seconds per benchmark and block.
+            title: The stage, where it is told in other words.
+            before: Blocks of it that were run before, for the progress.
+            after: Blocks of it that will be run later.
+            share: `seconds` over those of the last block.
+        """
+        spare, done, total = 2, 0, before + blocks + after
         while done < blocks:
             left = [name for name in ids if name not in self.lost]
             if not left:
                 return
-            if self.blocks and not self.affords(1):
+            if self.blocks and not self.affords(1, share):
                 budget = f"the budget of {self.settings.budget:.0f} s"
                 self.warnings.append(f"{budget} ended in the stage {stage!r} after {done} of {blocks} blocks")
                 return
             block = self.block(
-                stage, left, seconds, Progress(title or stage, done, blocks, "", self.expected(blocks - done))
+                stage,
+                left,
+                seconds,
+                Progress(title or stage, before + done, total, "", self.expected(total - before - done)),
             )
             self.blocks.append(block)
             gone = [loss for loss in block.lost.values() if loss.phase == "process" and loss.outcome != "stopped"]
@@ -295,13 +320,19 @@ class _Run:
         absent = {name: Loss("baseline", "collect", "missing", "it is not collected there") for name in missing}
         return replace(block, lost=block.lost | absent)
 
-    def expected(self, blocks: int) -> float | None:
-        """Seconds for so many more blocks like the last one."""
-        return self.blocks[-1].seconds * blocks if self.blocks else None
+    def expected(self, blocks: int, share: float = 1.0) -> float | None:
+        """Seconds for so many more blocks like the last one, its timed seconds cut to a share."""
+        if not self.blocks:
+            return None
+        return blocks * (self.blocks[-1].seconds - (1 - share) * timed(self.blocks[-1]))
 
-    def affords(self, blocks: int) -> bool:
-        """Whether the budget has room for so many more blocks like the last one."""
-        return time.monotonic() - self.begin + (self.expected(blocks) or 0) <= self.settings.budget
+    def affords(self, blocks: int, share: float = 1.0) -> bool:
+        """Whether the budget has room for so many more blocks like that."""
+        return (self.expected(blocks, share) or 0) <= self.room()
+
+    def room(self) -> float:
+        """Seconds that are left of the budget."""
+        return self.settings.budget - (time.monotonic() - self.begin)
 
     def taken(self, stage: Stage) -> dict[str, list[list[Quad]]]:
         """Per benchmark that is not lost, the quads of each block of a stage that has any."""
@@ -359,24 +390,25 @@ class _Run:
         floor = max(math.ceil(math.log2(len(family) / alpha)) for family in families.values() if family)
         suspects = [name for name in screened if name in planned]
         seconds = self.confirm_seconds(len(suspects))
-        self.stage("confirm", suspects, 1, seconds)
         most = blocks = max(planned.values())
+        self.stage("confirm", suspects, 1, seconds, after=most - 1)
         while blocks > floor and not self.affords(blocks - 1):
             blocks -= 1
-        shorter = fitting(self.blocks[-1], blocks - 1, self.settings.budget - (time.monotonic() - self.begin))
-        seconds *= shorter
-        if shorter < SHORTEST:
+        if fitting(self.blocks[-1], blocks - 1, self.room()) < SHORTEST:
             need = time.monotonic() - self.begin + (self.expected(most - 1) or 0)
             self.warnings.append(
-                f"{len(suspects)} suspicious benchmarks were not confirmed: that takes {most} blocks, {need:.0f} s "
-                f"in all; the budget is {self.settings.budget:.0f} s, give --budget {math.ceil(need / 10) * 10}s"
+                f"{len(suspects)} suspicious benchmarks were not confirmed: that takes {most} blocks, {need:.0f} s in "
+                f"all; the budget is {self.settings.budget:.0f} s, give --budget {math.ceil(need / 10) * 10}s"
             )
             return False
         # Who needs no more leaves; how many each takes was fixed before the first confirming block.
-        done = 1
-        for end in sorted({min(blocks, n) for n in planned.values()}):
-            self.stage("confirm", [name for name in suspects if planned[name] >= end], end - done, seconds)
-            done = end
+        longest = seconds
+        for done in range(1, blocks):
+            share = min(longest / seconds, fitting(self.blocks[-1], blocks - done, self.room()))
+            share = max(share, SHORTEST * longest / seconds)
+            seconds *= share
+            staying = [name for name in suspects if planned[name] > done]
+            self.stage("confirm", staying, 1, seconds, before=done, after=blocks - done - 1, share=share)
         return True
 
     def confirm_seconds(self, suspects: int) -> float:
@@ -427,14 +459,18 @@ class _Run:
         return "\n".join(f"  {name}: {outcome.why(loss)}" for name, loss in list(self.lost.items())[:10])
 
 
-def fitting(last: Block, blocks: int, room: float) -> float:
-    """To which share of the last block's timed seconds so many more must be cut to fit into a room; at most 1.
+def timed(block: Block) -> float:
+    """Seconds of a block in which benchmarks were timed; the rest is its start, above all."""
+    quads = (quad for taken in block.quads.values() for quad in taken)
+    return sum(batch.wall for quad in quads for batch in (*quad.baseline, *quad.candidate))
 
-    What else a block takes, its start above all, cannot be cut; so the share may be negative.
+
+def fitting(last: Block, blocks: int, room: float) -> float:
+    """To which share of the last block's timed seconds so many more must be cut to fill 0.95 of a room, or grow.
+
+    What else a block takes cannot be cut; so the share may be negative.
     """
-    batches = (batch for quads in last.quads.values() for q in quads for batch in (*q.baseline, *q.candidate))
-    timed = sum(batch.wall for batch in batches)
-    return min(1.0, (room / blocks - (last.seconds - timed)) / timed) if blocks and timed else 1.0
+    return (0.95 * room / blocks - (last.seconds - timed(last))) / timed(last) if timed(last) else 1.0
 
 
 def _side(startable: environments.Startable, collected: Collected) -> Side:
