@@ -127,6 +127,8 @@ def benchmark(side: Startable, arguments: Sequence[str], *options: str) -> tuple
             "-q",
             "-p",
             "no:cacheprovider",
+            "-W",  # that the processor's clock rate differs between the runs, which the suite would take for an error
+            "ignore::pytest_benchmark.logger.PytestBenchmarkWarning",
             *options,
         ],
         cwd=side.tree,
