@@ -110,7 +110,9 @@ table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabu
 caption { text-align: left; color: var(--quiet); padding: .3rem 0 }
 th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(--rule); vertical-align: top }
 th { font-weight: 600; background: var(--tint) }
-.words { text-align: left; overflow-wrap: anywhere }
+.words { text-align: left }
+.scroll th, .scroll td { white-space: nowrap }
+#data-machine td { white-space: normal }
 .claims td, .claims th { text-align: left }
 .claims ul { margin: 0; padding-left: 1.1rem }
 .claims small { color: var(--quiet); display: block; margin-top: .3rem }

@@ -270,6 +270,13 @@ def _asv(plan: Plan, extra: Mapping[str, str], *arguments: str) -> None:
         "OMP_NUM_THREADS": plan.facts["threads"],
         **extra,
     }
-    done = subprocess.run(command, cwd=plan.root, env=env, stdin=subprocess.DEVNULL, check=False)  # noqa: S603  # ours
-    if done.returncode not in (0, 2):  # 2: a benchmark failed, which is recorded
-        raise RunnerError(f"asv ended with code {done.returncode}; what it said stands above")
+    with subprocess.Popen(  # noqa: S603  # ours
+        command, cwd=plan.root, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as asv:
+        assert asv.stdout is not None  # noqa: S101  # it was asked for
+        for line in asv.stdout:
+            if not line.rstrip().endswith(" n/a"):  # the parameters are those of all scales: hundreds that are not run
+                sys.stdout.write(line)
+                sys.stdout.flush()
+    if asv.returncode not in (0, 2):  # 2: a benchmark failed, which is recorded
+        raise RunnerError(f"asv ended with code {asv.returncode}; what it said stands above")
