@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from asv import util
 
 from benchmarks import cases
 from flopline.history import commits, results, runner
@@ -128,10 +132,9 @@ SLOWED = "def counted(n):\n    return sum(i * i for i in range(3 * n))\n"
 FAULTY = PLAIN + "import time\ndef wrong(n):\n    raise ArithmeticError\ndef endless(n):\n    time.sleep(60)\n"
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A package with a suite: a plain commit, a slowed one, and a faulty one."""
-    project = toy.create(tmp_path_factory.mktemp("package") / "toy")
+def packaged(root: Path) -> Project:
+    """A package without commits, and its suite."""
+    project = toy.create(root)
     suite, source = project.root / "benchmarks", project.root / "src" / "toy"
     suite.mkdir()
     source.mkdir(parents=True)
@@ -141,22 +144,38 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Project:
     (suite / "cases.py").write_text(CASES)
     git(project.root, "add", "benchmarks")
     project.commits.clear()
-    for text in (PLAIN, SLOWED, FAULTY):
-        (source / "__init__.py").write_text(text)
+    return project
+
+
+def develop(project: Project, *versions: str) -> Project:
+    """A commit per version of the package."""
+    for text in versions:
+        (project.root / "src" / "toy" / "__init__.py").write_text(text)
         git(project.root, "add", "src")
         project.commit()
     return project
 
 
-def flopline(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`flopline history` in a package, with a home of its own, and nobody to answer a question."""
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The package: a plain commit, a slowed one, and a faulty one."""
+    return develop(packaged(tmp_path_factory.mktemp("package") / "toy"), PLAIN, SLOWED, FAULTY)
+
+
+def environment(project: Project) -> dict[str, str]:
+    """A home of its own, and training data that nobody has to download."""
     home = project.root.parent / "home"
     home.mkdir(exist_ok=True)
+    return os.environ | {"HOME": str(home), "FLOPLINE_DATA": "surrogate"}
+
+
+def flopline(project: Project, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`flopline history` in a package, with nobody to answer a question."""
     command = [sys.executable, "-m", "flopline", "history", *arguments]
     return subprocess.run(
         command,
         cwd=project.root,
-        env=os.environ | {"HOME": str(home), "FLOPLINE_DATA": "surrogate"},
+        env=environment(project) | variables,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -211,3 +230,90 @@ def test_a_suite_that_cannot_be_imported_is_no_result(package: Project) -> None:
         path.unlink()
     assert done.returncode == 2
     assert "asv ended with code 1" in done.stderr
+
+
+BACKEND = '''
+import pathlib, zipfile
+
+def build_wheel(folder, settings=None, metadata=None):
+    """A wheel of src/toy; a source that does not compile has none."""
+    name = "toy-1-py3-none-any.whl"
+    with zipfile.ZipFile(pathlib.Path(folder, name), "w") as wheel:
+        for path in pathlib.Path("src").rglob("*.py"):
+            compile(path.read_text(), str(path), "exec")
+            wheel.write(path, path.relative_to("src"))
+        wheel.writestr("toy-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: toy\\nVersion: 1\\n")
+        wheel.writestr("toy-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("toy-1.dist-info/RECORD", "")
+    return name
+'''
+BUILD = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+
+
+def wheel_of(name: str, folder: Path) -> None:
+    """A wheel made of an installed distribution, so that asv's environment needs no index."""
+    found = metadata.distribution(name)
+    with zipfile.ZipFile(folder / f"{name}-{found.version}-py3-none-any.whl", "w") as wheel:
+        for file in found.files or []:
+            if "__pycache__" not in file.parts and ".." not in file.parts:
+                wheel.write(str(file.locate()), str(file))
+
+
+@pytest.fixture(scope="module")
+def buildable(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, str]]:
+    """The package with its commits plain, broken, slowed, which asv builds; and what it needs to do so offline."""
+    root = tmp_path_factory.mktemp("buildable")
+    project = packaged(root / "toy")
+    (project.root / "backend.py").write_text(BACKEND)
+    (project.root / "pyproject.toml").write_text(BUILD)
+    ours = util.load_json(str(ROOT / "asv.conf.json"), js_comments=True)
+    configuration = toy.CONFIGURATION | {
+        "env_dir": ".asv/env",
+        "pythons": [f"{sys.version_info.major}.{sys.version_info.minor}"],
+        **{name: ours[name] for name in ("build_command", "install_command", "launch_method")},
+    }
+    (project.root / "asv.conf.json").write_text(json.dumps(configuration))
+    git(project.root, "add", "backend.py", "pyproject.toml", "asv.conf.json")
+    develop(project, PLAIN, "def counted(n:\n", SLOWED)
+    for name in ("asv_runner", "build", "packaging", "pympler", "pyproject_hooks", "wheel"):
+        wheel_of(name, root)
+    return project, {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(root)}
+
+
+def test_a_commit_that_does_not_build_is_recorded_and_an_interrupted_run_goes_on_where_it_was(
+    buildable: tuple[Project, dict[str, str]],
+) -> None:
+    project, offline = buildable
+    plain, broken, slowed = project.commits
+    asked = ("run", plain, broken, slowed, "--machine", "cpu", "--scale", "gate")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flopline", "history", *asked],
+        cwd=project.root, env=environment(project) | offline, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    with process:
+        heard = []
+        for line in process.stdout:
+            heard.append(line)
+            if list(project.results.glob(f"cpu/{plain[:8]}-*.json")):
+                os.killpg(process.pid, signal.SIGINT)
+                break
+        heard += process.stdout
+    assert process.returncode == 2, "".join(heard)
+    assert "what was measured is kept, and the next call goes on" in "".join(heard)
+
+    done = flopline(project, *asked, **offline)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"failed at {broken[:8]}" in done.stderr
+    runs = {run.commit: run for run in results.read(project.results).runs}
+    assert set(runs) == {plain, broken, slowed}
+    for commit in (plain, slowed):
+        measured = {case.point: len(m.samples) for case, m in runs[commit].measures.items() if m}
+        assert measured == {("'counted'", "50"): 8, ("'counted'", "100"): 8}
+    assert not any(runs[broken].measures.values())
+
+    again = flopline(project, *asked, **offline)
+    assert "Building" not in again.stdout
+    assert again.returncode == 1
+    assert flopline(project, "compare", plain, slowed).returncode == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -132,9 +133,17 @@ def page(project: str, found: Sequence[Section], tags: Mapping[str, str]) -> str
 def _section(section: Section, names: Mapping[str, str]) -> str:
     facts = ", ".join(f"{html.escape(key)} {html.escape(value)}" for key, value in section.facts.items())
     rows = "".join(_cells(section, row, names) for row in section.rows)
+    changes = [row.change for row in section.rows if row.change is not None]
+    shared = (
+        f"""<p>Median change of all cases: {statistics.median(changes):+.1%}. What they share is more likely the machine
+than the commit; <code>flopline gate</code> tells the two apart.</p>"""
+        if changes
+        else ""
+    )
     failed = "".join(f"<li>{html.escape(str(case))}</li>" for case in section.failed)
     return f"""<section><h2>{html.escape(section.machine)}</h2>
 <p class="facts">{facts}</p>
+{shared}
 <table><thead><tr><th>case<th>GFLOPS<th>commit<th>change<th>since<th>all commits</tr></thead>
 <tbody>{rows}</tbody></table>
 {f"<p>Failed at {section.commit[:8]}:</p><ul>{failed}</ul>" if failed else ""}</section>
