@@ -22,7 +22,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flopline import __version__, chapter, cli_history
-from flopline.console import Json, fail, print_json, require, suite, suite_cases, writable
+from flopline.console import Json, fail, print_json, require, stdout, suite, suite_cases, writable
 from flopline.strategies import Case, installed, provider
 from flopline.tables import plain
 
@@ -80,7 +80,7 @@ def list_cases(*, as_json: Json = False) -> None:
     for (family, strategy, origin), listed in strategies.items():
         counts = (str(sum(case.name in scale for case in listed)) for scale in scales.values())
         table.add_row(family, strategy, *counts, _sizes(listed), origin)
-    Console(highlight=False).print(table)
+    stdout().print(table)
 
 
 def _origin(name: str, added: dict[str, str]) -> str:
@@ -118,7 +118,7 @@ def show_data(
     grid = Table.grid(padding=(0, 2))
     for key, value in facts.items():
         grid.add_row(key, str(value) or "-")
-    Console(highlight=False).print(grid, soft_wrap=True)
+    stdout().print(grid, soft_wrap=True)
 
 
 @app.command("bench", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -269,15 +269,10 @@ def _show(arguments: list[str], files: Outputs) -> None:
     _print_record(found)
 
 
-LOG = 120
-"""Columns of a log, which does not say how wide it is: a benchmark's name that is broken cannot be searched for."""
-
-
 def _print_record(found: Record) -> None:
     from flopline.gate import report  # noqa: PLC0415  # only the gate needs it
 
-    told = sys.stdout.isatty() or "COLUMNS" in os.environ
-    console = Console(width=None if told else LOG)
+    console = stdout()
     sys.stdout.write(report.text(found, console.width, colour=console.is_terminal) + "\n")
 
 

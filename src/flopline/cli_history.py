@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from flopline.console import Json, fail, print_json
+from flopline.console import Json, fail, print_json, stdout
 from flopline.tables import plain, seconds
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ ORDER = ("regressed", "not comparable", "inconclusive", "improved", "unchanged")
 
 
 def _print_comparisons(found: list[Comparison]) -> None:
-    console = Console(highlight=False)
+    console = stdout()
     for machine in dict.fromkeys(row.machine for row in found):
         rows = [row for row in found if row.machine == machine]
         table = plain(title=machine, title_justify="left")
@@ -206,7 +206,7 @@ def list_regressions(*, machine: Machine = None, as_json: Json = False) -> None:
             f"{step.head / step.base - 1:+.1%}",
         )
         table.add_row(str(step.case), step.machine, *cells)
-    Console(highlight=False).print(table)
+    stdout().print(table)
     raise typer.Exit(code)
 
 

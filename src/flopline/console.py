@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -21,6 +22,16 @@ def fail(message: str) -> NoReturn:
     """Ends the command with exit code 2 and a line on stderr."""
     Console(stderr=True, soft_wrap=True).print(f"flopline: {message}", markup=False, highlight=False)
     raise typer.Exit(2)
+
+
+LOG = 120
+"""Columns of a log, which does not say how wide it is: a benchmark's name that is broken cannot be searched for."""
+
+
+def stdout() -> Console:
+    """A console on stdout, as wide as the terminal or COLUMNS says, else as a log."""
+    told = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if told else LOG, highlight=False)
 
 
 def writable(*paths: Path | None) -> None:

@@ -11,6 +11,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from flopline.console import stdout
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -175,7 +177,7 @@ def claims(found: Claims) -> str:
     table.padding = (0, 1, 1, 0)
     for each in found.judged:
         table.add_row(each.id, each.claim, "\n".join(quantity(one) for one in each.measured[:SHOWN]), each.verdict)
-    text = _text(table, max(100, Console().width))
+    text = _text(table, max(100, stdout().width))
     counts = {verdict: sum(each.verdict == verdict for each in found.judged) for verdict in VERDICTS}
     return text + ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) + "\n"
 
