@@ -48,7 +48,7 @@ def compatibility(session: nox.Session, benchmark: str) -> None:
     """Run the tests of the gate's workers with several versions of pytest-benchmark, and without torch."""
     # Up to 5.2 they read an attribute of a test that later versions of pytest do not have.
     old = [] if benchmark == "newest" else [f"pytest-benchmark=={benchmark}", "pytest<9"]
-    session.install("-e", ".", "hypothesis", *old)
+    session.install("-e", ".", "hypothesis", "pytest-xdist", *old)
     # The conftest.py above loads torch, and sets what this profile sets.
     session.run(
         *("pytest", "--confcutdir=tests/gate", "--hypothesis-profile=ci"),

@@ -358,8 +358,12 @@ def test_a_suite_that_replaces_the_benchmark_fixture_is_told_by_the_error_of_pyt
         (side.tree / "conftest.py").write_text(own)
         (side.tree / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     block = run_block(*sides, [], plan(BEFORE), cpus=CPUS, progress=impatient)
-    assert block.lost[BEFORE].outcome == "crashed"
-    assert block.lost[BEFORE].text.startswith("exit code 3; TypeError: unexpected type for `benchmark` in funcargs")
+    loss = block.lost[BEFORE]
+    if loss.outcome == "unused":  # up to version 5.2 pytest-benchmark lets it pass
+        assert "without calling its benchmark fixture" in loss.text
+    else:
+        assert loss.outcome == "crashed"
+        assert loss.text.startswith("exit code 3; TypeError: unexpected type for `benchmark` in funcargs")
 
 
 def test_after_a_crash_the_survivor_is_not_waited_for(

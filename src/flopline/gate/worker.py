@@ -383,9 +383,21 @@ class Lockstep:
         self.link = link
         self.home = str(Path.cwd())
         self.errors: list[list[str]] = []
+        self.refusal = ""
 
     def pytest_configure(self, config: Any) -> None:
-        """Refuses settings under which nothing can be timed, before anything is collected."""
+        """Patches pytest-benchmark; refuses settings under which nothing can be timed, before anything is collected.
+
+        Not earlier: up to version 8, pytest warns of a plugin that was imported before it could rewrite its asserts,
+        and suites turn warnings into errors.
+        """
+        import pytest
+
+        try:
+            patch(self.link)
+        except (ImportError, RuntimeError) as error:
+            self.refusal = str(error)
+            pytest.exit(self.refusal, returncode=4)
         for option, active in conflicts(config).items():
             if active:
                 self.link.say("conflict", option=option)
@@ -483,7 +495,7 @@ def options() -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Says hello, patches pytest-benchmark and runs pytest; gives its exit status."""
+    """Says hello and runs pytest; gives its exit status."""
     randomised = fix_layout()
     pipes, arguments = arguments[:4], arguments[4:]
     link = Link(*map(int, pipes))
@@ -492,14 +504,13 @@ def main(arguments: list[str]) -> int:
     link.say("hello", python=platform.python_version(), randomised=randomised, packages=packages)
     try:
         import pytest
-
-        patch(link)
-    except (ImportError, RuntimeError) as error:
+    except ImportError as error:
         link.say("bye", status=4, text=str(error))
         return 4
     pytest.hookimpl(trylast=True)(Lockstep.pytest_collection_modifyitems)
-    status = pytest.main([*options(), *arguments], plugins=[Lockstep(link)])
-    link.say("bye", status=int(status), text="")
+    lockstep = Lockstep(link)
+    status = pytest.main([*options(), *arguments], plugins=[lockstep])
+    link.say("bye", status=int(status), text=lockstep.refusal)
     return int(status)
 
 
