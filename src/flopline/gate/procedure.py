@@ -244,7 +244,9 @@ class _Run:
             doubtful = [name for name, one in self.screened().items() if one is not None and self.doubts(one)]
             if not doubtful or not self.affords(1):
                 return
-            self.stage("screen", doubtful, 1, 2 * seconds, title=f"second look at {len(doubtful)}, {extra + 1}")
+            self.stage(
+                "screen", doubtful, 1, 2 * seconds, where=Progress(f"second look at {len(doubtful)}, {extra + 1}", 0, 1)
+            )
 
     def screened(self) -> dict[str, Screened | None]:
         """What the screen knows of every benchmark that is not lost."""
@@ -265,11 +267,9 @@ class _Run:
         blocks: int,
         seconds: float,
         *,
-        title: str = "",
-        before: int = 0,
-        after: int = 0,
+        where: Progress | None = None,
         share: float = 1.0,
-    ) -> None:
+    ) -> bool:
         """Runs so many blocks; one in which a worker vanished is replaced, twice at most.
 
         Args:
@@ -277,26 +277,24 @@ class _Run:
             ids: What is measured.
             blocks: How many.
             seconds: The least timed seconds per benchmark and block.
-            title: The stage, where it is told in other words.
-            before: Blocks of it that were run before, for the progress.
-            after: Blocks of it that will be run later.
+            where: How the progress tells it, where that is not the stage and its blocks from the first to the last.
             share: `seconds` over those of the last block.
+
+        Returns:
+            Whether the budget had room for all of them.
         """
-        spare, done, total = 2, 0, before + blocks + after
+        spare, done, told = 2, 0, where or Progress(stage, 0, blocks)
         while done < blocks:
             left = [name for name in ids if name not in self.lost]
             if not left:
-                return
+                return True
+            begun = told.done + done
             if self.blocks and not self.affords(1, share):
                 budget = f"the budget of {self.settings.budget:.0f} s"
-                self.warnings.append(f"{budget} ended in the stage {stage!r} after {done} of {blocks} blocks")
-                return
-            block = self.block(
-                stage,
-                left,
-                seconds,
-                Progress(title or stage, before + done, total, "", self.expected(total - before - done)),
-            )
+                self.warnings.append(f"{budget} ended in the stage {stage!r} after {begun} of {told.blocks} blocks")
+                return False
+            place = replace(told, done=begun, left=self.expected(told.blocks - begun))
+            block = self.block(stage, left, seconds, place)
             self.blocks.append(block)
             gone = [loss for loss in block.lost.values() if loss.phase == "process" and loss.outcome != "stopped"]
             self.lost |= {name: loss for name, loss in block.lost.items() if loss.outcome != "stopped"}
@@ -304,6 +302,7 @@ class _Run:
                 spare -= 1
                 continue
             done += 1
+        return True
 
     def block(self, stage: Stage, ids: list[str], seconds: float, where: Progress) -> Block:
         """One block, with progress; benchmarks that one side does not even collect are lost."""
@@ -391,7 +390,7 @@ class _Run:
         suspects = [name for name in screened if name in planned]
         seconds = self.confirm_seconds(len(suspects))
         most = blocks = max(planned.values())
-        self.stage("confirm", suspects, 1, seconds, after=most - 1)
+        self.stage("confirm", suspects, 1, seconds, where=Progress("confirm", 0, most))
         while blocks > floor and not self.affords(blocks - 1):
             blocks -= 1
         if fitting(self.blocks[-1], blocks - 1, self.room()) < SHORTEST:
@@ -408,7 +407,8 @@ class _Run:
             share = max(share, SHORTEST * longest / seconds)
             seconds *= share
             staying = [name for name in suspects if planned[name] > done]
-            self.stage("confirm", staying, 1, seconds, before=done, after=blocks - done - 1, share=share)
+            if not self.stage("confirm", staying, 1, seconds, where=Progress("confirm", done, blocks), share=share):
+                break
         return True
 
     def confirm_seconds(self, suspects: int) -> float:
@@ -420,7 +420,9 @@ class _Run:
         more = MOST_BLOCKS - min(len(quads) for name, quads in self.taken("confirm").items() if name in near)
         while more > 0 and not self.affords(more):
             more -= 1
-        self.stage("confirm", near, more, self.confirm_seconds(len(near)), title=f"last look at {len(near)}")
+        self.stage(
+            "confirm", near, more, self.confirm_seconds(len(near)), where=Progress(f"last look at {len(near)}", 0, more)
+        )
 
     def tests(
         self, screened: dict[str, Screened], families: Families, names: list[str]
