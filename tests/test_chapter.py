@@ -98,9 +98,14 @@ def test_machine_prints_the_ceilings_and_explains_every_product(tmp_path: Path) 
     path = tmp_path / "machine.json"
     done = flopline("machine", "--json", str(path))
     assert done.returncode == 0, done.stderr
-    assert {"ceilings, threads 1", "max(flops/peak, bytes/read) + calls x overhead"} <= set(done.stdout.splitlines())
+    titles = {
+        "ceilings, threads 1",
+        "products by their width",
+        "max(flops/as narrow, bytes/read) + calls x overhead",
+    }
+    assert titles <= set(done.stdout.splitlines())
     found = json.loads(path.read_text())
-    assert (found["kind"], found["schema_version"]) == ("machine", 1)
+    assert (found["kind"], found["schema_version"]) == ("machine", 2)
     cases = {row["case"] for row in found["cases"]}
     assert {"matmul/strategy=element/n=256", "matmul/strategy=full/n=512", "matmul/strategy=full/n=2048"} <= cases
     assert all(row["explained"] > 0 for row in found["cases"])

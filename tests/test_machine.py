@@ -40,6 +40,8 @@ def test_a_level_is_probed_by_what_fits_in_it_and_memory_by_what_fits_in_no_cach
     found = machine.working_sets(sizes, 64 << 30)
     assert list(found) == ["L1", "L2", "L3", "memory"]
     assert all(found[level] < sizes[level] for level in sizes)
+    assert found["L2"] < found["L3"] == 3 << 20  # it is shared: only as much as does not fit in L2
+    assert machine.working_sets({"L2": 1 << 20, "L3": 8 << 20}, 64 << 30)["L3"] == 2 << 20
     assert found["memory"] >= 4 * sum(sizes.values())
     assert machine.working_sets(sizes, 1 << 30)["memory"] == 1 << 27
     assert machine.working_sets({}, 64 << 30) == {"memory": 1 << 28}
@@ -48,6 +50,8 @@ def test_a_level_is_probed_by_what_fits_in_it_and_memory_by_what_fits_in_no_cach
 CEILINGS = machine.Ceilings(
     threads=1,
     flops=100e9,
+    rows=(machine.Narrow(1, 20e9), machine.Narrow(2, 40e9), machine.Narrow(64, 90e9)),
+    columns=(machine.Narrow(1, 10e9), machine.Narrow(2, 5e9), machine.Narrow(64, 80e9)),
     levels=(
         machine.Level("L1", 32 << 10, 200e9),
         machine.Level("L2", 1 << 20, 100e9),
@@ -69,20 +73,64 @@ def test_a_working_set_is_read_from_the_smallest_level_that_holds_it(working_set
 def test_a_time_is_predicted_from_flops_bytes_and_calls() -> None:
     workload = matmul.prepare(Case("matmul", "column", {"n": 256}))
     found = machine.explain(workload, 8e-3, 4e-6, CEILINGS)
-    each = 256 * 256 + 2 * 256  # the matrix, a column read and a column written
     assert found.level == "L2"
-    assert found.predicted == pytest.approx(256 * 4 * each / 100e9 + 256 * 4e-6)  # bytes outweigh 2 n^3 / 1e11
+    assert found.as_narrow == 10e9
+    assert found.predicted == pytest.approx(2 * 256**3 / 10e9 + 256 * 4e-6)  # the rate of one column outweighs bytes
     assert found.explained == pytest.approx(found.predicted / 8e-3)
     assert found.of_peak == pytest.approx(2 * 256**3 / 100e9 / 8e-3)
     assert found.overhead_share == pytest.approx(256 * 4e-6 / 8e-3)
+    each = 256 * 256 + 2 * 256  # the matrix, a column read and a column written
+    assert found.of_roof == pytest.approx(256 * 4 * each / 100e9 / 8e-3)  # the roof knows bytes and the peak alone
+    one = machine.explain(replace(workload, product=None), 8e-3, 4e-6, CEILINGS)
+    assert one.predicted == pytest.approx(256 * 4 * each / 100e9 + 256 * 4e-6)
     whole = machine.explain(matmul.prepare(Case("matmul", "full", {"n": 256})), 400e-6, 1e-6, CEILINGS)
     assert whole.predicted == pytest.approx(2 * 256**3 / 100e9 + 1e-6)
     assert whole.of_roof == pytest.approx(2 * 256**3 / 100e9 / 400e-6)
 
 
+@pytest.mark.parametrize(
+    ("rows", "columns", "rate"),
+    [
+        (256, 256, 100e9),
+        (256, 1, 10e9),
+        (1, 256, 20e9),
+        (1, 1, 10e9),
+        (2, 64, 40e9),
+        (65, 2, 5e9),
+        (256, 33, 33 / ((2 / 5e9 + 64 / 80e9) / 2)),  # half way between two known widths: half way between their times
+    ],
+)
+def test_a_product_is_as_fast_as_its_narrower_side_allows(rows: int, columns: int, rate: float) -> None:
+    assert CEILINGS.peak(rows, columns) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(
+    ("costs", "calls", "rate"),
+    [
+        ([1.0] * 50, 1 + 1 + 10, 1.0),  # an untimed call, a first rate, and ten seconds in which nothing rises
+        ([1.0] * 6 + [0.5] + [1.0] * 50, 1 + 6 + 10, 2.0),  # a rise, and ten seconds more
+        ([1.0] * 6 + [0.995] + [1.0] * 50, 1 + 1 + 11, 1 / 0.995),  # half a percent is no news
+        ([0.985**i for i in range(500)], 1 + 95, 1 / 0.985**95),  # ever rising: it ends after fifty seconds
+    ],
+)
+def test_probes_are_repeated_until_no_rate_has_risen_for_a_while(costs: list[float], calls: int, rate: float) -> None:
+    now, made = 0.0, 0
+
+    def run() -> None:
+        nonlocal now, made
+        now += costs[made]
+        made += 1
+
+    found = machine.best_rates({"probe": machine.Probe(1, run)}, 10.0, lambda: now)
+    assert made == calls
+    assert found["probe"] == pytest.approx(rate)
+
+
 def test_ceilings_are_measured_for_every_level_and_are_rates() -> None:
-    found = machine.ceilings(seconds=0.1)
+    found = machine.ceilings(patience=0.1)
     assert [level.name for level in found.levels] == [*machine.cache_bytes(machine.caches()), "memory"]
+    assert [each.width for each in found.rows] == [each.width for each in found.columns] == list(machine.WIDTHS)
+    assert found.flops >= max(each.flops for each in found.rows + found.columns)
     rates = [found.flops, found.copy, 1 / found.dispatch, *(level.read for level in found.levels)]
     assert all(math.isfinite(rate) and rate > 0 for rate in rates)
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import torch
@@ -199,17 +199,21 @@ def test_flops_count_a_multiplication_and_an_addition() -> None:
 
 
 class Counter(TorchDispatchMode):
-    """Counts the framework's product operators."""
+    """Counts the framework's product operators, and keeps the largest shape that one of them gives."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.calls = 0
+        self.shape: tuple[int, ...] = ()
 
     def __torch_dispatch__(
         self, func: OpOverload, types: object, args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
     ) -> object:
-        self.calls += func.overloadpacket.__name__ in {"dot", "mv", "mm", "addr_", "addmm_"}
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        if func.overloadpacket.__name__ in {"dot", "mv", "mm", "addr_", "addmm_"}:
+            self.calls += 1
+            self.shape = max(self.shape, tuple(cast("Tensor", result).shape))
+        return result
 
 
 @every_strategy
@@ -219,6 +223,9 @@ def test_the_declared_calls_are_the_calls_that_are_made(strategy: str, n: int, b
     with Counter() as counter:
         workload.run()
     assert workload.calls == counter.calls
+    if n:
+        narrow = tuple(size for size in workload.product or () if size > 1)  # dot gives no dimension, mv one
+        assert narrow == tuple(size for size in counter.shape if size > 1)
 
 
 def test_a_strategy_without_a_declaration_is_taken_to_ask_for_what_full_asks_for(

@@ -36,7 +36,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> report.Records:
     ]
     common = {"machine": measured.machine, "threads": 1, "started": "2026-11-21T00:00:00Z", "seconds": 1.0}
     workloads = [matmul.prepare(Case("matmul", name, {"n": 64})) for name in ("row", "full")]
-    found = machine.ceilings(seconds=0.1)
+    found = machine.ceilings(patience=0.1)
     times = machine.measure(workloads)
     return report.Records(
         bench=measured,
@@ -129,7 +129,8 @@ def test_the_tables_show_what_the_records_hold(written: Path, shown: report.Reco
             assert line[3].endswith(each.verdict)
             assert all(tables.quantity(one) in line[2] for one in each.measured)
         predicted = cells(page, "data-predicted")
-        assert [line[3] for line in predicted] == [f"{row.explained:.6g}" for row in shown.machine.cases]
+        expected = [(f"{row.as_narrow / 1e9:.6g}", f"{row.explained:.6g}") for row in shown.machine.cases]
+        assert [(line[1], line[4]) for line in predicted] == expected
 
 
 def test_the_page_can_be_read_without_a_mouse_and_by_a_screen_reader(written: Path, tmp_path: Path) -> None:

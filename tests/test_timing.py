@@ -11,7 +11,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flopline.timing import Timer, TimerError, batch, best, calibrate, event_clock, host_clock
+from flopline.timing import Timer, TimerError, batch, best, calibrate, event_clock, host_clock, turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -153,6 +153,21 @@ def test_best_is_the_time_per_call_in_the_fastest_batch(clock: FakeClock) -> Non
     run = clock.running([0.5, 1.0, 1.0, 0.75, 0.5, 0.5, 0.25, 0.125, 1.0, 1.0, 1.0])
     assert best(run, clock, batches=5, seconds=1.0) == 0.375
     assert clock.calls == 11
+
+
+def test_runs_take_turns_and_none_pays_for_what_another_left_behind(clock: FakeClock) -> None:
+    last = ""
+    rounds: list[int] = []
+
+    def run(name: str, cost: float) -> None:
+        nonlocal last
+        clock.now += cost + (100.0 if last != name else 0.0)  # whoever comes after another finds its debt
+        last = name
+
+    runs = {"short": lambda: run("short", 1e-3), "long": lambda: run("long", 1.0)}
+    found = turns(runs, clock, rounds=3, report=rounds.append)
+    assert found == {"short": [pytest.approx(1e-3)] * 3, "long": [pytest.approx(1.0)] * 3}
+    assert rounds == [0, 1, 2]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a CUDA device")

@@ -1,8 +1,8 @@
 """What machine this is, what it can do at best, and how long a product should take on it.
 
-The ceilings are measured through torch, because torch is what the suite runs on: the fastest product, the rate at which
-each level of memory is read, and the price of one framework call. A case's time is then predicted as
-`max(flops / peak, bytes / bandwidth) + calls x overhead`.
+The ceilings are measured through torch, because torch is what the suite runs on: the fastest product, the fastest ones
+with few rows or columns, the rate at which each level of memory is read, and the price of one framework call. A case's
+time is then predicted as `max(flops / peak, bytes / bandwidth) + calls x overhead`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
@@ -128,12 +129,27 @@ class Level:
 
 
 @dataclass(frozen=True)
+class Narrow:
+    """The rate of products with few rows, or few columns.
+
+    Attributes:
+        width: How many.
+        flops: float32 floating-point operations per second of the fastest.
+    """
+
+    width: int
+    flops: float
+
+
+@dataclass(frozen=True)
 class Ceilings:
     """What this machine can do at best.
 
     Attributes:
         threads: Threads that were used.
         flops: float32 floating-point operations per second of the fastest product.
+        rows: The same of products with few rows, fewest first.
+        columns: The same of products with few columns, fewest first.
         levels: The memory hierarchy, smallest level first.
         copy: Bytes per second, read and written together, of a copy in main memory.
         dispatch: Seconds of one framework call on eight numbers.
@@ -141,6 +157,8 @@ class Ceilings:
 
     threads: int
     flops: float
+    rows: tuple[Narrow, ...]
+    columns: tuple[Narrow, ...]
     levels: tuple[Level, ...]
     copy: float
     dispatch: float
@@ -149,6 +167,17 @@ class Ceilings:
         """The smallest level that holds this many bytes."""
         return next((level for level in self.levels if working_set <= level.capacity), self.levels[-1])
 
+    def peak(self, rows: int, columns: int) -> float:
+        """Floating-point operations per second of the fastest product with so few rows and so few columns."""
+        return min(self._of(rows, self.rows), self._of(columns, self.columns))
+
+    def _of(self, width: int, known: tuple[Narrow, ...]) -> float:
+        """The rate at a width; between known widths times lie on a line, beyond them is the peak."""
+        if not known or width > known[-1].width:
+            return self.flops
+        times = [each.width / each.flops for each in known]
+        return width / float(np.interp(width, [each.width for each in known], times))
+
 
 PRODUCTS = (512, 1024)
 """Edges of the products among which the fastest is looked for."""
@@ -156,48 +185,62 @@ PASS = 1 << 26
 """Bytes that one probe of a cache reads: it sums a small buffer again and again in one call, so that the call's own
 cost is paid once. A call of its own per pass would measure dispatch: a 16 KiB sum then reads 2 GB/s."""
 DISPATCHES = 200
+WIDTHS = (1, 2, 4, 8, 16, 32, 64)
+"""Rows and columns of the narrow products."""
+EDGE = 384
+"""The other edges of a narrow product: one large enough for a call's own cost not to matter, small enough for a cache,
+and no power of two, which would put a column's numbers into few sets of it."""
 
 
 def working_sets(sizes: Mapping[str, int], total: int) -> dict[str, int]:
     """Bytes of the buffer by which each level is probed, `memory` being the last.
 
-    Half a private cache, a quarter of the last one, which others share; and for main memory four times the caches
-    together (the rule of the STREAM benchmark), at least 256 MiB, at most an eighth of it.
+    Half a private cache; of the last one, which others share, three times the one before it and at most a quarter: the
+    less a probe asks for, the less a neighbour can take from it. For main memory four times the caches together (the
+    rule of the STREAM benchmark), at least 256 MiB, at most an eighth of it.
 
     Args:
         sizes: Bytes of the caches, smallest first.
         total: Bytes of main memory.
     """
     *private, last = sizes or {"L3": 0}
-    buffers = {level: sizes[level] // 2 for level in private} | ({last: sizes[last] // 4} if sizes else {})
+    buffers = {level: sizes[level] // 2 for level in private}
+    if sizes:
+        quarter = sizes[last] // 4
+        buffers[last] = min(quarter, 3 * sizes[private[-1]]) if private else quarter
     return buffers | {"memory": min(max(1 << 28, 4 * sum(sizes.values())), total // 8)}
 
 
-def ceilings(*, threads: int = 1, seconds: float = 4.0) -> Ceilings:
+def ceilings(*, threads: int = 1, patience: float = 4.0) -> Ceilings:
     """Measures the ceilings, each as the best of many probes: noise can only lower a rate.
 
-    The probes take turns for as long as the measurement lasts, so that a neighbour who takes the processor for a second
-    spoils a few probes of each ceiling and not all of one.
+    The probes take turns, so that a neighbour who takes the processor for a second spoils a few probes of each ceiling
+    and not all of one; and they go on until no ceiling has risen by a hundredth for a while.
 
     Args:
         threads: Threads that torch and BLAS may use.
-        seconds: How long to measure.
+        patience: Seconds without a rise after which it ends; it ends after five times as long in any case.
     """
     sizes, generator = cache_bytes(caches()), torch.Generator().manual_seed(0)
     buffers = working_sets(sizes, memory())
     with pinned(threads), torch.inference_mode():
         probes = {f"mm {n}": _product(n, generator) for n in PRODUCTS}
+        probes |= {f"{width} rows": _narrow(width, generator, columns=False) for width in WIDTHS}
+        probes |= {f"{width} columns": _narrow(width, generator, columns=True) for width in WIDTHS}
         probes |= {level: _read(size, generator) for level, size in buffers.items()}
         x, out = torch.ones(8), torch.empty(8)
         probes["dispatch"] = Probe(DISPATCHES, lambda: [torch.add(x, x, out=out) for _ in range(DISPATCHES)])
         source = _random(buffers["memory"] // 8, generator)
         target = torch.empty_like(source)
         probes["copy"] = Probe(buffers["memory"], lambda: target.copy_(source))
-        rates = _best(probes, seconds)
+        rates = best_rates(probes, patience, timing.host_clock())
     capacities = sizes | {"memory": memory()}
+    rows, columns = (tuple(Narrow(width, rates[f"{width} {side}"]) for width in WIDTHS) for side in ("rows", "columns"))
     return Ceilings(
         threads=threads,
-        flops=max(rates[f"mm {n}"] for n in PRODUCTS),
+        flops=max(*(rates[f"mm {n}"] for n in PRODUCTS), *(each.flops for each in rows + columns)),
+        rows=rows,
+        columns=columns,
         levels=tuple(Level(level, capacities[level], rates[level]) for level in buffers),
         copy=rates["copy"],
         dispatch=1 / rates["dispatch"],
@@ -224,6 +267,14 @@ def _product(n: int, generator: torch.Generator) -> Probe:
     return Probe(2 * n**3, lambda: torch.mm(b, c, out=out))
 
 
+def _narrow(width: int, generator: torch.Generator, *, columns: bool) -> Probe:
+    """So many rows, or columns, of a product; often enough that the matrix comes from a cache."""
+    b, c = (_random(EDGE * EDGE, generator).view(EDGE, EDGE) for _ in range(2))
+    out, times = torch.empty(EDGE, EDGE), max(16, WIDTHS[-1] // width)
+    b, c, out = (b, c[:, :width], out[:, :width]) if columns else (b[:width], c, out[:width])
+    return Probe(times * 2 * EDGE * out.numel(), lambda: [torch.mm(b, c, out=out) for _ in range(times)])
+
+
 def _read(size: int, generator: torch.Generator) -> Probe:
     numbers, passes = size // 4, max(1, PASS // size)
     rows = _random(numbers, generator).expand(passes, numbers)
@@ -231,15 +282,28 @@ def _read(size: int, generator: torch.Generator) -> Probe:
     return Probe(4 * numbers * passes, lambda: torch.sum(rows, 1, out=sums))
 
 
-def _best(probes: Mapping[str, Probe], seconds: float) -> dict[str, float]:
-    """The highest rate of each probe, in work per second."""
-    clock = timing.host_clock()
+RISE = 1.01
+"""A rate that is higher by this factor than the best so far is news."""
+
+
+def best_rates(probes: Mapping[str, Probe], patience: float, clock: timing.Clock) -> dict[str, float]:
+    """The highest rate of each probe, in work per second, from probes that take turns.
+
+    Args:
+        probes: What to run, by name.
+        patience: Seconds without a rise of any rate after which it ends; it ends after five times as long in any case.
+        clock: Gives seconds.
+    """
     for probe in probes.values():
         probe.run()
-    least, end = dict.fromkeys(probes, math.inf), clock() + seconds
+    least, start = dict.fromkeys(probes, math.inf), clock()
+    end = start + patience
     while clock() < end or math.inf in least.values():
         for name, probe in probes.items():
-            least[name] = min(least[name], timing.batch(probe.run, 1, clock))
+            taken = timing.batch(probe.run, 1, clock)
+            if taken * RISE < least[name]:
+                end = min(clock() + patience, start + 5 * patience)
+            least[name] = min(least[name], taken)
     return {name: probe.work / least[name] for name, probe in probes.items()}
 
 
@@ -255,7 +319,8 @@ class Explained:
         calls: Framework calls of a run.
         overhead: Seconds per call of the same loop on the least data.
         level: The level that holds what one call asks for.
-        predicted: `max(flops / peak, bytes / read) + calls x overhead`, in seconds.
+        as_narrow: Floating-point operations per second of the fastest product with as few rows and columns as a call's.
+        predicted: `max(flops / as_narrow, bytes / read) + calls x overhead`, in seconds.
         explained: Predicted over measured time; near 1 when it is known why a case takes as long as it does.
         of_peak: Share of the peak that the case reaches.
         of_roof: Share of the roofline, `max(flops / peak, bytes / read)`, that it reaches.
@@ -269,6 +334,7 @@ class Explained:
     calls: int
     overhead: float
     level: str
+    as_narrow: float
     predicted: float
     explained: float
     of_peak: float
@@ -286,8 +352,9 @@ def explain(workload: Workload, seconds: float, overhead: float, found: Ceilings
         found: The ceilings.
     """
     level = found.level(workload.bytes / workload.calls)
-    roof = max(workload.flops / found.flops, workload.bytes / level.read)
-    predicted = roof + workload.calls * overhead
+    as_narrow = found.peak(*workload.product) if workload.product else found.flops
+    reading = workload.bytes / level.read
+    predicted = max(workload.flops / as_narrow, reading) + workload.calls * overhead
     return Explained(
         case=workload.case.name,
         seconds=seconds,
@@ -296,10 +363,11 @@ def explain(workload: Workload, seconds: float, overhead: float, found: Ceilings
         calls=workload.calls,
         overhead=overhead,
         level=level.name,
+        as_narrow=as_narrow,
         predicted=predicted,
         explained=predicted / seconds,
         of_peak=workload.flops / found.flops / seconds,
-        of_roof=roof / seconds,
+        of_roof=max(workload.flops / found.flops, reading) / seconds,
         overhead_share=min(1.0, workload.calls * overhead / seconds),
     )
 
@@ -317,20 +385,23 @@ def measure(workloads: Sequence[Workload], *, report: Report = silent) -> list[t
     Raises:
         WrongAnswerError: One of them is wrong; nothing is timed then.
     """
-    clock, runs = timing.host_clock(), []
+    runs: dict[tuple[int, bool], Callable[[], object]] = {}
     for i, workload in enumerate(workloads):
         report(f"verifying {workload.case.name}", i / len(workloads) / 2)
         strategies.verify(workload)
-        least = workload.least or workload
-        pair = [(part, timing.calibrate(part.run, clock, seconds=timing.BATCH_SECONDS)) for part in (workload, least)]
-        runs.append(pair)
-    best = [[math.inf, math.inf] for _ in runs]
-    for turn in range(ROUNDS):
-        report(f"timing, round {turn + 1} of {ROUNDS}", (1 + turn / ROUNDS) / 2)
-        for pair, low in zip(runs, best, strict=True):
-            for i, (part, iterations) in enumerate(pair):
-                low[i] = min(low[i], timing.batch(part.run, iterations, clock) / iterations)
-    return [(seconds, least / pair[1][0].calls) for (seconds, least), pair in zip(best, runs, strict=True)]
+        runs[i, False], runs[i, True] = workload.run, _least(workload).run
+    found = timing.turns(
+        runs,
+        timing.host_clock(),
+        rounds=ROUNDS,
+        report=lambda turn: report(f"timing, round {turn + 1} of {ROUNDS}", (1 + turn / ROUNDS) / 2),
+    )
+    best = {key: min(times) for key, times in found.items()}
+    return [(best[i, False], best[i, True] / _least(workload).calls) for i, workload in enumerate(workloads)]
+
+
+def _least(workload: Workload) -> Workload:
+    return workload.least or workload
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -338,7 +409,7 @@ class Machine(records.Record):
     """What `flopline machine` found: the ceilings, and how much of the products' times they explain."""
 
     kind: ClassVar[str] = "machine"
-    schema_version: ClassVar[int] = 1
+    schema_version: ClassVar[int] = 2
     ceilings: Ceilings
     cases: tuple[Explained, ...]
 

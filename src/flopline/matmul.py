@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Protocol, TypeVar, cast
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -34,8 +34,24 @@ class Product(Protocol):
         """Writes the product; `block` is the edge of a block where the strategy has blocks."""
 
 
-Formula = Callable[[int, int, int, int], tuple[int, int]]
-"""(m, k, p, block) -> (framework calls, elements those calls ask of memory, caches left out of account)."""
+class Work(NamedTuple):
+    """What a strategy asks of the framework and of memory.
+
+    Attributes:
+        calls: Framework calls.
+        elements: Elements those calls ask of memory, caches left out of account.
+        rows: Rows of the product that one call makes.
+        columns: Its columns.
+    """
+
+    calls: int
+    elements: int
+    rows: int
+    columns: int
+
+
+Formula = Callable[[int, int, int, int], Work]
+"""(m, k, p, block) -> what they ask for."""
 
 Strategy = TypeVar("Strategy", bound=Product)
 
@@ -44,7 +60,7 @@ products: Registry[Product] = Registry("flopline.matmul")
 
 
 def asks(work: Formula) -> Callable[[Strategy], Strategy]:
-    """Declares what a strategy asks of the framework and of memory; kept as the function's attribute `work`.
+    """Declares the work of a strategy; kept as the function's attribute `work`.
 
     A strategy without a declaration is taken to ask for what `full` asks for.
     """
@@ -57,7 +73,7 @@ def asks(work: Formula) -> Callable[[Strategy], Strategy]:
 
 
 @products.strategy
-@asks(lambda m, k, p, _: (m * p, m * p * (2 * k + 1)))
+@asks(lambda m, k, p, _: Work(m * p, m * p * (2 * k + 1), 1, 1))
 def element(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG001  # one signature for all
     """One dot product per entry, into its cell."""
     columns = range(out.shape[1])
@@ -68,7 +84,7 @@ def element(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: 
 
 
 @products.strategy
-@asks(lambda m, k, p, _: (m * p, m * p * (2 * k + 3)))
+@asks(lambda m, k, p, _: Work(m * p, m * p * (2 * k + 3), 1, 1))
 def element_assign(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG001  # one signature for all
     """One dot product per entry, allocated and copied: the chapter's element loop."""
     for i in range(out.shape[0]):
@@ -77,7 +93,7 @@ def element_assign(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  #
 
 
 @products.strategy
-@asks(lambda m, k, p, _: (m, m * (k * p + k + p)))
+@asks(lambda m, k, p, _: Work(m, m * (k * p + k + p), 1, p))
 def row(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG001  # one signature for all
     """One matrix-vector product per row: contiguous writes."""
     transposed = c.t()
@@ -86,7 +102,7 @@ def row(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG0
 
 
 @products.strategy
-@asks(lambda m, k, p, _: (p, p * (m * k + k + m)))
+@asks(lambda m, k, p, _: Work(p, p * (m * k + k + m), m, 1))
 def column(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG001  # one signature for all
     """One matrix-vector product per column: strided writes."""
     for j in range(out.shape[1]):
@@ -94,7 +110,7 @@ def column(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: A
 
 
 @products.strategy
-@asks(lambda m, k, p, _: (p, p * (m * k + k + 3 * m)))
+@asks(lambda m, k, p, _: Work(p, p * (m * k + k + 3 * m), m, 1))
 def column_assign(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG001  # one signature for all
     """One matrix-vector product per column, allocated and copied: the chapter's column loop."""
     for j in range(out.shape[1]):
@@ -102,7 +118,7 @@ def column_assign(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # 
 
 
 @products.strategy
-@asks(lambda m, k, p, _: (k, k * (m + p + 2 * m * p)))
+@asks(lambda m, k, p, _: Work(k, k * (m + p + 2 * m * p), m, p))
 def outer(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG001  # one signature for all
     """k rank-1 updates of the whole output; the first does not read it."""
     if not b.shape[1]:
@@ -112,7 +128,7 @@ def outer(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: AR
 
 
 @products.strategy
-@asks(lambda m, k, p, block: (math.ceil(m / block), m * k + math.ceil(m / block) * k * p + m * p))
+@asks(lambda m, k, p, block: Work(math.ceil(m / block), m * k + math.ceil(m / block) * k * p + m * p, min(m, block), p))
 def row_block(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
     """Panels of `block` rows."""
     for i in range(0, out.shape[0], block):
@@ -120,7 +136,7 @@ def row_block(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
 
 
 @products.strategy
-@asks(lambda m, k, p, block: (math.ceil(p / block), math.ceil(p / block) * m * k + k * p + m * p))
+@asks(lambda m, k, p, block: Work(math.ceil(p / block), math.ceil(p / block) * m * k + k * p + m * p, m, min(p, block)))
 def column_block(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
     """Panels of `block` columns."""
     for j in range(0, out.shape[1], block):
@@ -128,7 +144,11 @@ def column_block(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
 
 
 @products.strategy
-@asks(lambda m, k, p, block: (math.ceil(p / block), math.ceil(p / block) * m * k + k * p + 3 * m * p))
+@asks(
+    lambda m, k, p, block: Work(
+        math.ceil(p / block), math.ceil(p / block) * m * k + k * p + 3 * m * p, m, min(p, block)
+    )
+)
 def column_block_assign(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
     """Panels of `block` columns, allocated and copied: the chapter's minibatch of 64 columns."""
     for j in range(0, out.shape[1], block):
@@ -137,9 +157,11 @@ def column_block_assign(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> Non
 
 @products.strategy
 @asks(
-    lambda m, k, p, block: (
+    lambda m, k, p, block: Work(
         math.ceil(m / block) * math.ceil(p / block),
         math.ceil(p / block) * m * k + math.ceil(m / block) * k * p + m * p,
+        min(m, block),
+        min(p, block),
     )
 )
 def tile(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
@@ -152,9 +174,11 @@ def tile(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
 
 @products.strategy
 @asks(
-    lambda m, k, p, block: (
+    lambda m, k, p, block: Work(
         math.ceil(m / block) * math.ceil(p / block) * math.ceil(k / block),
         math.ceil(p / block) * m * k + math.ceil(m / block) * k * p + 2 * math.ceil(k / block) * m * p,
+        min(m, block),
+        min(p, block),
     )
 )
 def cube(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
@@ -169,14 +193,14 @@ def cube(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
 
 
 @products.strategy
-@asks(lambda m, k, p, _: (1, m * k + k * p + m * p))
+@asks(lambda m, k, p, _: Work(1, m * k + k * p + m * p, m, p))
 def full(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG001  # one signature for all
     """One call for the whole product."""
     torch.mm(b, c, out=out)
 
 
 @products.strategy
-@asks(lambda m, k, p, _: (1, m * k + k * p + 3 * m * p))
+@asks(lambda m, k, p, _: Work(1, m * k + k * p + 3 * m * p, m, p))
 def full_assign(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG001  # one signature for all
     """One call for the whole product, allocated and copied."""
     out[:] = torch.mm(b, c)
@@ -339,14 +363,15 @@ def prepare(
     out = torch.empty(n, n, dtype=dtype, device=device)
     _check_operands(b, c, block)
     formula = cast("Formula", getattr(function, "work", full.work))  # type: ignore[attr-defined]  # set by asks
-    calls, elements = formula(n, n, n, block)
+    work = formula(n, n, n, block)
     least = Case(case.family, case.strategy, {axis: LEAST if axis == "n" else 1 for axis in case.axes})
     return Workload(
         case=case,
         run=lambda: function(out, b, c, block=block),
         flops=flops(n, n, n),
-        bytes=elements * b.element_size(),
-        calls=calls,
+        bytes=work.elements * b.element_size(),
+        calls=work.calls,
+        product=(work.rows, work.columns),
         poison=lambda: out.fill_(torch.nan),
         check=lambda: accuracy(out, b, c, epsilon=TF32_EPSILON if tf32 else None),
         least=prepare(least, dtype=dtype, device=device, tf32=tf32) if n > LEAST else None,

@@ -261,14 +261,27 @@ def _claims(found: Claims) -> str:
 
 
 def _predicted(found: Machine) -> str:
-    columns = ("case", "predicted, s", "measured, s", "explained", "of peak", "of roof", "overhead")
+    columns = (
+        "case",
+        "as narrow, GFLOPS",
+        "predicted, s",
+        "measured, s",
+        "explained",
+        "of peak",
+        "of roof",
+        "overhead",
+    )
     rows = [
-        (row.case, row.predicted, row.seconds, row.explained, row.of_peak, row.of_roof, row.overhead_share)
+        (
+            *(row.case, row.as_narrow / 1e9, row.predicted, row.seconds),
+            *(row.explained, row.of_peak, row.of_roof, row.overhead_share),
+        )
         for row in found.cases
     ]
     text = (
-        "<p>Predicted is max(flops / peak, bytes / read) + calls x overhead, from the ceilings below; explained is "
-        "predicted over measured.</p>"
+        "<p>Predicted is max(flops / as narrow, bytes / read) + calls x overhead, from the ceilings below; as narrow "
+        "is the rate of the fastest product with as few rows and columns as one call's; explained is predicted over "
+        "measured.</p>"
     )
     return text + table(columns, rows, "data-predicted", "Predicted and measured times")
 
@@ -281,5 +294,8 @@ def _machine(found: Records) -> str:
     ]
     facts.append(("fastest product, float32", f"{top.flops / 1e9:.1f} GFLOPS"))
     facts += [(f"read, {level.name}", f"{level.read / 1e9:.1f} GB/s") for level in top.levels]
+    for side, known in (("rows", top.rows), ("columns", top.columns)):
+        rates = ", ".join(f"{each.width}: {each.flops / 1e9:.1f}" for each in known)
+        facts.append((f"product by number of {side}", f"{rates} GFLOPS"))
     facts += [("copy, memory", f"{top.copy / 1e9:.1f} GB/s"), ("framework call", tables.seconds(top.dispatch))]
     return table(("what", "here"), facts, "data-machine", "Facts and ceilings")

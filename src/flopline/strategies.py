@@ -95,6 +95,7 @@ class Workload:
         poison: Makes every trace of an earlier run unusable (outputs to NaN, state to its start).
         check: Compares what the last run left with the oracle.
         least: The same loop on the least data: what a call costs beside its arithmetic; None where unknown.
+        product: Rows and columns of the matrix product that one call makes; None where calls make none.
         facts: What else belongs in the record, for example dtype, device and the source of the data.
     """
 
@@ -106,6 +107,7 @@ class Workload:
     poison: Callable[[], object]
     check: Callable[[], Accuracy]
     least: Workload | None = None
+    product: tuple[int, int] | None = None
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
 
 

@@ -106,21 +106,30 @@ def machine(found: Machine) -> str:
     facts = [("product, float32", f"{top.flops / 1e9:.1f} GFLOPS")]
     facts += [(f"read, {level.name}", f"{level.read / 1e9:.1f} GB/s") for level in top.levels]
     facts += [("copy, memory", f"{top.copy / 1e9:.1f} GB/s"), ("framework call", seconds(top.dispatch))]
+    narrow = [
+        (str(each.width), f"{each.flops / 1e9:.1f}", f"{other.flops / 1e9:.1f}")
+        for each, other in zip(top.rows, top.columns, strict=True)
+    ]
     low, high = EXPLAINED
     rows = [
         (
             row.case.removeprefix("matmul/strategy="),
-            *(str(row.calls), row.level, seconds(row.predicted), seconds(row.seconds)),
+            *(str(row.calls), row.level, f"{row.as_narrow / 1e9:.1f}"),
+            *(seconds(row.predicted), seconds(row.seconds)),
             f"{row.explained:.2f}" + ("" if low <= row.explained <= high else " !"),
             *(f"{row.flops / row.seconds / 1e9:.3g}", f"{row.of_peak:.3f}", f"{row.of_roof:.3f}"),
             f"{row.overhead_share:.0%}",
         )
         for row in found.cases
     ]
-    heads = ("case", "calls", "level", "predicted", "measured", "explained", "GFLOPS", "of peak", "of roof", "overhead")
+    heads = (
+        *("case", "calls", "level", "as narrow", "predicted", "measured", "explained"),
+        *("GFLOPS", "of peak", "of roof", "overhead"),
+    )
     return (
         _grid(f"ceilings, threads {found.threads}", ("what", "best"), facts)
-        + _grid("max(flops/peak, bytes/read) + calls x overhead", heads, rows)
+        + _grid("products by their width", ("width", "rows, GFLOPS", "columns, GFLOPS"), narrow)
+        + _grid("max(flops/as narrow, bytes/read) + calls x overhead", heads, rows)
         + f"! predicted over measured time is outside {low:g} to {high:g}\n"
     )
 

@@ -78,19 +78,14 @@ class Lab:
 
     def turns(self, runs: Mapping[str, Callable[[], object]], what: str) -> dict[str, list[float]]:
         """Seconds per call of each, in batches that take turns; one list entry per round."""
-        clock = timing.host_clock()
         self._report(what)
         with machine.pinned(1):
-            counts = {}
-            for name, run in runs.items():
-                first = timing.batch(run, 1, clock)
-                counts[name] = timing.calibrate(run, clock, first=first)
-            found: dict[str, list[float]] = {name: [] for name in runs}
-            for turn in range(ROUNDS):
-                self._report(f"{what}, round {turn + 1} of {ROUNDS}")
-                for name, run in runs.items():
-                    found[name].append(timing.batch(run, counts[name], clock) / counts[name])
-        return found
+            return timing.turns(
+                runs,
+                timing.host_clock(),
+                rounds=ROUNDS,
+                report=lambda turn: self._report(f"{what}, round {turn + 1} of {ROUNDS}"),
+            )
 
     def _workloads(self, workloads: Sequence[Workload], what: str) -> dict[str, list[float]]:
         with machine.pinned(1):
@@ -134,7 +129,7 @@ class Lab:
         found = []
         for i in range(8):
             self._report(f"ceilings, {i + 1} of 8")
-            found.append(machine.ceilings(threads=len(os.sched_getaffinity(0)), seconds=0.3))
+            found.append(machine.ceilings(threads=len(os.sched_getaffinity(0)), patience=0.3))
         return found
 
     @cached_property
