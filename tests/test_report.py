@@ -129,8 +129,8 @@ def test_the_tables_show_what_the_records_hold(written: Path, shown: report.Reco
             assert line[3].endswith(each.verdict)
             assert all(tables.quantity(one) in line[2] for one in each.measured)
         predicted = cells(page, "data-predicted")
-        expected = [(f"{row.as_narrow / 1e9:.6g}", f"{row.explained:.6g}") for row in shown.machine.cases]
-        assert [(line[1], line[4]) for line in predicted] == expected
+        shares = [(f"{row.explained:.2f}", f"{row.of_peak:.3f}") for row in shown.machine.cases]
+        assert [(line[5].removesuffix(" !"), line[7]) for line in predicted] == shares
 
 
 def test_the_page_can_be_read_without_a_mouse_and_by_a_screen_reader(written: Path, tmp_path: Path) -> None:

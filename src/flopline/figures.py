@@ -119,7 +119,8 @@ def _products(bench: Bench) -> list[tuple[Case, Row]]:
     return [(case, row) for case, row in pairs if case.family == "matmul"]
 
 
-def _label(case: Case) -> str:
+def label(case: Case) -> str:
+    """A product's strategy and block, for example `column_block 64`."""
     block = case.axes.get("block")
     return case.strategy + (f" {block}" if block else "")
 
@@ -135,7 +136,7 @@ def ladder(bench: Bench, machine: Machine) -> Picture:
     sizes = sorted({case.axes["n"] for case, _ in _products(bench)})
     groups = {n: sorted(((c, r) for c, r in _products(bench) if c.axes["n"] == n), key=_rate) for n in sizes}
     rows = tuple(
-        (case.axes["n"], _label(case), round(row.gflops, 4), round(_roof(row, machine), 4))
+        (case.axes["n"], label(case), round(row.gflops, 4), round(_roof(row, machine), 4))
         for group in groups.values()
         for case, row in reversed(group)
     )
@@ -156,7 +157,7 @@ def ladder(bench: Bench, machine: Machine) -> Picture:
                 whole = case.strategy == "full"
                 ax.plot(row.gflops, place, "D" if whole else "o", color=colour, markersize=7 if whole else 6)
             ax.axvline(peak, color=INK[theme], linewidth=1, linestyle=(0, (4, 3)))
-            ax.set_yticks(list(places), [_label(case) for case, _ in group])
+            ax.set_yticks(list(places), [label(case) for case, _ in group])
             ax.set_ylim(-0.7, len(group) - 0.3)
             ax.set_xscale("log")
             ax.grid(visible=False, axis="y")

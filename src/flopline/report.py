@@ -12,6 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from flopline import __version__, data, figures, records, tables
+from flopline.strategies import Case
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -105,29 +106,36 @@ figure img { width: 100%; height: auto; display: block }
 figcaption { color: var(--quiet); margin: .3rem 0 .8rem }
 details { margin: .5rem 0; border-top: 1px solid var(--rule) }
 summary { cursor: pointer; padding: .5rem 0 }
-.scroll { overflow-x: auto; max-height: 32rem; overflow-y: auto }
+.scroll { overflow-x: auto }
+details .scroll { max-height: 32rem; overflow-y: auto }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; width: 100% }
 caption { text-align: left; color: var(--quiet); padding: .3rem 0 }
 th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(--rule); vertical-align: top }
 th { font-weight: 600; background: var(--tint) }
 .words { text-align: left }
-.scroll th, .scroll td { white-space: nowrap }
+.scroll table { font-size: .84rem }
+.scroll th, .scroll td { white-space: nowrap; padding: .3rem .33rem }
 #data-machine td { white-space: normal }
 .claims td, .claims th { text-align: left }
+.claims details { border: 0; margin: 0 }
 .claims ul { margin: 0; padding-left: 1.1rem }
 .claims small { color: var(--quiet); display: block; margin-top: .3rem }
-.verdict { font-weight: 600; white-space: nowrap }
+.claims td:nth-child(2), .claims td:nth-child(3) { width: 41% }
+.verdict { font-weight: 600 }
+@media screen and (min-width: 56rem) {
+  section > .scroll { width: max-content; min-width: 100%; max-width: calc(50vw + 23rem) }
+}
 @media (max-width: 40rem) {
   .claims thead { position: absolute; left: -100vw }
   .claims tr { display: block; border-bottom: 1px solid var(--rule); padding: .6rem 0 }
-  .claims td { display: block; border: 0; padding: .15rem 0 }
+  .claims td:nth-child(n) { display: block; width: auto; border: 0; padding: .15rem 0 }
 }
 @media print {
   body { max-width: none; font-size: 10pt }
   nav, details, .skip { display: none }
   figure, tr { break-inside: avoid }
   h2 { break-after: avoid }
-  .scroll { max-height: none; overflow: visible }
+  .scroll { overflow: visible }
 }
 """
 
@@ -208,21 +216,32 @@ def _encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str | float]], name: str, caption: str) -> str:
-    """Rows as an HTML table that scrolls, with the keyboard too; numbers have six digits."""
-    words = [True] * len(columns)
-    body = []
-    for row in rows:
-        words = [word and isinstance(cell, str) for word, cell in zip(words, row, strict=True)]
-        cells = (f"<td class=words>{escape(c)}</td>" if isinstance(c, str) else f"<td>{digits(c)}</td>" for c in row)
-        body.append(f"<tr>{''.join(cells)}</tr>")
-    head = "".join(
-        f'<th scope="col"{" class=words" if word else ""}>{escape(column)}</th>'
-        for column, word in zip(columns, words, strict=True)
-    )
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str | float]], name: str, caption: str, *, left: int | None = None
+) -> str:
+    """Rows as an HTML table that scrolls, with the keyboard too; numbers have six digits.
+
+    Args:
+        columns: Their heads.
+        rows: Texts and numbers.
+        name: The table's id.
+        caption: What it shows.
+        left: How many columns are words and stand to the left; by default those that hold texts alone.
+    """
+    listed = list(rows)
+    words = [all(isinstance(row[i], str) for row in listed) if left is None else i < left for i in range(len(columns))]
+
+    def line(tag: str, row: Sequence[str | float]) -> str:
+        texts = (escape(cell if isinstance(cell, str) else digits(cell)) for cell in row)
+        kinds = (" class=words" if word else "" for word in words)
+        cells = "".join(f"<{tag}{kind}>{text}</{tag[:2]}>" for kind, text in zip(kinds, texts, strict=True))
+        return f"<tr>{cells}</tr>"
+
+    body = "".join(line("td", row) for row in listed)
+    head = line('th scope="col"', columns)
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}, data"><table id="{name}">'
-        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+        f"<caption>{escape(caption)}</caption><thead>{head}</thead><tbody>{body}</tbody></table></div>"
     )
 
 
@@ -240,18 +259,20 @@ def _training(found: Training) -> str:
     )
     limits = found.problem
     caption = f"Means and medians over seeds; L* = {limits.least:.7f}, L(0) = {limits.start:.7f}"
-    return table(tables.EXPERIMENT, rows, "data-training", caption) + notes
+    return table(tables.EXPERIMENT, rows, "data-training", caption, left=2) + notes
 
 
 def _claims(found: Claims) -> str:
     rows = []
     for each in found.judged:
-        items = "".join(f"<li>{escape(tables.quantity(one))}</li>" for one in each.measured)
+        items = [f"<li>{escape(tables.quantity(one))}</li>" for one in each.measured]
+        shown, more = "".join(items[: tables.SHOWN]), "".join(items[tables.SHOWN :])
+        rest = f"<details><summary>{len(items) - tables.SHOWN} more</summary><ul>{more}</ul></details>" if more else ""
         note = f"<small>{escape(each.note)}</small>" if each.note else ""
         rows.append(
             f'<tr id="{each.id}"><td>{each.id}</td><td>{escape(each.claim)}<small>{escape(each.rule)}</small></td>'
-            f"<td><ul>{items}</ul>{note}</td>"
-            f'<td class="verdict"><span aria-hidden="true">{MARKS[each.verdict]}</span> {each.verdict}</td></tr>'
+            f"<td><ul>{shown}</ul>{note}{rest}</td>"
+            f'<td class="verdict"><span aria-hidden="true">{MARKS[each.verdict]}</span>&nbsp;{each.verdict}</td></tr>'
         )
     heads = "".join(f'<th scope="col">{head}</th>' for head in ("", "claim and rule", "measured", "verdict"))
     return (
@@ -261,29 +282,15 @@ def _claims(found: Claims) -> str:
 
 
 def _predicted(found: Machine) -> str:
-    columns = (
-        "case",
-        "as narrow, GFLOPS",
-        "predicted, s",
-        "measured, s",
-        "explained",
-        "of peak",
-        "of roof",
-        "overhead",
-    )
-    rows = [
-        (
-            *(row.case, row.as_narrow / 1e9, row.predicted, row.seconds),
-            *(row.explained, row.of_peak, row.of_roof, row.overhead_share),
-        )
-        for row in found.cases
-    ]
+    cases = [(Case.parse(row.case), row) for row in found.cases]
+    rows = [(figures.label(case), str(case.axes["n"]), *tables.prediction(row)) for case, row in cases]
     text = (
         "<p>Predicted is max(flops / as narrow, bytes / read) + calls x overhead, from the ceilings below; as narrow "
-        "is the rate of the fastest product with as few rows and columns as one call's; explained is predicted over "
-        "measured.</p>"
+        "is the rate, in GFLOPS, of the fastest product with as few rows and columns as one call's; explained is "
+        "predicted over measured.</p>"
     )
-    return text + table(columns, rows, "data-predicted", "Predicted and measured times")
+    columns = ("strategy", "n", *tables.PREDICTION)
+    return text + table(columns, rows, "data-predicted", "Predicted and measured times", left=1)
 
 
 def _machine(found: Records) -> str:

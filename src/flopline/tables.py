@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from flopline.claims.trial import Claims
     from flopline.claims.verdict import Quantity
-    from flopline.machine import Machine
+    from flopline.machine import Explained, Machine
     from flopline.strategies import Measured
     from flopline.training import Trained, Training
 
@@ -97,7 +97,7 @@ def _grid(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, 
 
 
 EXPLAINED = (0.5, 1.5)
-"""Outside of this range of predicted over measured time a row is marked: the three terms do not explain it."""
+"""Outside of this range of predicted over measured time a row is marked: the terms do not explain it."""
 
 
 def machine(found: Machine) -> str:
@@ -112,25 +112,27 @@ def machine(found: Machine) -> str:
     ]
     low, high = EXPLAINED
     rows = [
-        (
-            row.case.removeprefix("matmul/strategy="),
-            *(str(row.calls), row.level, f"{row.as_narrow / 1e9:.1f}"),
-            *(seconds(row.predicted), seconds(row.seconds)),
-            f"{row.explained:.2f}" + ("" if low <= row.explained <= high else " !"),
-            *(f"{row.flops / row.seconds / 1e9:.3g}", f"{row.of_peak:.3f}", f"{row.of_roof:.3f}"),
-            f"{row.overhead_share:.0%}",
-        )
-        for row in found.cases
+        (row.case.removeprefix("matmul/strategy="), str(row.calls), row.level, *prediction(row)) for row in found.cases
     ]
-    heads = (
-        *("case", "calls", "level", "as narrow", "predicted", "measured", "explained"),
-        *("GFLOPS", "of peak", "of roof", "overhead"),
-    )
     return (
         _grid(f"ceilings, threads {found.threads}", ("what", "best"), facts)
         + _grid("products by their width", ("width", "rows, GFLOPS", "columns, GFLOPS"), narrow)
-        + _grid("max(flops/as narrow, bytes/read) + calls x overhead", heads, rows)
+        + _grid("max(flops/as narrow, bytes/read) + calls x overhead", ("case", "calls", "level", *PREDICTION), rows)
         + f"! predicted over measured time is outside {low:g} to {high:g}\n"
+    )
+
+
+PREDICTION = ("as narrow", "predicted", "measured", "explained", "GFLOPS", "of peak", "of roof", "overhead")
+
+
+def prediction(row: Explained) -> tuple[str, ...]:
+    """What the ceilings make of a case's time; its heads are `PREDICTION`."""
+    low, high = EXPLAINED
+    return (
+        *(f"{row.as_narrow / 1e9:.1f}", seconds(row.predicted), seconds(row.seconds)),
+        f"{row.explained:.2f}" + ("" if low <= row.explained <= high else " !"),
+        *(f"{row.flops / row.seconds / 1e9:.3g}", f"{row.of_peak:.3f}", f"{row.of_roof:.3f}"),
+        f"{row.overhead_share:.0%}",
     )
 
 
