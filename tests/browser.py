@@ -59,13 +59,13 @@ class Page:
         line, _, self._rest = self._rest.partition(b"\0")
         return dict(json.loads(line))
 
-    def open(self, path: Path, *, width: int = 1000, dark: bool = False) -> None:
-        """Opens a file and waits until it is loaded."""
+    def open(self, address: str, *, width: int = 1000, dark: bool = False) -> None:
+        """Opens an address other than the one that is shown, and waits until it is loaded."""
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 500)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.ask("Emulation.setEmulatedMedia", features=[scheme])
         self.events.clear()
-        self.ask("Page.navigate", url=path.as_uri())
+        self.ask("Page.navigate", url=address)
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._receive())
 
@@ -74,6 +74,21 @@ class Page:
         found = self.ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
+
+    def until(self, expression: str) -> None:
+        """Waits until a JavaScript expression is true, half a minute at most."""
+        self.evaluate(
+            "new Promise((done, fail) => { const end = Date.now() + 30000; const look = () => "
+            f"({expression}) ? done() : Date.now() > end ? fail('never true') : setTimeout(look, 50); look() }})"
+        )
+
+    def rows(self, body: str) -> list[list[str]]:
+        """The texts in the rows of the table bodies that a CSS selector finds."""
+        rows = f"[...document.querySelectorAll({json.dumps(f'{body} tr')})]"
+        found: list[list[str]] = self.evaluate(
+            f"{rows}.map(row => [...row.cells].map(cell => cell.textContent.trim()))"
+        )
+        return found
 
     def complaints(self) -> list[str]:
         """What the page wrote to the console, and the errors it met."""

@@ -84,7 +84,7 @@ def test_a_browser_shows_every_picture_and_complains_and_asks_for_nothing(
     written: Path, tmp_path: Path, width: int, *, dark: bool
 ) -> None:
     with browser.page(tmp_path) as page:
-        page.open(written, width=width, dark=dark)
+        page.open(written.as_uri(), width=width, dark=dark)
         images = page.evaluate(
             "Promise.all([...document.images].map(async i => { await i.decode(); "
             "return [i.id, i.naturalWidth, i.alt, i.currentSrc == i.src] }))"
@@ -99,43 +99,36 @@ def test_a_browser_shows_every_picture_and_complains_and_asks_for_nothing(
         assert page.requests() == [written.as_uri()]
 
 
-def cells(page: browser.Page, table: str) -> list[list[str]]:
-    found: list[list[str]] = page.evaluate(
-        f"[...document.querySelectorAll('#{table} tbody tr')].map(r => [...r.cells].map(c => c.textContent))"
-    )
-    return found
-
-
 def test_the_tables_show_what_the_records_hold(written: Path, shown: report.Records, tmp_path: Path) -> None:
     with browser.page(tmp_path) as page:
-        page.open(written)
-        epochs = {(line[0], line[1]): line[2] for line in cells(page, "data-epochs")}
+        page.open(written.as_uri())
+        epochs = {(line[0], line[1]): line[2] for line in page.rows("#data-epochs tbody")}
         for row in shown.bench.rows:
             case = Case.parse(row.case)
             if case.family == "sgd":
                 assert epochs[case.strategy, str(case.axes["batch"])] == f"{row.seconds:.6g}"
-        ladder = {(line[0], line[1]): float(line[2]) for line in cells(page, "data-ladder")}
+        ladder = {(line[0], line[1]): float(line[2]) for line in page.rows("#data-ladder tbody")}
         assert len(ladder) == sum(row.case.startswith("matmul") for row in shown.bench.rows)
         for row in shown.bench.rows:
             case = Case.parse(row.case)
             if case.family == "matmul":
                 label = " ".join([case.strategy, *(str(case.axes[a]) for a in case.axes if a == "block")])
                 assert ladder[str(case.axes["n"]), label] == pytest.approx(row.gflops, rel=1e-3, abs=1e-4)
-        losses = cells(page, "data-loss")
+        losses = page.rows("#data-loss tbody")
         assert len(losses) == sum(len(trained.examples) for trained in shown.training.experiments)
-        judged = cells(page, "data-claims")
+        judged = page.rows("#data-claims tbody")
         assert [line[0] for line in judged] == [each.id for each in shown.claims.judged]
         for line, each in zip(judged, shown.claims.judged, strict=True):
             assert line[3].endswith(each.verdict)
             assert all(tables.quantity(one) in line[2] for one in each.measured)
-        predicted = cells(page, "data-predicted")
+        predicted = page.rows("#data-predicted tbody")
         shares = [(f"{row.explained:.2f}", f"{row.of_peak:.3f}") for row in shown.machine.cases]
         assert [(line[5].removesuffix(" !"), line[7]) for line in predicted] == shares
 
 
 def test_the_page_can_be_read_without_a_mouse_and_by_a_screen_reader(written: Path, tmp_path: Path) -> None:
     with browser.page(tmp_path) as page:
-        page.open(written)
+        page.open(written.as_uri())
         assert page.evaluate("document.documentElement.lang") == "en"
         assert page.evaluate("document.querySelectorAll('h1').length") == 1
         unlabelled = "[...document.querySelectorAll('[tabindex]')].filter(e => !e.ariaLabel).length"
