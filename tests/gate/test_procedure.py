@@ -426,6 +426,25 @@ def test_a_suspicion_that_the_budget_cannot_confirm_is_inconclusive_and_says_wha
     assert need <= advised <= need + 10
 
 
+def test_a_budget_that_ends_while_confirming_is_told_once_and_what_was_run_counts(
+    twins: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def affords(self: procedure._Run, _blocks: int, _share: float = 1.0) -> bool:
+        return sum(block.stage == "confirm" for block in self.blocks) < 3
+
+    monkeypatch.setattr(procedure._Run, "affords", affords)  # noqa: SLF001  # to be no race
+    found = run(twins, slowdown={WORK: 0.3})
+    assert sum(block.stage == "confirm" for block in found.blocks) == 3
+    (warning,) = [text for text in found.warnings if "budget" in text]
+    said = re.fullmatch(r"the budget of \d+ s ended in the stage 'confirm' after 3 of (\d+) blocks", warning)
+    assert said is not None
+    assert int(said[1]) >= verdict.FLOOR
+    row = rows(found)["test_work"]
+    assert row.verdict == "inconclusive"  # three blocks can confirm nothing
+    assert row.note == "3 usable blocks are too few to confirm anything"
+    assert found.exit_code == 3
+
+
 def test_where_the_budget_is_short_only_what_is_timed_is_cut(twins: Sides) -> None:
     second = timed(wall=1.0)
     last = replace(run(twins).blocks[-1], seconds=10.0, quads={WORK: [quad(second, second)] * 2})
