@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,6 +74,9 @@ def test_a_suspicion_that_was_not_confirmed_is_exit_code_3() -> None:
     quiet = [row("unchanged", name) for name in "abc"]
     assert code_of([*quiet, row("inconclusive", "d", 0.02)]) == 3
     assert code_of([*quiet, row("inconclusive", "d", 0.01)]) == 0
+    tested = replace(row("inconclusive", "d", 0.3), stage="confirm", limit=0.005)
+    assert code_of([*quiet, replace(tested, blocks=7)]) == 3  # 2^-7 is above the limit: they could confirm nothing
+    assert code_of([*quiet, replace(tested, blocks=8)]) == 0  # they could, and did not
 
 
 def test_why_is_one_line_with_what_was_raised_or_how_the_process_ended() -> None:

@@ -37,10 +37,7 @@ def answer(
     compared = sum(row.verdict != "not comparable" for row in rows)
     if not compared:
         return "nothing was compared", 2
-    # What looked slower and was left undecided for want of budget.
-    unconfirmed = any(
-        row.verdict == "inconclusive" and row.stage == "screen" and (row.change or 0) > detect / 2 for row in rows
-    )
+    unconfirmed = any(row.undecided and (row.change or 0) > detect / 2 for row in rows)
     if 2 * count["inconclusive"] > compared or unconfirmed:
         return f"inconclusive: {count['inconclusive']} of {compared} benchmarks could not be decided", 3
     return "no regression", 0

@@ -158,6 +158,16 @@ class Comparison:
     limit: float | None = None
     note: str = ""
 
+    @property
+    def undecided(self) -> bool:
+        """Whether it was not put to a test that could have decided: for want of budget, above all."""
+        return self.verdict == "inconclusive" and (self.limit is None or too_few(self.blocks, self.limit))
+
+
+def too_few(blocks: int, limit: float) -> bool:
+    """Whether the test rejects nothing with so few blocks, even if all of them are beyond the margin."""
+    return 0.5**blocks > limit
+
 
 @dataclass(frozen=True)
 class Difference:
