@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ settings.load_profile("flopline")
 def pytest_configure() -> None:
     # Started in the background by a shell, this process ignores Ctrl-C, and so would every program that a test starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # What a test starts is no worker of xdist, even if the test runs in one: pytest-benchmark would not time anything.
+    for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
+        del os.environ[name]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

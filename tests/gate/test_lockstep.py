@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from flopline.gate.record import Batch, Block, Quad, SideName
 
-pytestmark = pytest.mark.usefixtures("marker")
+pytestmark = [pytest.mark.judges_times, pytest.mark.usefixtures("marker")]
 CPUS = sorted(os.sched_getaffinity(0))
 SHAPES, FAULTS = "test_shapes.py::", "test_faults.py::"
 BEFORE, FAULT, AFTER = (f"{FAULTS}test_{name}" for name in ("before", "fault", "after"))

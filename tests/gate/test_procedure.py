@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     Sides = tuple[Startable, Startable]
 
+pytestmark = pytest.mark.judges_times
 FASTER = PLAIN.replace("    return spin(n)\n", "    return spin(7 * n // 10)\n")
 SPIN, WORK, EXACT = (f"benchmarks/test_subject.py::test_{name}" for name in ("spin", "work", "exact"))
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Sides = tuple[Startable, Startable]
 
+pytestmark = pytest.mark.judges_times
+
 
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
