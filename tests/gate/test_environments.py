@@ -78,23 +78,26 @@ def test_nothing_is_left_behind_whatever_happens_meanwhile(
     assert not list(temporary.iterdir())
 
 
-@pytest.mark.parametrize("worst", ["mkdtemp", "rmtree"])
+@pytest.mark.parametrize("worst", ["made", "removed"])
 def test_ctrl_c_leaves_no_folder_even_while_it_is_made_or_removed(
     tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, worst: str
 ) -> None:
     write(tmp_path, {"old/a.py": "", "new/a.py": ""})
-    make, remove = tempfile.mkdtemp, shutil.rmtree
+    make, remove = tempfile.mkdtemp, tempfile.TemporaryDirectory.cleanup
 
     def made(*arguments: Any, **named: Any) -> str:  # noqa: ANN401  # any
         folder: str = make(*arguments, **named)
         signal.raise_signal(signal.SIGINT)
         return folder
 
-    def removed(*arguments: Any, **named: Any) -> None:  # noqa: ANN401  # any
+    def removed(folder: tempfile.TemporaryDirectory[str]) -> None:
         signal.raise_signal(signal.SIGINT)
-        remove(*arguments, **named)
+        remove(folder)
 
-    monkeypatch.setattr(*((tempfile, "mkdtemp", made) if worst == "mkdtemp" else (shutil, "rmtree", removed)))
+    if worst == "made":
+        monkeypatch.setattr(tempfile, "mkdtemp", made)
+    else:
+        monkeypatch.setattr(tempfile.TemporaryDirectory, "cleanup", removed)
     with pytest.raises(KeyboardInterrupt), sides(tmp_path / "new", "../old"):
         pass
     assert not list(temporary.iterdir())

@@ -183,6 +183,7 @@ def flopline(project: Project, *arguments: str, **variables: str) -> subprocess.
     )
 
 
+@pytest.mark.judges_times
 def test_an_existing_environment_measures_commits_in_turns_under_another_name(package: Project) -> None:
     plain, slowed, _ = package.commits
     asked = ("run", plain, slowed, "--existing", "--machine", "gpu-stand-in", "--scale", "gate")
