@@ -223,9 +223,16 @@ def test_the_declared_calls_are_the_calls_that_are_made(strategy: str, n: int, b
     with Counter() as counter:
         workload.run()
     assert workload.calls == counter.calls
-    if n:
-        narrow = tuple(size for size in workload.product or () if size > 1)  # dot gives no dimension, mv one
-        assert narrow == tuple(size for size in counter.shape if size > 1)
+
+
+@every_strategy
+@pytest.mark.parametrize(("m", "p", "block"), [(6, 4, 3), (4, 6, 3), (5, 7, 2), (3, 9, 100)])
+def test_the_declared_product_is_the_largest_that_a_call_makes(strategy: str, m: int, p: int, block: int) -> None:
+    b, c = torch.randn(m, 5), torch.randn(5, p)
+    with Counter() as counter:
+        products[strategy](torch.empty(m, p), b, c, block=block)
+    work = vars(products[strategy])["work"](m, 5, p, block)
+    assert tuple(size for size in (work.rows, work.columns) if size > 1) == counter.shape  # dot gives (), mv one size
 
 
 def test_a_strategy_without_a_declaration_is_taken_to_ask_for_what_full_asks_for(

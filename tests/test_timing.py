@@ -156,18 +156,21 @@ def test_best_is_the_time_per_call_in_the_fastest_batch(clock: FakeClock) -> Non
 
 
 def test_runs_take_turns_and_none_pays_for_what_another_left_behind(clock: FakeClock) -> None:
-    last = ""
+    last, made = "", {"short": 0, "long": 0}
     rounds: list[int] = []
 
     def run(name: str, cost: float) -> None:
         nonlocal last
         clock.now += cost + (100.0 if last != name else 0.0)  # whoever comes after another finds its debt
         last = name
+        made[name] += 1
 
     runs = {"short": lambda: run("short", 1e-3), "long": lambda: run("long", 1.0)}
     found = turns(runs, clock, rounds=3, report=rounds.append)
     assert found == {"short": [pytest.approx(1e-3)] * 3, "long": [pytest.approx(1.0)] * 3}
     assert rounds == [0, 1, 2]
+    assert made["long"] == 2 + 3 * 2  # untimed and first; in every round untimed and timed
+    assert 3 * 5 <= made["short"] - 2 - 3 <= 3 * 6 + 10  # batches of five, as if it were alone
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a CUDA device")

@@ -1,8 +1,8 @@
 """What machine this is, what it can do at best, and how long a product should take on it.
 
-The ceilings are measured through torch, because torch is what the suite runs on: the fastest product, the fastest ones
-with few rows or columns, the rate at which each level of memory is read, and the price of one framework call. A case's
-time is then predicted as `max(flops / peak, bytes / bandwidth) + calls x overhead`.
+The ceilings are measured through torch, because torch is what the suite runs on: the fastest product, products with few
+rows or columns, the rate at which each level of memory is read, and the price of one framework call. A case's time is
+then predicted as `max(flops / as_narrow, bytes / read) + calls x overhead`.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Narrow:
 
     Attributes:
         width: How many.
-        flops: float32 floating-point operations per second of the fastest.
+        flops: float32 floating-point operations per second, the call's own cost left out.
     """
 
     width: int
@@ -148,8 +148,8 @@ class Ceilings:
     Attributes:
         threads: Threads that were used.
         flops: float32 floating-point operations per second of the fastest product.
-        rows: The same of products with few rows, fewest first.
-        columns: The same of products with few columns, fewest first.
+        rows: Rates of products with few rows, fewest first.
+        columns: Rates of products with few columns, fewest first.
         levels: The memory hierarchy, smallest level first.
         copy: Bytes per second, read and written together, of a copy in main memory.
         dispatch: Seconds of one framework call on eight numbers.
@@ -167,16 +167,18 @@ class Ceilings:
         """The smallest level that holds this many bytes."""
         return next((level for level in self.levels if working_set <= level.capacity), self.levels[-1])
 
-    def peak(self, rows: int, columns: int) -> float:
-        """Floating-point operations per second of the fastest product with so few rows and so few columns."""
-        return min(self._of(rows, self.rows), self._of(columns, self.columns))
+    def as_narrow(self, rows: int, columns: int) -> float:
+        """The rate of products with so few rows, or that with so few columns, whichever is lower."""
+        return min(self._at(rows, self.rows), self._at(columns, self.columns))
 
-    def _of(self, width: int, known: tuple[Narrow, ...]) -> float:
-        """The rate at a width; between known widths times lie on a line, beyond them is the peak."""
-        if not known or width > known[-1].width:
+    def _at(self, width: int, known: tuple[Narrow, ...]) -> float:
+        """The rate at a width; between known widths times lie on a line, beyond them it is that of all products."""
+        if width > known[-1].width:
             return self.flops
-        times = [each.width / each.flops for each in known]
-        return width / float(np.interp(width, [each.width for each in known], times))
+        width = max(1, width)
+        return width / float(
+            np.interp(width, [each.width for each in known], [each.width / each.flops for each in known])
+        )
 
 
 PRODUCTS = (512, 1024)
@@ -188,14 +190,14 @@ DISPATCHES = 200
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)
 """Rows and columns of the narrow products."""
 EDGE = 384
-"""The other edges of a narrow product: one large enough for a call's own cost not to matter, small enough for a cache,
-and no power of two, which would put a column's numbers into few sets of it."""
+"""The other edges of a narrow product: its matrix of 576 KiB fits into a second-level cache of 1 MiB, and 384 is no
+power of two, which would put a column's numbers into few sets of a cache."""
 
 
 def working_sets(sizes: Mapping[str, int], total: int) -> dict[str, int]:
     """Bytes of the buffer by which each level is probed, `memory` being the last.
 
-    Half a private cache; of the last one, which others share, three times the one before it and at most a quarter: the
+    Half a private cache; of the last one, which others share, three times the one before it and at most a half: the
     less a probe asks for, the less a neighbour can take from it. For main memory four times the caches together (the
     rule of the STREAM benchmark), at least 256 MiB, at most an eighth of it.
 
@@ -206,8 +208,7 @@ def working_sets(sizes: Mapping[str, int], total: int) -> dict[str, int]:
     *private, last = sizes or {"L3": 0}
     buffers = {level: sizes[level] // 2 for level in private}
     if sizes:
-        quarter = sizes[last] // 4
-        buffers[last] = min(quarter, 3 * sizes[private[-1]]) if private else quarter
+        buffers[last] = min(sizes[last] // 2, 3 * sizes[private[-1]]) if private else sizes[last] // 4
     return buffers | {"memory": min(max(1 << 28, 4 * sum(sizes.values())), total // 8)}
 
 
@@ -225,17 +226,22 @@ def ceilings(*, threads: int = 1, patience: float = 4.0) -> Ceilings:
     buffers = working_sets(sizes, memory())
     with pinned(threads), torch.inference_mode():
         probes = {f"mm {n}": _product(n, generator) for n in PRODUCTS}
-        probes |= {f"{width} rows": _narrow(width, generator, columns=False) for width in WIDTHS}
+        probes |= {f"{width} rows": _narrow(width, generator) for width in WIDTHS}
         probes |= {f"{width} columns": _narrow(width, generator, columns=True) for width in WIDTHS}
         probes |= {level: _read(size, generator) for level, size in buffers.items()}
         x, out = torch.ones(8), torch.empty(8)
+        probes["mm"] = _narrow(1, generator, edge=1)
         probes["dispatch"] = Probe(DISPATCHES, lambda: [torch.add(x, x, out=out) for _ in range(DISPATCHES)])
         source = _random(buffers["memory"] // 8, generator)
         target = torch.empty_like(source)
         probes["copy"] = Probe(buffers["memory"], lambda: target.copy_(source))
         rates = best_rates(probes, patience, timing.host_clock())
     capacities = sizes | {"memory": memory()}
-    rows, columns = (tuple(Narrow(width, rates[f"{width} {side}"]) for width in WIDTHS) for side in ("rows", "columns"))
+    call = 2 / rates["mm"]  # seconds of a product of two numbers
+    rows, columns = (
+        tuple(Narrow(width, _without(call, 2 * EDGE * EDGE * width, rates[f"{width} {side}"])) for width in WIDTHS)
+        for side in ("rows", "columns")
+    )
     return Ceilings(
         threads=threads,
         flops=max(*(rates[f"mm {n}"] for n in PRODUCTS), *(each.flops for each in rows + columns)),
@@ -267,12 +273,17 @@ def _product(n: int, generator: torch.Generator) -> Probe:
     return Probe(2 * n**3, lambda: torch.mm(b, c, out=out))
 
 
-def _narrow(width: int, generator: torch.Generator, *, columns: bool) -> Probe:
+def _narrow(width: int, generator: torch.Generator, *, columns: bool = False, edge: int = EDGE) -> Probe:
     """So many rows, or columns, of a product; often enough that the matrix comes from a cache."""
-    b, c = (_random(EDGE * EDGE, generator).view(EDGE, EDGE) for _ in range(2))
-    out, times = torch.empty(EDGE, EDGE), max(16, WIDTHS[-1] // width)
+    b, c = (_random(edge * edge, generator).view(edge, edge) for _ in range(2))
+    out, times = torch.empty(edge, edge), max(16, WIDTHS[-1] // width)
     b, c, out = (b, c[:, :width], out[:, :width]) if columns else (b[:width], c, out[:width])
-    return Probe(times * 2 * EDGE * out.numel(), lambda: [torch.mm(b, c, out=out) for _ in range(times)])
+    return Probe(times * 2 * edge * out.numel(), lambda: [torch.mm(b, c, out=out) for _ in range(times)])
+
+
+def _without(call: float, flops: int, rate: float) -> float:
+    """The rate of calls of so many operations without a call's own cost, which a prediction adds; at most twice it."""
+    return flops / max(flops / rate - call, flops / rate / 2)
 
 
 def _read(size: int, generator: torch.Generator) -> Probe:
@@ -283,7 +294,7 @@ def _read(size: int, generator: torch.Generator) -> Probe:
 
 
 RISE = 1.01
-"""A rate that is higher by this factor than the best so far is news."""
+"""A rate that is higher by this factor than the last that was news is news."""
 
 
 def best_rates(probes: Mapping[str, Probe], patience: float, clock: timing.Clock) -> dict[str, float]:
@@ -296,14 +307,14 @@ def best_rates(probes: Mapping[str, Probe], patience: float, clock: timing.Clock
     """
     for probe in probes.values():
         probe.run()
-    least, start = dict.fromkeys(probes, math.inf), clock()
+    least, news, start = dict.fromkeys(probes, math.inf), dict.fromkeys(probes, math.inf), clock()
     end = start + patience
     while clock() < end or math.inf in least.values():
         for name, probe in probes.items():
             taken = timing.batch(probe.run, 1, clock)
-            if taken * RISE < least[name]:
-                end = min(clock() + patience, start + 5 * patience)
             least[name] = min(least[name], taken)
+            if taken * RISE < news[name]:
+                news[name], end = taken, min(clock() + patience, start + 5 * patience)
     return {name: probe.work / least[name] for name, probe in probes.items()}
 
 
@@ -319,7 +330,7 @@ class Explained:
         calls: Framework calls of a run.
         overhead: Seconds per call of the same loop on the least data.
         level: The level that holds what one call asks for.
-        as_narrow: Floating-point operations per second of the fastest product with as few rows and columns as a call's.
+        as_narrow: `Ceilings.as_narrow` of the product that one call makes, in floating-point operations per second.
         predicted: `max(flops / as_narrow, bytes / read) + calls x overhead`, in seconds.
         explained: Predicted over measured time; near 1 when it is known why a case takes as long as it does.
         of_peak: Share of the peak that the case reaches.
@@ -352,7 +363,7 @@ def explain(workload: Workload, seconds: float, overhead: float, found: Ceilings
         found: The ceilings.
     """
     level = found.level(workload.bytes / workload.calls)
-    as_narrow = found.peak(*workload.product) if workload.product else found.flops
+    as_narrow = found.as_narrow(*workload.product) if workload.product else found.flops
     reading = workload.bytes / level.read
     predicted = max(workload.flops / as_narrow, reading) + workload.calls * overhead
     return Explained(

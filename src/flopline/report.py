@@ -132,7 +132,8 @@ th { font-weight: 600; background: var(--tint) }
 }
 @media print {
   body { max-width: none; font-size: 10pt }
-  nav, details, .skip { display: none }
+  nav, figure + details, .skip { display: none }
+  .claims details::details-content { content-visibility: visible; block-size: auto }
   figure, tr { break-inside: avoid }
   h2 { break-after: avoid }
   .scroll { overflow: visible }
@@ -267,7 +268,11 @@ def _claims(found: Claims) -> str:
     for each in found.judged:
         items = [f"<li>{escape(tables.quantity(one))}</li>" for one in each.measured]
         shown, more = "".join(items[: tables.SHOWN]), "".join(items[tables.SHOWN :])
-        rest = f"<details><summary>{len(items) - tables.SHOWN} more</summary><ul>{more}</ul></details>" if more else ""
+        rest = (
+            f"<details><summary>{len(items) - tables.SHOWN} more of {each.id}</summary><ul>{more}</ul></details>"
+            if more
+            else ""
+        )
         note = f"<small>{escape(each.note)}</small>" if each.note else ""
         rows.append(
             f'<tr id="{each.id}"><td>{each.id}</td><td>{escape(each.claim)}<small>{escape(each.rule)}</small></td>'
@@ -284,10 +289,12 @@ def _claims(found: Claims) -> str:
 def _predicted(found: Machine) -> str:
     cases = [(Case.parse(row.case), row) for row in found.cases]
     rows = [(figures.label(case), str(case.axes["n"]), *tables.prediction(row)) for case, row in cases]
+    low, high = tables.EXPLAINED
     text = (
-        "<p>Predicted is max(flops / as narrow, bytes / read) + calls x overhead, from the ceilings below; as narrow "
-        "is the rate, in GFLOPS, of the fastest product with as few rows and columns as one call's; explained is "
-        "predicted over measured.</p>"
+        "<p>Predicted is max(flops / as narrow, bytes / read) + calls x overhead. As narrow is the rate, in GFLOPS, of "
+        "products with as few rows, or as few columns, as one call's, whichever is lower; it and what is read are the "
+        "ceilings below. Overhead is the time per call of the same loop on the least data. Explained is predicted over "
+        f"measured; outside of {low:g} to {high:g} it is marked with an exclamation mark.</p>"
     )
     columns = ("strategy", "n", *tables.PREDICTION)
     return text + table(columns, rows, "data-predicted", "Predicted and measured times", left=1)

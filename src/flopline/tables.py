@@ -195,7 +195,7 @@ def claims(found: Claims) -> str:
 
 VERDICTS = ("confirmed", "refuted", "depends on the machine", "not testable here")
 SHOWN = 3
-"""Quantities of a claim in the terminal; its record and the page have them all."""
+"""Quantities of a claim that are shown; its record has them all, and the page on demand."""
 
 
 def quantity(found: Quantity) -> str:

@@ -180,9 +180,9 @@ def turns(
 ) -> dict[Key, list[float]]:
     """Seconds per call of each run, in batches that take turns: an entry per round.
 
-    Before its batch a run is called once untimed, because what the one before it left behind is not its own: after
-    65,536 small results of an element loop the C library's allocator was seen to spend 9 ms on its free lists at the
-    next larger request, twice what the column loop, which made that request, takes in all.
+    Before it is timed a run is called once untimed, because what the one before it left behind is not its own: after
+    65,536 small results of an element loop the C library's allocator tidies its free lists for milliseconds at the next
+    larger request.
 
     Args:
         runs: What to time, by name.
@@ -192,6 +192,7 @@ def turns(
     """
     iterations = {}
     for name, run in runs.items():
+        run()
         iterations[name] = calibrate(run, clock, first=batch(run, 1, clock))
     found: dict[Key, list[float]] = {name: [] for name in runs}
     for turn in range(rounds):

@@ -74,9 +74,10 @@ def test_a_suspicion_that_was_not_confirmed_is_exit_code_3() -> None:
     quiet = [row("unchanged", name) for name in "abc"]
     assert code_of([*quiet, row("inconclusive", "d", 0.02)]) == 3
     assert code_of([*quiet, row("inconclusive", "d", 0.01)]) == 0
-    tested = replace(row("inconclusive", "d", 0.3), stage="confirm", limit=0.005)
-    assert code_of([*quiet, replace(tested, blocks=7)]) == 3  # 2^-7 is above the limit: they could confirm nothing
-    assert code_of([*quiet, replace(tested, blocks=8)]) == 0  # they could, and did not
+    tested = replace(row("inconclusive", "d"), stage="confirm", limit=0.005, planned=12)
+    assert code_of([*quiet, replace(tested, blocks=11)]) == 3  # whatever those eleven said
+    assert code_of([*quiet, replace(tested, blocks=11, change=None)]) == 3
+    assert code_of([*quiet, replace(tested, blocks=12)]) == 0
 
 
 def test_why_is_one_line_with_what_was_raised_or_how_the_process_ended() -> None:

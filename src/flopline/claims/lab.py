@@ -144,7 +144,10 @@ class Lab:
     def gathers(self) -> dict[str, list[float]]:
         """Seconds per number fetched from main memory, `sequential` and `random`; and `random` from each cache."""
         generator, count = torch.Generator().manual_seed(0), 1 << 21
-        sets = machine.working_sets(machine.cache_bytes(machine.caches()), machine.memory())
+        sizes = machine.cache_bytes(machine.caches())
+        sets = machine.working_sets(sizes, machine.memory())
+        # Of a table little larger than the cache before the last, a third would come from there.
+        sets |= {level: sizes[level] // 4 for level in list(sizes)[-1:]}
         tables = {level: torch.ones(size // 4) for level, size in sets.items()}
         rows = {level: torch.randint(len(table), (count,), generator=generator) for level, table in tables.items()}
         out, order = torch.empty(count), torch.arange(count)

@@ -156,6 +156,7 @@ class _Run:
         self.started = records.now()
         self.blocks: list[Block] = []
         self.lost: dict[str, Loss] = {}
+        self.planned: dict[str, int] = {}
         self.warnings: list[str] = []
 
     def record(self) -> Record:
@@ -372,11 +373,19 @@ class _Run:
                 second = self.tests(known, families, near)
                 tested = {way: first | {n: second[way][n] for n in first if n in near} for way, first in tested.items()}
         rows = [
-            verdict.compare(name, one, tested["slower"].get(name), tested["faster"].get(name), detect)
+            self.cut(verdict.compare(name, one, tested["slower"].get(name), tested["faster"].get(name), detect))
             for name, one in screened.items()
             if name not in self.lost
         ]
         return rows + [Comparison(name, "not comparable", note=outcome.why(loss)) for name, loss in self.lost.items()]
+
+    def cut(self, row: Comparison) -> Comparison:
+        """The same verdict, with what was planned for it; where the budget ended before, a note says so."""
+        planned = self.planned.get(row.id, 0)
+        short = row.verdict == "inconclusive" and row.stage == "confirm" and row.blocks < planned and not row.note
+        return replace(
+            row, planned=planned, note=f"{row.blocks} usable blocks of {planned} planned" if short else row.note
+        )
 
     def confirm(self, screened: dict[str, Screened], families: Families) -> bool:
         """Runs the planned numbers of fresh blocks, or as many as the budget allows; tells if that can decide."""
@@ -386,6 +395,7 @@ class _Run:
             for family in families.values()
             for name, one in ((name, screened[name]) for name in family)
         }
+        self.planned = {name: planned[name] for name in families["slower"]}
         floor = max(math.ceil(math.log2(len(family) / alpha)) for family in families.values() if family)
         suspects = [name for name in screened if name in planned]
         seconds = self.confirm_seconds(len(suspects))
@@ -417,6 +427,7 @@ class _Run:
 
     def again(self, near: list[str]) -> None:
         """Runs more blocks of what was nearly rejected, as many as there may be and the budget has room for."""
+        self.planned |= {name: MOST_BLOCKS for name in near if name in self.planned}
         more = MOST_BLOCKS - min(len(quads) for name, quads in self.taken("confirm").items() if name in near)
         while more > 0 and not self.affords(more):
             more -= 1

@@ -140,6 +140,7 @@ class Comparison:
         p: Exact p-value of the confirming test; None where it was not confirmed.
         limit: Holm's limit for that p-value.
         note: What else a reader must know, in words; may be empty.
+        planned: Confirming blocks for which a suspicion of slowness called; there are fewer where the budget ended.
     """
 
     id: str
@@ -157,16 +158,7 @@ class Comparison:
     p: float | None = None
     limit: float | None = None
     note: str = ""
-
-    @property
-    def undecided(self) -> bool:
-        """Whether it was not put to a test that could have decided: for want of budget, above all."""
-        return self.verdict == "inconclusive" and (self.limit is None or too_few(self.blocks, self.limit))
-
-
-def too_few(blocks: int, limit: float) -> bool:
-    """Whether the test rejects nothing with so few blocks, even if all of them are beyond the margin."""
-    return 0.5**blocks > limit
+    planned: int = 0
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from flopline.gate.clocks import block_value, choose_clock, log_ratios, seconds_per_call
-from flopline.gate.record import Comparison, too_few
+from flopline.gate.record import Comparison
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -301,7 +301,7 @@ def compare(
         note = "only one block of the screen has usable numbers"
     elif tested is None and (suspicion := suspicious(screened, detect)):
         note = f"looked {suspicion} in the screen and was not confirmed"
-    elif tested and too_few(tested.blocks, tested.limit):
+    elif tested and 0.5**tested.blocks > tested.limit:
         note = f"{tested.blocks} usable blocks are too few to confirm anything"
     verdict: Verdict = "inconclusive"
     if tested and tested.rejected:
