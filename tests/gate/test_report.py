@@ -235,7 +235,11 @@ def test_a_very_long_id_is_cut_in_its_middle() -> None:
 
 @pytest.mark.parametrize(
     ("code", "meaning"),
-    [(1, "a regression was confirmed"), (2, "the gate could not do its work"), (3, "too noisy for an answer")],
+    [
+        (1, "a regression was confirmed"),
+        (2, "the gate could not do its work"),
+        (3, "too noisy, or too little time, for an answer"),
+    ],
 )
 def test_the_result_is_last_with_the_meaning_of_the_exit_code(code: int, meaning: str) -> None:
     found = text(dataclasses.replace(RECORD, result="so it is", exit_code=code), 100)

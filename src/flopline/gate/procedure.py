@@ -405,9 +405,10 @@ class _Run:
             blocks -= 1
         if fitting(self.blocks[-1], blocks - 1, self.room()) < SHORTEST:
             need = time.monotonic() - self.begin + (self.expected(most - 1) or 0)
+            suspicious = f"{len(suspects)} suspicious benchmark{'s' * (len(suspects) > 1)}"
             self.warnings.append(
-                f"{len(suspects)} suspicious benchmarks were not confirmed: that takes {most} blocks, {need:.0f} s in "
-                f"all; the budget is {self.settings.budget:.0f} s, give --budget {math.ceil(need / 10) * 10}s"
+                f"{suspicious} not confirmed: that takes {most} blocks, {need:.0f} s in all; the budget is "
+                f"{self.settings.budget:.0f} s, give --budget {math.ceil(need / 10) * 10}s"
             )
             return False
         # Who needs no more leaves; how many each takes was fixed before the first confirming block.

@@ -20,7 +20,7 @@ EXITS = {
     0: ("passed", "no regression"),
     1: ("regressed", "a regression was confirmed"),
     2: ("failed", "the gate could not do its work"),
-    3: ("inconclusive", "too noisy for an answer"),
+    3: ("inconclusive", "too noisy, or too little time, for an answer"),
 }
 """Per exit code: a word for it, and what it means."""
 UNKNOWN = ("unknown", "not one of the gate's")
