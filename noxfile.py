@@ -57,7 +57,7 @@ def compatibility(session: nox.Session, benchmark: str) -> None:
     # The conftest.py above loads torch, and sets what this profile sets.
     session.run(
         *("pytest", "--confcutdir=tests/gate", "--hypothesis-profile=ci"),
-        *(f"tests/gate/test_{name}.py" for name in ("worker", "child", "lockstep")),
+        "tests/gate/measure",
         *session.posargs,
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks import cases, kernel
+from benchmarks import asv_case as kernel
+from benchmarks import cases
 
 EXAMPLES, FEATURES = 1500, 5
 

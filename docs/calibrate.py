@@ -25,14 +25,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flopline.gate import child, environments, procedure
+from flopline.gate import run as procedure
+from flopline.gate.measure import handle as child
 from flopline.gate.record import Settings
+from flopline.gate.sides import environment as environments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from flopline.gate.environments import Startable
     from flopline.gate.record import Record
+    from flopline.gate.sides.environment import Startable
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "docs" / "calibration.jsonl"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from flopline import machine, matmul, records
-from flopline.strategies import Case, WrongAnswerError
+from flopline.workload import Case, WrongAnswerError
 
 if TYPE_CHECKING:
     from pathlib import Path

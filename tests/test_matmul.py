@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from flopline import matmul
 from flopline.matmul import LEAST, TF32_EPSILON, ProductError, accuracy, flops, multiply, prepare, products
-from flopline.strategies import Case, UnknownStrategyError, WrongAnswerError, verify
+from flopline.workload import Case, UnknownStrategyError, WrongAnswerError, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,7 +26,7 @@ from flopline.sgd import (
     reference,
     stability_limit,
 )
-from flopline.strategies import Case, UnknownStrategyError, WrongAnswerError, verify
+from flopline.workload import Case, UnknownStrategyError, WrongAnswerError, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable

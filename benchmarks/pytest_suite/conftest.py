@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks import cases
-from flopline.strategies import installed
+from flopline.workload import installed
 
 if TYPE_CHECKING:
     import pytest

@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flopline.strategies import Workload
+    from flopline.workload import Workload
 
 
 @pytest.mark.benchmark(group="sgd", disable_gc=True)

@@ -23,14 +23,15 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from flopline import __version__, records, strategies, timing
+from flopline import __version__, records, timing
+from flopline import workload as strategies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
-    from flopline.strategies import Workload
+    from flopline.workload import Workload
 
 
 Report = Callable[[str, float], None]

@@ -24,7 +24,7 @@ from typing import NamedTuple, Protocol, TypeVar, cast
 import torch
 from torch import Tensor
 
-from flopline.strategies import Accuracy, Case, Registry, Workload
+from flopline.workload import Accuracy, Case, Registry, Workload
 
 
 class Product(Protocol):

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flopline import strategies, timing
+from flopline import timing
+from flopline import workload as strategies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
     from flopline.data import Table
-    from flopline.strategies import Case, Workload
+    from flopline.workload import Case, Workload
 
 DTYPES = ("float32", "float64", "bfloat16", "tf32")
 
@@ -298,7 +299,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     record = config.stash[RECORD]
     if not record.settings and not record.refused:
         return
-    from flopline import tables  # noqa: PLC0415  # it loads rich
+    from flopline.chapter import sheets as tables  # noqa: PLC0415  # it loads rich
 
     terminalreporter.section("flopline")
     width = terminalreporter._tw.fullwidth  # noqa: SLF001  # pytest has no public door to the terminal's width

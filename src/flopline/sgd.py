@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from flopline.data import Batches, Table, shuffled
-from flopline.strategies import Accuracy, Case, Registry, Workload
+from flopline.workload import Accuracy, Case, Registry, Workload
 
 
 class Epoch(Protocol):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.gate.processes import gone
-from tests.gate.projects import commit, git, venv, world, write
+from tests.gate.support.processes import gone
+from tests.gate.support.projects import commit, git, venv, world, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flopline.gate import procedure, selfcheck
-from flopline.gate.environments import sides as built
+from flopline.gate import run as procedure
+from flopline.gate import selfcheck
 from flopline.gate.record import Comparison, Record, Settings
-from tests.gate.projects import PLAIN, checkout, world
-from tests.gate.records import RECORD
-from tests.gate.runs import DETECT, LIGHT, QUICK, SUITE
+from flopline.gate.sides.environment import sides as built
+from tests.gate.support.projects import PLAIN, checkout, world
+from tests.gate.support.records import RECORD
+from tests.gate.support.runs import DETECT, LIGHT, QUICK, SUITE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from flopline.gate.environments import Startable
+    from flopline.gate.sides.environment import Startable
 
     Sides = tuple[Startable, Startable]
 

@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.history import toy
+    from tests.history.support import toy
 
 if importlib.util.find_spec("asv") is None:
     collect_ignore_glob = ["test_*.py"]
@@ -19,7 +19,7 @@ if importlib.util.find_spec("asv") is None:
 @pytest.fixture
 def project(tmp_path: Path) -> toy.Project:
     """Three commits, none measured."""
-    from tests.history import toy  # noqa: PLC0415  # it imports asv
+    from tests.history.support import toy  # noqa: PLC0415  # it imports asv
 
     return toy.create(tmp_path / "toy")
 
@@ -27,6 +27,6 @@ def project(tmp_path: Path) -> toy.Project:
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> toy.Project:
     """Fourteen measured commits with a slowdown and a speed-up; only to be read."""
-    from tests.history import toy  # noqa: PLC0415  # as above
+    from tests.history.support import toy  # noqa: PLC0415  # as above
 
     return toy.plant(toy.create(tmp_path_factory.mktemp("planted") / "toy"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flopline.history import commits
-from tests.history.toy import Project, git
+from tests.history.support.toy import Project, git
 
 
 def test_a_name_means_a_commit(project: Project) -> None:

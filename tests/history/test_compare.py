@@ -10,7 +10,7 @@ import pytest
 
 from flopline.history import compare, results
 from flopline.history.results import Case, Measure
-from tests.history.toy import NAME, PLANTED, POINTS, Project, speeds
+from tests.history.support.toy import NAME, PLANTED, POINTS, Project, speeds
 
 THRESHOLDS = {r"bench_toy\.": 0.05}
 

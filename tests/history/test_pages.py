@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flopline.history import publish
-from tests import browser
-from tests.history import toy
-from tests.history.toy import NAME, PLANTED
+from tests.history.support import toy
+from tests.history.support.toy import NAME, PLANTED
+from tests.support import browser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flopline.history import publish
-from tests.history import toy
-from tests.history.toy import FLOPS, NAME, PLANTED, POINTS
+from tests.history.support import toy
+from tests.history.support.toy import FLOPS, NAME, PLANTED, POINTS
 
 if TYPE_CHECKING:
     from pathlib import Path

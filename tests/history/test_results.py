@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flopline.history import results
-from tests.history.toy import FACTS, FLOPS, NAME, POINTS, SECONDS, Project, speeds
+from tests.history.support.toy import FACTS, FLOPS, NAME, POINTS, SECONDS, Project, speeds
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,8 +18,8 @@ from asv import util
 
 from benchmarks import cases
 from flopline.history import commits, results, runner
-from tests.history import toy
-from tests.history.toy import FACTS, Project, git, speeds
+from tests.history.support import toy
+from tests.history.support.toy import FACTS, Project, git, speeds
 
 ROOT = Path(__file__).parents[2]
 NAMES = [f"toy/strategy={strategy}/n={n}" for strategy, n in toy.POINTS]

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from scipy import stats
 
-from flopline.gate import child
-from flopline.gate.procedure import BROKEN, GateError, Report, run
+from flopline.gate.measure import handle as child
+from flopline.gate.run import BROKEN, GateError, Report, run
 
 if TYPE_CHECKING:
-    from flopline.gate.environments import Startable
     from flopline.gate.record import Record, Settings
+    from flopline.gate.sides.environment import Startable
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from asv.console import log
 from asv.graph import make_summary_graph
 from asv.publishing import OutputPublisher
 
-from flopline.history import commits, results, summary
+from flopline.history import commits, results
+from flopline.history import page as summary
 from flopline.history.compare import gflops
-from flopline.history.summary import SUFFIX
+from flopline.history.page import SUFFIX
 
 PAGE = "gflops.html"
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from flopline.history import commits
 from flopline.history.results import HARDWARE, Case, ResultsError, Run, read_run
-from flopline.strategies import Case as Name
+from flopline.workload import Case as Name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -1,0 +1,97 @@
+"""A case as asv measures it: prepared and verified by the version under test, in the process that then times it.
+
+How a run measures comes from the environment, because it is a property of the machine and the run, not of the suite:
+FLOPLINE_SCALE (quick, full or gate), FLOPLINE_DEVICE (cpu, cuda, cuda:N), FLOPLINE_DTYPE (as --flopline-dtype),
+OMP_NUM_THREADS, and FLOPLINE_DATA (as everywhere).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import time
+from typing import TYPE_CHECKING
+
+import torch  # here, so that asv's fork server imports it once for all processes
+
+from benchmarks import cases
+
+with contextlib.suppress(ImportError):  # a version that lacks a room fails in its own cases, not in the whole suite
+    from flopline import data, matmul, sgd
+    from flopline import workload as strategies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flopline.data import Table
+    from flopline.workload import Workload
+
+DEVICE = os.environ.get("FLOPLINE_DEVICE", "cpu")
+DTYPE = os.environ.get("FLOPLINE_DTYPE", "float32")
+SCALE = os.environ.get("FLOPLINE_SCALE", "quick")
+THREADS = int(os.environ.get("OMP_NUM_THREADS", "1"))
+
+
+def clock() -> float:
+    """Seconds; on a CUDA device read when the device is idle."""
+    if DEVICE != "cpu":
+        torch.cuda.synchronize(DEVICE)
+    return time.perf_counter()
+
+
+class Case:
+    """How every case is measured; a door adds the family and its axes.
+
+    A sample lasts at least 20 ms, or one call.
+    """
+
+    version = "1"
+    rounds, repeat, warmup_time, sample_time = cases.ROUNDS, cases.REPEAT, 0.02, 0.02
+    timer = staticmethod(clock)  # static, or it would be bound and given self
+
+    family: str
+    param_names: tuple[str, ...]
+    params: list[list[str | int]]
+    run: Callable[[], object]
+
+    def setup(self, *point: str | int) -> None:
+        """Prepares a case and verifies it once.
+
+        Raises:
+            NotImplementedError: The scale leaves the case out, or the version lacks its strategy; asv records "n/a".
+            WrongAnswerError: The result is wrong; asv records a failure.
+        """
+        axes = zip(self.param_names, point, strict=True)
+        name = "/".join([self.family, *(f"{axis}={value}" for axis, value in axes)])
+        if name not in cases.CASES[SCALE]:
+            raise NotImplementedError(f"{name} is not in the scale {SCALE}")
+        workload = prepare(strategies.Case.parse(name))
+        strategies.verify(workload)
+        self.run = workload.run
+
+
+def prepare(case: strategies.Case) -> Workload:
+    """The workload of a case, as this run measures.
+
+    Raises:
+        NotImplementedError: The version under test lacks the strategy, or its family is not measured in this dtype.
+    """
+    torch.set_num_threads(THREADS)
+    tf32 = DTYPE == "tf32"
+    dtype = torch.float32 if tf32 else getattr(torch, DTYPE)
+    if DEVICE != "cpu":
+        torch.backends.cuda.matmul.fp32_precision = "tf32" if tf32 else "ieee"
+    if case.strategy not in (matmul.products if case.family == "matmul" else sgd.epochs):
+        raise NotImplementedError(f"this version has no strategy {case.strategy}")
+    if case.family == "matmul":
+        return matmul.prepare(case, dtype=dtype, device=DEVICE, tf32=tf32)
+    if tf32 or dtype not in sgd.TOLERANCE:
+        raise NotImplementedError(f"epochs of SGD are not measured in {DTYPE}")
+    return sgd.prepare(case, table(), dtype=dtype, device=DEVICE)
+
+
+@functools.cache
+def table() -> Table:
+    """The training set, read once per process."""
+    return data.resolve()

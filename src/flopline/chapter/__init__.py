@@ -1,0 +1,1 @@
+"""The chapter's times, measured here."""

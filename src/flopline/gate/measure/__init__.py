@@ -1,0 +1,1 @@
+"""Two live workers in lockstep."""

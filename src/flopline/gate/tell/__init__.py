@@ -1,0 +1,1 @@
+"""A gate record, for people and for programs."""

@@ -1,0 +1,143 @@
+"""The command line, run as a program."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+STRATEGIES = """
+import torch
+
+def library(out, b, c, *, block):
+    torch.mm(b, c, out=out)
+
+def sloppy(out, b, c, *, block):
+    torch.mm(b, c, out=out)
+    out[2:3, 5:6] += 1
+
+def still(w, X, y, batches, lr):
+    pass
+"""
+
+
+def flopline(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flopline", *arguments]
+    return subprocess.run(
+        command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def third_party(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which pip installed a distribution that brings strategies, one right and two wrong."""
+    project = tmp_path_factory.mktemp("project")
+    (project / "kernels_of_others.py").write_text(STRATEGIES)
+    (project / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        '[project]\nname = "kernels-of-others"\nversion = "1.5"\n'
+        '[project.entry-points."flopline.matmul"]\n'
+        'library = "kernels_of_others:library"\nsloppy = "kernels_of_others:sloppy"\n'
+        'missing = "kernels_of_others:nothing"\n'
+        '[project.entry-points."flopline.sgd"]\nstill = "kernels_of_others:still"\n'
+    )
+    target = tmp_path_factory.mktemp("site")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    subprocess.run([*pip, "--target", str(target), str(project)], check=True)
+    return target
+
+
+def test_the_version_is_the_packages() -> None:
+    from flopline import __version__  # noqa: PLC0415  # beside the claim
+
+    assert flopline("--version").stdout == f"flopline {__version__}\n"
+
+
+def test_list_names_every_case_and_imports_no_torch() -> None:
+    from benchmarks import cases  # noqa: PLC0415  # beside the claim
+
+    listed = json.loads(flopline("list", "--json").stdout)["cases"]
+    for scale, names in cases.CASES.items():
+        assert {row["name"] for row in listed if scale in row["scales"]} == set(names), scale
+    code = (
+        "import atexit, sys; from flopline.cli import main; sys.argv[1:] = ['list']; "
+        "atexit.register(lambda: print(sorted(sys.modules))); main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "'flopline.cli'" in done.stdout
+    assert "'torch'" not in done.stdout
+
+
+def test_list_finds_the_suite_from_anywhere(tmp_path: Path) -> None:
+    here, there = flopline("list", "--json"), flopline("list", "--json", cwd=tmp_path)
+    assert here.stdout == there.stdout
+
+
+def test_a_strategy_of_another_distribution_is_listed_with_its_origin(third_party: Path) -> None:
+    listed = json.loads(flopline("list", "--json", PYTHONPATH=str(third_party)).stdout)["cases"]
+    assert {row["from"] for row in listed if "library" in row["name"]} == {"kernels-of-others 1.5"}
+    assert "kernels-of-others" in flopline("list", PYTHONPATH=str(third_party)).stdout
+
+
+def test_strategies_of_other_distributions_are_measured_or_refused_and_the_others_go_on(
+    third_party: Path, tmp_path: Path
+) -> None:
+    record = tmp_path / "bench.json"
+    done = flopline(
+        *("bench", "--json", str(record), "--", "--benchmark-max-time=0.01", "-k"),
+        "256 and (library or sloppy or missing or full) or still and 100]",
+        PYTHONPATH=str(third_party),
+        FLOPLINE_DATA="surrogate",
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "matmul/strategy=sloppy/n=256/block=64: wrong answer, worst at [2, 5]:" in done.stdout
+    assert "sgd/strategy=still/batch=100: wrong answer" in done.stdout
+    assert "has no attribute 'nothing'" in done.stdout
+    measured = {bench["param"] for bench in json.loads(record.read_text())["benchmarks"]}
+    assert {"matmul/strategy=library/n=256/block=64", "matmul/strategy=full/n=256"} <= measured
+    assert not {name for name in measured if "sloppy" in name or "still" in name or "missing" in name}
+
+
+def test_bench_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    done = flopline("bench", "--json", str(tmp_path / "no" / "bench.json"))
+    assert done.returncode == 2
+    assert "its folder does not exist" in done.stderr
+
+
+def test_bench_that_selects_nothing_could_not_do_its_work() -> None:
+    assert flopline("bench", "--", "-k", "nothing_of_that_name").returncode == 2
+
+
+def test_data_tells_source_hash_and_licence_of_the_real_file(airfoil: Path) -> None:
+    facts = json.loads(flopline("data", str(airfoil), "--json").stdout)
+    assert (facts["kind"], facts["name"]) == ("file", "airfoil")
+    assert facts["sha256"] == "74c75fd71783f1e6b71f8a622b993dc592897a97cd689c5090a07147a1b097b3"
+    assert "CC BY 4.0" in facts["licence"]
+    assert "https://doi.org/10.24432/C5VW2C" in facts["attribution"]
+    assert "CC BY 4.0" in flopline("data", str(airfoil)).stdout
+
+
+def test_data_names_the_surrogate() -> None:
+    facts = json.loads(flopline("data", "--json", FLOPLINE_DATA="surrogate").stdout)
+    assert (facts["kind"], facts["name"], facts["sha256"]) == ("surrogate", "surrogate", "")
+
+
+def test_data_refuses_a_wrong_file_with_one_message(tmp_path: Path) -> None:
+    (tmp_path / "wrong.dat").write_text("1\t2\n")
+    done = flopline("data", str(tmp_path / "wrong.dat"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("flopline: ")
+    assert "1 rows of 2 numbers instead of 1503 of 6" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_importing_the_package_loads_nothing_but_itself() -> None:
+    code = "import sys; before = set(sys.modules); import flopline; print(sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['flopline']"

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flopline.gate.judge.answer import answer, differing, why
+from flopline.gate.record import Comparison, Loss
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from flopline.gate.record import Verdict
+
+
+def row(kind: Verdict, name: str = "a", change: float = 0.0) -> Comparison:
+    return Comparison(name, kind, change=change, stage="screen")
+
+
+def code_of(rows: Sequence[Comparison], problems: Sequence[str] = (), lost: Mapping[str, Loss] | None = None) -> int:
+    """The exit code of a run whose losses were measured in no block."""
+    return answer(rows, problems, lost or {}, (), 0.03)[1]
+
+
+def test_a_confirmed_regression_outranks_a_lost_benchmark() -> None:
+    assert (
+        code_of([row("regressed"), row("not comparable", "b")], [], {"b": Loss("candidate", "call", "failed", "")}) == 1
+    )
+
+
+def test_missed_controls_outrank_everything_so_that_they_are_never_red() -> None:
+    assert (
+        code_of([row("regressed")], ["the canary was not measured"], {"b": Loss("baseline", "call", "failed", "")}) == 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("loss", "code"),
+    [
+        (Loss("candidate", "call", "failed", ""), 2),
+        (Loss("candidate", "call", "skipped", ""), 2),
+        (Loss("candidate", "call", "unused", ""), 2),
+        (Loss("baseline", "call", "failed", ""), 0),
+        (Loss("baseline", "collect", "missing", ""), 0),
+        (Loss(None, "setup", "skipped", ""), 0),
+        (Loss(None, "call", "failed", ""), 0),
+        (Loss("baseline", "process", "crashed", ""), 2),
+        (Loss("baseline", "process", "hung", ""), 2),
+    ],
+    ids=lambda value: f"{value.outcome}-{value.side}" if isinstance(value, Loss) else str(value),
+)
+def test_a_loss_is_a_fault_if_the_candidate_caused_it_or_a_process_vanished(loss: Loss, code: int) -> None:
+    assert code_of([row("unchanged"), row("not comparable", "b")], [], {"b": loss}) == code
+
+
+def test_a_run_in_which_nothing_was_compared_does_not_end_with_exit_code_0() -> None:
+    assert code_of([row("not comparable", "a")], [], {"a": Loss(None, "call", "failed", "")}) == 2
+
+
+def test_most_benchmarks_too_noisy_is_exit_code_3_and_half_of_them_is_not() -> None:
+    noisy, quiet = row("inconclusive", "a"), row("unchanged", "b")
+    assert code_of([noisy, quiet]) == 0
+    assert code_of([noisy, noisy, quiet]) == 3
+    assert code_of([noisy, noisy, quiet, quiet, row("not comparable", "c")]) == 0
+
+
+def test_what_was_measured_and_then_lost_on_the_baseline_is_a_fault_too() -> None:
+    rows, lost = [row("unchanged"), row("not comparable", "b")], {"b": Loss("baseline", "call", "failed", "")}
+    assert answer(rows, (), lost, {"a", "b"}, 0.03) == ("1 benchmark lost: b", 2)
+
+
+def test_a_suspicion_that_was_not_confirmed_is_exit_code_3() -> None:
+    quiet = [row("unchanged", name) for name in "abc"]
+    assert code_of([*quiet, row("inconclusive", "d", 0.02)]) == 3
+    assert code_of([*quiet, row("inconclusive", "d", 0.01)]) == 0
+    tested = replace(row("inconclusive", "d"), stage="confirm", limit=0.005, planned=12)
+    assert code_of([*quiet, replace(tested, blocks=11)]) == 3  # whatever those eleven said
+    assert code_of([*quiet, replace(tested, blocks=11, change=None)]) == 3
+    assert code_of([*quiet, replace(tested, blocks=12)]) == 0
+
+
+def test_why_is_one_line_with_what_was_raised_or_how_the_process_ended() -> None:
+    failed = "def test():\n>   f()\nE   ValueError: no\nE   more\ntest.py:3: ValueError"
+    assert why(Loss("candidate", "call", "failed", failed)) == "failed on the candidate (call): ValueError: no"
+    assert why(Loss("baseline", "process", "crashed", "exit code 7; last\nlines")) == (
+        "crashed on the baseline (process): exit code 7; last"
+    )
+    assert why(Loss(None, "setup", "skipped", "Skipped: not here")) == "skipped (setup): Skipped: not here"
+    assert why(Loss(None, "call", "unused", "")) == "unused (call)"
+
+
+def test_packages_that_differ_are_one_sentence_and_equal_ones_none() -> None:
+    assert differing({"a": "1", "b": "2"}, {"b": "2", "a": "1"}) == []
+    assert differing({"a": "1", "b": "2"}, {"a": "1.1", "C": "3"}) == [
+        "the sides' packages differ: a 1 -> 1.1, b 2 -> absent, C absent -> 3"
+    ]
