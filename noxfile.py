@@ -18,7 +18,9 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 
 def install(session: nox.Session, *groups: str, extras: str = "suite") -> None:
     """Installs the package from this checkout with its extras, the measured torch, and the groups."""
-    session.install(*nox.project.dependency_groups(PROJECT, "measured", *groups), "-e", f".[{extras}]")
+    session.install(
+        *nox.project.dependency_groups(PROJECT, "measured", *groups), "-e", f".[{extras}]"
+    )
 
 
 @nox.session
@@ -111,7 +113,15 @@ def history(session: nox.Session) -> None:
 def pages(session: nox.Session) -> None:
     """Open the published pages of a small history in headless Chromium; needs npm for the scripts asv's pages load."""
     install(session, "tests", extras="suite,history")
-    session.run("npm", "ci", "--prefix", "tests/history/vendor", "--ignore-scripts", "--no-audit", external=True)
+    session.run(
+        "npm",
+        "ci",
+        "--prefix",
+        "tests/history/vendor",
+        "--ignore-scripts",
+        "--no-audit",
+        external=True,
+    )
     session.run("pytest", "tests/history/test_pages.py", "-rs", *session.posargs)
 
 
@@ -132,7 +142,9 @@ def build(session: nox.Session) -> None:
         session.chdir(clean)
         session.run("bin/flopline", "--version", external=True)
         session.run("bin/flopline", "list", external=True)
-        session.run("bin/python", "-c", "import torch", external=True, silent=True, success_codes=[1])
+        session.run(
+            "bin/python", "-c", "import torch", external=True, silent=True, success_codes=[1]
+        )
         versions = ("--baseline", "plain", "--candidate", "slower", "--detect", "10%")
         found = ("bin/flopline", "gate", *versions, "--", "-k", "test_plain")
         session.run(*found, external=True, success_codes=[1])  # a regression

@@ -60,7 +60,9 @@ if benchmark_types is not None:
         name_regex = re.compile(r"^kernel_.+$")
         _setup_isolates_timed_calls = False
 
-        def __init__(self, name: str, func: Callable[..., object], attr_sources: list[object]) -> None:
+        def __init__(
+            self, name: str, func: Callable[..., object], attr_sources: list[object]
+        ) -> None:
             super().__init__(name, func, attr_sources)
             flops = _get_first_attr(attr_sources, "flops", None)
             if flops is not None:

@@ -17,7 +17,9 @@ import torch  # here, so that asv's fork server imports it once for all processe
 
 from benchmarks import cases
 
-with contextlib.suppress(ImportError):  # a version that lacks a room fails in its own cases, not in the whole suite
+with contextlib.suppress(
+    ImportError
+):  # a version that lacks a room fails in its own cases, not in the whole suite
     from flopline import data, matmul, sgd
     from flopline import workload as strategies
 

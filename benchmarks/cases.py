@@ -13,7 +13,16 @@ What is constant inside a process (layout, placement) differs between processes,
 """
 
 _PANELS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-_WHOLE = ("element", "element_assign", "row", "column", "column_assign", "outer", "full", "full_assign")
+_WHOLE = (
+    "element",
+    "element_assign",
+    "row",
+    "column",
+    "column_assign",
+    "outer",
+    "full",
+    "full_assign",
+)
 
 
 def _matmul(strategy: str, n: int, *blocks: int) -> list[str]:
@@ -40,7 +49,9 @@ QUICK = [
 ]
 """About a minute on two cores: the chapter's own sizes, and panels at n = 1024."""
 
-_FULL_PANELS = {256: _PANELS} | dict.fromkeys((512, 1000, 1024, 2048), (8, 16, 32, 64, 128, 256, 512))
+_FULL_PANELS = {256: _PANELS} | dict.fromkeys(
+    (512, 1000, 1024, 2048), (8, 16, 32, 64, 128, 256, 512)
+)
 
 # Per entry, row or column the slow strategies stop where one run would take seconds.
 _LARGEST = {"element": 256, "element_assign": 256, "outer": 1024}
@@ -72,7 +83,11 @@ FULL = [
 GATE = [
     *_matmul("element", 16),
     *_matmul("element_assign", 16),
-    *(case for strategy in ("row", "column", "column_assign", "outer") for case in _matmul(strategy, 128)),
+    *(
+        case
+        for strategy in ("row", "column", "column_assign", "outer")
+        for case in _matmul(strategy, 128)
+    ),
     *(case for strategy in ("full", "full_assign") for case in _matmul(strategy, 256)),
     *_matmul("full", 128),
     *_matmul("column_block", 128, 16, 64),

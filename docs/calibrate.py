@@ -29,12 +29,13 @@ from flopline.gate import run as procedure
 from flopline.gate.measure import handle as child
 from flopline.gate.record import Settings
 from flopline.gate.sides import environment as environments
+from flopline.machine import hardware
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from flopline.gate.record import Record
-    from flopline.gate.sides.environment import Startable
+    from flopline.gate.record import GateRecord
+    from flopline.gate.sides.environment import Side
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "docs" / "calibration.jsonl"
@@ -71,7 +72,16 @@ def changed_checkout() -> Iterator[Path]:
             if not found:
                 raise SystemExit(f"{name} is not in {file} as this script expects it")
         file.write_text(text)
-        git(clone, "-c", "user.name=calibrate", "-c", "user.email=", "commit", "-qam", "Compute 3 % more rows")
+        git(
+            clone,
+            "-c",
+            "user.name=calibrate",
+            "-c",
+            "user.email=",
+            "commit",
+            "-qam",
+            "Compute 3 % more rows",
+        )
         yield clone
 
 
@@ -82,10 +92,12 @@ def touched(name: str) -> bool:
 
 def git(folder: Path, *arguments: str) -> str:
     """What git prints."""
-    return subprocess.run(["git", "-C", folder, *arguments], check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603, S607  # a list, no shell; git as the user has it
+    return subprocess.run(
+        ["git", "-C", folder, *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()  # a list, no shell; git as the user has it
 
 
-def gated(record: Record, slowed: set[str]) -> Line:
+def gated(record: GateRecord, slowed: set[str]) -> Line:
     """What a run of the gate says, and what it should have said."""
     red = {row.id for row in record.comparisons if row.verdict == "regressed"}
     return {
@@ -101,15 +113,18 @@ def gated(record: Record, slowed: set[str]) -> Line:
     }
 
 
-def gate(sides: Sequence[Startable], arguments: Sequence[str], detect: float, slowdown: float) -> Line:
+def gate(sides: Sequence[Side], arguments: Sequence[str], detect: float, slowdown: float) -> Line:
     """One run with five benchmarks, chosen by lot, stretched by `slowdown`, or with none."""
     names = list(child.collect([sides[0]], arguments)[0].items)
     slowed = set(random.SystemRandom().sample(names, SLOWED)) if slowdown else set()
     settings = Settings(detect=detect, arguments=tuple(arguments), budget=600)
-    return gated(procedure.run(sides[0], sides[1], settings, slowdown=dict.fromkeys(slowed, slowdown)), slowed)
+    return gated(
+        procedure.run(sides[0], sides[1], settings, slowdown=dict.fromkeys(slowed, slowdown)),
+        slowed,
+    )
 
 
-def changed(sides: Sequence[Startable], arguments: Sequence[str]) -> Line:
+def changed(sides: Sequence[Side], arguments: Sequence[str]) -> Line:
     """One run with the changed strategies on the candidate's side."""
     names = list(child.collect([sides[0]], arguments)[0].items)
     slowed = {name for name in names if touched(name)}
@@ -117,10 +132,12 @@ def changed(sides: Sequence[Startable], arguments: Sequence[str]) -> Line:
     return gated(procedure.run(sides[0], sides[1], settings), slowed)
 
 
-def benchmark(side: Startable, arguments: Sequence[str], *options: str) -> tuple[dict[str, set[str]], float]:
+def benchmark(
+    side: Side, arguments: Sequence[str], *options: str
+) -> tuple[dict[str, set[str]], float]:
     """A run of pytest-benchmark: the benchmarks that fail its comparison, by field; and the run's seconds."""
     begin = time.monotonic()
-    done = subprocess.run(  # noqa: S603  # a list, no shell
+    done = subprocess.run(
         [
             side.python,
             "-m",
@@ -143,16 +160,23 @@ def benchmark(side: Startable, arguments: Sequence[str], *options: str) -> tuple
     if done.returncode and "Performance has regressed:" not in output:
         raise SystemExit(f"pytest-benchmark on the {side.name} did not pass:\n{output[-2000:]}")
     failed: dict[str, set[str]] = {field: set() for field in FIELDS}
-    for name, field in re.findall(r"^\s+(\S.*) \(0001_\w*\) - Field '(\w+)' has failed", output, re.MULTILINE):
+    for name, field in re.findall(
+        r"^\s+(\S.*) \(0001_\w*\) - Field '(\w+)' has failed", output, re.MULTILINE
+    ):
         failed[field].add(name)
     return failed, time.monotonic() - begin
 
 
-def peer(sides: Sequence[Startable], arguments: Sequence[str]) -> Iterator[Line]:
+def peer(sides: Sequence[Side], arguments: Sequence[str]) -> Iterator[Line]:
     """The same three pairs through pytest-benchmark's --benchmark-compare-fail at 5 %."""
-    fail = ["--benchmark-compare-fail", *(f"{field}:5%" for field in FIELDS)]  # given twice, the last would count
+    fail = [
+        "--benchmark-compare-fail",
+        *(f"{field}:5%" for field in FIELDS),
+    ]  # given twice, the last would count
     _, first = benchmark(sides[0], arguments, "--benchmark-save=baseline")
-    (saved,) = Path(sides[0].tree, ".benchmarks").rglob("0001_*.json")  # where pytest-benchmark looks for it, too
+    (saved,) = Path(sides[0].tree, ".benchmarks").rglob(
+        "0001_*.json"
+    )  # where pytest-benchmark looks for it, too
     record = saved.read_text()
     names = [one["name"] for one in json.loads(record)["benchmarks"]]
     chosen = set(random.SystemRandom().sample(names, SLOWED))
@@ -164,7 +188,9 @@ def peer(sides: Sequence[Startable], arguments: Sequence[str]) -> Iterator[Line]
         ):
             shown = json.loads(record)
             for one in shown["benchmarks"]:
-                if pair == "slowed 3" and one["name"] in chosen:  # a baseline that was faster by exactly that
+                if (
+                    pair == "slowed 3" and one["name"] in chosen
+                ):  # a baseline that was faster by exactly that
                     one["stats"] |= {field: one["stats"][field] / 1.03 for field in FIELDS}
             target = sides[side].tree / saved.relative_to(sides[0].tree)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -186,7 +212,9 @@ def peer(sides: Sequence[Startable], arguments: Sequence[str]) -> Iterator[Line]
 
 def asv_name(name: str) -> str:
     """A pattern for asv's name of a benchmark that pytest names as `...[family/strategy=NAME/axis=NUMBER]`."""
-    family, strategy, *sizes = name.partition("[")[2].rstrip("]").replace("strategy=", "").split("/")
+    family, strategy, *sizes = (
+        name.partition("[")[2].rstrip("]").replace("strategy=", "").split("/")
+    )
     point = ", ".join([repr(strategy), *(size.partition("=")[2] for size in sizes)])
     return rf"bench_{family}\..*\({re.escape(point)}\)"
 
@@ -203,23 +231,56 @@ def asv(clone: Path, names: Sequence[str]) -> Iterator[Line]:
 
         def run(*arguments: str) -> subprocess.CompletedProcess[str]:
             command = [sys.executable, "-m", "asv", *arguments]
-            return subprocess.run(command, cwd=clone, env=environment, check=False, capture_output=True, text=True)  # noqa: S603  # a list, no shell
+            return subprocess.run(
+                command, cwd=clone, env=environment, check=False, capture_output=True, text=True
+            )
 
         changed, base = git(clone, "rev-parse", "HEAD", "HEAD~1").split()
         git(clone, "checkout", "-q", "--detach", base)
-        git(clone, "-c", "user.name=calibrate", "-c", "user.email=", "commit", "-q", "--allow-empty", "-m", "Nothing")
+        git(
+            clone,
+            "-c",
+            "user.name=calibrate",
+            "-c",
+            "user.email=",
+            "commit",
+            "-q",
+            "--allow-empty",
+            "-m",
+            "Nothing",
+        )
         same = git(clone, "rev-parse", "HEAD")
         wanted = f"^({'|'.join(map(asv_name, names))})$"
         # Builds the environment once. asv setup ends with code 1 although it worked: it exits with its list of them.
-        outputs = [done.stdout + done.stderr for done in (run("machine", "--yes", "--machine", "here"), run("setup"))]
+        outputs = [
+            done.stdout + done.stderr
+            for done in (run("machine", "--yes", "--machine", "here"), run("setup"))
+        ]
         if not list((clone / ".asv" / "env").glob("*/bin/python")):
             raise SystemExit("asv built no environment:\n" + "\n".join(outputs)[-2000:])
         for pair, candidate in (("identical", same), ("changed 5", changed)):
             begin = time.monotonic()
-            options = ("--machine", "here", "--interleave-rounds", "--factor", "1.1", "--bench", wanted)
+            options = (
+                "--machine",
+                "here",
+                "--interleave-rounds",
+                "--factor",
+                "1.1",
+                "--bench",
+                wanted,
+            )
             table = run("continuous", *options, base, candidate)
             seconds = time.monotonic() - begin
-            strict = run("compare", "--machine", "here", "--factor", "1.05", "--only-changed", base, candidate)
+            strict = run(
+                "compare",
+                "--machine",
+                "here",
+                "--factor",
+                "1.05",
+                "--only-changed",
+                base,
+                candidate,
+            )
             for factor, shown in ((1.1, table), (1.05, strict)):
                 worse = re.findall(r"^\| \+ .*\| (\S.*?) +\|$", shown.stdout, re.MULTILINE)
                 slowed = [name for name in worse if pair == "changed 5" and touched(name)]
@@ -235,9 +296,16 @@ def asv(clone: Path, names: Sequence[str]) -> Iterator[Line]:
 
 def measure(runs: int, only: Sequence[str], arguments: Sequence[str]) -> None:
     """Runs what is missing, in turns so that the machine's moods are shared; writes the page after every run."""
-    commit, machine = git(ROOT, "rev-parse", "HEAD"), "{cpu}, {cpus} CPUs, {os}".format(**procedure.machine())
+    commit, machine = (
+        git(ROOT, "rev-parse", "HEAD"),
+        "{cpu}, {usable_cores} CPUs, {os}".format(**hardware()),
+    )
     lines = [json.loads(line) for line in RUNS.read_text().splitlines()] if RUNS.exists() else []
-    wanted = {name: round(share * runs) for name, (share, _) in EXPERIMENTS.items() if not only or name in only}
+    wanted = {
+        name: round(share * runs)
+        for name, (share, _) in EXPERIMENTS.items()
+        if not only or name in only
+    }
     with (
         changed_checkout() as clone,
         environments.sides(ROOT, "HEAD", "HEAD") as same,
@@ -255,7 +323,9 @@ def measure(runs: int, only: Sequence[str], arguments: Sequence[str]) -> None:
             name = min(left, key=lambda name: counted(lines, name) / wanted[name])
             for line in kinds[name]():
                 when = f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M}"
-                lines.append({"experiment": name, "commit": commit, "machine": machine, "date": when, **line})
+                lines.append(
+                    {"experiment": name, "commit": commit, "machine": machine, "date": when, **line}
+                )
                 with RUNS.open("a") as file:
                     file.write(json.dumps(lines[-1]) + "\n")
                 sys.stderr.write(json.dumps(line) + "\n")
@@ -277,7 +347,10 @@ def rows(lines: Sequence[Line]) -> Iterator[str]:
         groups[line.get("rule", "`flopline gate`"), EXPERIMENTS[pair][1]].append(line)
     for (who, pair), group in groups.items():
         slowed, found = (sum(line[key] for line in group) for key in ("slowed", "found"))
-        alarms, false = sum(bool(line["false"]) for line in group), sum(len(line["false"]) for line in group)
+        alarms, false = (
+            sum(bool(line["false"]) for line in group),
+            sum(len(line["false"]) for line in group),
+        )
         seconds = [line["seconds"] for line in group]
         yield (
             f"| {pair} | {who} | {len(group)} | {alarms} ({false}) | {f'{found} of {slowed}' if slowed else ''} | "
@@ -322,9 +395,13 @@ Suite: `benchmarks/pytest_suite --flopline-scale=gate`. Every run is a line of [
 
 def spread(lines: Sequence[Line]) -> str:
     """The smallest, median and largest estimate of what the changed strategies take more."""
-    found = [change for line in lines if line["experiment"] == "changed 5" for change in line["changes"]]
+    found = [
+        change for line in lines if line["experiment"] == "changed 5" for change in line["changes"]
+    ]
     return (
-        f"{min(found):+.1%}, {statistics.median(found):+.1%}, {max(found):+.1%} (least, median, most)" if found else "-"
+        f"{min(found):+.1%}, {statistics.median(found):+.1%}, {max(found):+.1%} (least, median, most)"
+        if found
+        else "-"
     )
 
 

@@ -38,14 +38,22 @@ def test_what_bench_saved_is_read_with_its_work_and_its_machine(saved: Path) -> 
     assert found.threads == 1
 
 
-def test_a_bench_of_another_schema_or_of_other_people_is_refused(saved: Path, tmp_path: Path) -> None:
+def test_a_bench_of_another_schema_or_of_other_people_is_refused(
+    saved: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "other.json"
     original = json.loads(saved.read_text())
     for change, said in (
-        ({"flopline": original["flopline"] | {"schema_version": 9}}, "schema version 9; this flopline reads 1"),
+        (
+            {"flopline": original["flopline"] | {"schema_version": 9}},
+            "schema version 9; this flopline reads 1",
+        ),
         ({"flopline": None}, "no record of flopline's"),
         ({"machine_info": {}}, "'flopline'"),
-        ({"benchmarks": [{"extra_info": {"case": "x"}, "stats": {}}]}, "is not a record of `flopline bench`"),
+        (
+            {"benchmarks": [{"extra_info": {"case": "x"}, "stats": {}}]},
+            "is not a record of `flopline bench`",
+        ),
     ):
         path.write_text(json.dumps(original | change))
         with pytest.raises(records.RecordError, match=said):

@@ -18,7 +18,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from flopline import data
-from flopline.data import Batches, DataError, Source, Table, read, resolve, shuffled, surrogate, with_replacement
+from flopline.data import (
+    Batches,
+    DataError,
+    Source,
+    Table,
+    read,
+    resolve,
+    shuffled,
+    surrogate,
+    with_replacement,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,16 +53,32 @@ def test_the_real_file_has_the_published_bytes_and_numbers(airfoil: Path) -> Non
     assert values.shape == (1503, 6)
     parsed = hashlib.sha256(values.astype("<f8").tobytes()).hexdigest()
     assert parsed == "11fab2c660f61031935f9995d27929df39a175d3551271b397c8aa254b19b6b6"
-    means = [2886.3805721889553, 6.782302062541517, 0.13654823685961226, 50.860745176314175, 0.011139880391217556]
+    means = [
+        2886.3805721889553,
+        6.782302062541517,
+        0.13654823685961226,
+        50.860745176314175,
+        0.011139880391217556,
+    ]
     assert values.mean(0) == pytest.approx([*means, 124.83594278110434], rel=1e-8)
-    deviations = [3151.524202236218, 5.916159025472469, 0.09350960518948366, 15.56760296639676, 0.013145858876819499]
+    deviations = [
+        3151.524202236218,
+        5.916159025472469,
+        0.09350960518948366,
+        15.56760296639676,
+        0.013145858876819499,
+    ]
     assert values.std(0) == pytest.approx([*deviations, 6.896361277488788], rel=1e-8)
 
 
 def test_the_table_is_the_books_up_to_float32_rounding(airfoil: Path, table: Table) -> None:
     values = data.parse(airfoil.read_bytes()).astype(np.float32)
     book = torch.from_numpy((values - values.mean(0)) / values.std(0))[:1500]
-    assert (table.X.shape, table.y.shape, table.X.dtype, table.y.dtype) == ((1500, 5), (1500,), *[torch.float64] * 2)
+    assert (table.X.shape, table.y.shape, table.X.dtype, table.y.dtype) == (
+        (1500, 5),
+        (1500,),
+        *[torch.float64] * 2,
+    )
     assert float((table.X - book[:, :5]).abs().max()) <= 5e-5
     assert float((table.y - book[:, 5]).abs().max()) <= 5e-5
     assert table.source == Source("file", "airfoil", str(airfoil), SHA256)
@@ -78,24 +104,50 @@ def test_a_file_with_converted_line_endings_is_accepted_and_labelled(
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda content: content[:29_990], "it has 761 lines that do not read as 6 tab-separated numbers"),
-        (lambda content: b"".join(content.splitlines(keepends=True)[:1000]), "it has 1000 rows of 6 numbers instead"),
+        (
+            lambda content: content[:29_990],
+            "it has 761 lines that do not read as 6 tab-separated numbers",
+        ),
+        (
+            lambda content: b"".join(content.splitlines(keepends=True)[:1000]),
+            "it has 1000 rows of 6 numbers instead",
+        ),
         (lambda _: b"", "the file is empty"),
         (lambda _: b"\r\n\r\n", "it "),
-        (lambda content: content.replace(b"126.201", b"NaN", 1), "row 1, column 6 is nan, which is no finite number"),
-        (lambda content: content.replace(b"125.201", b"-inf", 1), "row 2, column 6 is -inf, which is no finite number"),
-        (lambda content: content.replace(b"126.201", b"126.202", 1), "but other numbers, another order or other line"),
         (
-            lambda content: b"".join(line.rpartition(b"\t")[0] + b"\n" for line in content.splitlines()),
+            lambda content: content.replace(b"126.201", b"NaN", 1),
+            "row 1, column 6 is nan, which is no finite number",
+        ),
+        (
+            lambda content: content.replace(b"125.201", b"-inf", 1),
+            "row 2, column 6 is -inf, which is no finite number",
+        ),
+        (
+            lambda content: content.replace(b"126.201", b"126.202", 1),
+            "but other numbers, another order or other line",
+        ),
+        (
+            lambda content: b"".join(
+                line.rpartition(b"\t")[0] + b"\n" for line in content.splitlines()
+            ),
             "it has 1503 rows of 5 numbers instead of 1503 of 6",
         ),
-        (lambda content: b"f\ta\tc\tv\td\tp\r\n" + content, "it has 1504 lines that do not read as 6 tab-separated"),
-        (lambda content: content.replace(b"\t", b","), "it has 1503 lines that do not read as 6 tab-separated numbers"),
+        (
+            lambda content: b"f\ta\tc\tv\td\tp\r\n" + content,
+            "it has 1504 lines that do not read as 6 tab-separated",
+        ),
+        (
+            lambda content: content.replace(b"\t", b","),
+            "it has 1503 lines that do not read as 6 tab-separated numbers",
+        ),
         (
             lambda content: b"".join(reversed(content.splitlines(keepends=True))),
             "other numbers, another order or other",
         ),
-        (lambda _: b"\xff\xfe\x00<html>", "it has 1 lines that do not read as 6 tab-separated numbers"),
+        (
+            lambda _: b"\xff\xfe\x00<html>",
+            "it has 1 lines that do not read as 6 tab-separated numbers",
+        ),
     ],
     ids=[
         *("truncated", "short", "empty", "blank", "nan", "infinite"),
@@ -156,10 +208,14 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def test_a_path_wins_over_the_variable(airfoil: Path, tmp_path: Path) -> None:
-    assert resolve(airfoil, cache=tmp_path).source == Source("file", "airfoil", str(airfoil), SHA256)
+    assert resolve(airfoil, cache=tmp_path).source == Source(
+        "file", "airfoil", str(airfoil), SHA256
+    )
 
 
-def test_the_variable_wins_over_the_cache(airfoil: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variable_wins_over_the_cache(
+    airfoil: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FLOPLINE_DATA", str(airfoil))
     (tmp_path / data.FILE).write_bytes(airfoil.read_bytes())
     assert resolve(cache=tmp_path).source == Source("file", "airfoil", str(airfoil), SHA256)
@@ -196,17 +252,25 @@ def test_a_download_is_shown_on_stderr_and_kept_for_the_next_time(
     assert shown.out == ""
 
 
-@pytest.mark.parametrize("sent", [b"", b"<html>Please log in</html>", b"800\t0\t0.3048\t71.3\t0.00266337\t126.201\r\n"])
-def test_a_download_of_wrong_bytes_is_an_error_and_leaves_nothing(tmp_path: Path, site: Site, sent: bytes) -> None:
+@pytest.mark.parametrize(
+    "sent", [b"", b"<html>Please log in</html>", b"800\t0\t0.3048\t71.3\t0.00266337\t126.201\r\n"]
+)
+def test_a_download_of_wrong_bytes_is_an_error_and_leaves_nothing(
+    tmp_path: Path, site: Site, sent: bytes
+) -> None:
     site.pages["/wrong"] = sent
-    with pytest.raises(DataError, match=f"what {site.url('/wrong')} sent is not the airfoil table, nothing was kept"):
+    with pytest.raises(
+        DataError,
+        match=f"what {site.url('/wrong')} sent is not the airfoil table, nothing was kept",
+    ):
         resolve(cache=tmp_path, url=site.url("/wrong"))
     assert site.asked == ["/wrong"]
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("path", "why"), [("/missing", "HTTPError"), ("/cut", "ChunkedEncodingError"), (None, "ConnectionError")]
+    ("path", "why"),
+    [("/missing", "HTTPError"), ("/cut", "ChunkedEncodingError"), (None, "ConnectionError")],
 )
 def test_a_source_that_cannot_be_reached_leads_to_a_surrogate_that_says_so(
     tmp_path: Path, site: Site, path: str | None, why: str
@@ -221,11 +285,14 @@ def test_a_source_that_cannot_be_reached_leads_to_a_surrogate_that_says_so(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_corrupt_cached_file_is_an_error_and_is_not_overwritten(tmp_path: Path, site: Site) -> None:
+def test_a_corrupt_cached_file_is_an_error_and_is_not_overwritten(
+    tmp_path: Path, site: Site
+) -> None:
     cached = tmp_path / data.FILE
     cached.write_bytes(b"800\t0\t0.3048\r\n")
     with pytest.raises(
-        DataError, match=r"airfoil_self_noise\.dat is not the airfoil table: it has 1 rows of 3 numbers"
+        DataError,
+        match=r"airfoil_self_noise\.dat is not the airfoil table: it has 1 rows of 3 numbers",
     ):
         resolve(cache=tmp_path, url=site.url("/airfoil"))
     assert cached.read_bytes() == b"800\t0\t0.3048\r\n"
@@ -239,8 +306,13 @@ def test_a_path_that_is_no_file_is_an_error(
 ) -> None:
     path = tmp_path if folder else tmp_path / "absent.dat"
     monkeypatch.setenv("FLOPLINE_DATA", str(path) if asked == "FLOPLINE_DATA" else "surrogate")
-    with pytest.raises(FileNotFoundError, match=f"^{asked} names '{path}', which is no file; give airfoil_self_noise"):
-        resolve(None if asked == "FLOPLINE_DATA" else path, cache=tmp_path, url=site.url("/airfoil"))
+    with pytest.raises(
+        FileNotFoundError,
+        match=f"^{asked} names '{path}', which is no file; give airfoil_self_noise",
+    ):
+        resolve(
+            None if asked == "FLOPLINE_DATA" else path, cache=tmp_path, url=site.url("/airfoil")
+        )
     assert site.asked == []
 
 
@@ -264,20 +336,30 @@ def test_a_surrogate_has_the_moments_of_the_real_rows(seed: int) -> None:
         mean, second = moments["mean"], moments["second_moment"]
     z = joined(surrogate("a test", seed=seed))
     assert z.shape == (1500, 6)
-    torch.testing.assert_close(z.mean(0), torch.tensor(mean, dtype=torch.float64), rtol=0, atol=1e-12)
-    torch.testing.assert_close(z.T @ z / 1500, torch.tensor(second, dtype=torch.float64), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        z.mean(0), torch.tensor(mean, dtype=torch.float64), rtol=0, atol=1e-12
+    )
+    torch.testing.assert_close(
+        z.T @ z / 1500, torch.tensor(second, dtype=torch.float64), rtol=0, atol=1e-12
+    )
 
 
 def test_the_moments_in_the_module_are_those_of_the_real_rows(table: Table) -> None:
     z = joined(table)
     mean, second = data._MEAN, data._SECOND_MOMENT  # noqa: SLF001  # numbers that nothing public returns
-    torch.testing.assert_close(z.mean(0), torch.tensor(mean, dtype=torch.float64), rtol=0, atol=1e-13)
-    torch.testing.assert_close(z.T @ z / 1500, torch.tensor(second, dtype=torch.float64), rtol=0, atol=1e-13)
+    torch.testing.assert_close(
+        z.mean(0), torch.tensor(mean, dtype=torch.float64), rtol=0, atol=1e-13
+    )
+    torch.testing.assert_close(
+        z.T @ z / 1500, torch.tensor(second, dtype=torch.float64), rtol=0, atol=1e-13
+    )
 
 
 def test_a_surrogate_depends_on_its_seed_alone_and_names_it() -> None:
     state = torch.get_rng_state()
-    first, again, other = (surrogate(why, seed=seed) for why, seed in (("one", 3), ("two", 3), ("one", 4)))
+    first, again, other = (
+        surrogate(why, seed=seed) for why, seed in (("one", 3), ("two", 3), ("one", 4))
+    )
     assert torch.equal(joined(first), joined(again))
     assert not torch.equal(joined(first), joined(other))
     assert first.source == Source("surrogate", "surrogate", "one; torch generator, seed 3", "")
@@ -294,7 +376,9 @@ def test_minibatches_follow_the_rows_and_the_last_one_is_short() -> None:
 
 @either_sampler
 @given(n=st.integers(1, 60), size=st.integers(1, 60), seed=st.integers(0, 999))
-def test_an_epoch_has_n_rows_in_full_minibatches_but_the_last(sampler: Sampler, n: int, size: int, seed: int) -> None:
+def test_an_epoch_has_n_rows_in_full_minibatches_but_the_last(
+    sampler: Sampler, n: int, size: int, seed: int
+) -> None:
     size = min(n, size)
     batches = sampler(n, size, seeded(seed))
     lengths = [len(rows) for rows in batches]
@@ -342,5 +426,8 @@ def test_equal_generators_give_equal_epochs_and_one_generator_fresh_ones(sampler
 @either_sampler
 @pytest.mark.parametrize("size", [-1, 0, 11])
 def test_a_minibatch_size_that_the_rows_cannot_fill_is_refused(sampler: Sampler, size: int) -> None:
-    with pytest.raises(ValueError, match=f"the minibatch size is {size}; allowed are 1 to 10, the number of examples"):
+    with pytest.raises(
+        ValueError,
+        match=f"the minibatch size is {size}; allowed are 1 to 10, the number of examples",
+    ):
         sampler(10, size, seeded(0))

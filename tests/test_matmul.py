@@ -11,8 +11,18 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from flopline import matmul
-from flopline.matmul import LEAST, TF32_EPSILON, ProductError, accuracy, flops, multiply, prepare, products
-from flopline.workload import Case, UnknownStrategyError, WrongAnswerError, verify
+from flopline.matmul import (
+    LEAST,
+    TF32_EPSILON,
+    ProductError,
+    accuracy,
+    flops,
+    multiply,
+    prepare,
+    products,
+)
+from flopline.registry import UnknownStrategyError
+from flopline.workload import Case, WrongAnswerError, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +66,11 @@ def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Te
     seed=st.integers(0, 999),
 )
 def test_products_of_any_shape_block_and_stride_agree_with_mm_and_float64_and_stay_in_their_cells(
-    strategy: str, dtype: torch.dtype, sizes: tuple[int, int, int, int], layouts: tuple[str, str, str], seed: int
+    strategy: str,
+    dtype: torch.dtype,
+    sizes: tuple[int, int, int, int],
+    layouts: tuple[str, str, str],
+    seed: int,
 ) -> None:
     m, k, p, block = sizes
     (_, b), (_, c) = room(layouts[0], m, k, dtype), room(layouts[1], k, p, dtype)
@@ -124,13 +138,15 @@ def leave_a_cell_unwritten(out: Tensor, b: Tensor, c: Tensor) -> tuple[slice, sl
     return slice(3, 4), slice(200, 201)
 
 
-def write_zeros(out: Tensor, b: Tensor, c: Tensor) -> tuple[slice, slice]:  # noqa: ARG001  # one signature for all
+def write_zeros(out: Tensor, b: Tensor, c: Tensor) -> tuple[slice, slice]:
     out.zero_()
     return slice(0, 256), slice(0, 256)
 
 
 @every_dtype
-@pytest.mark.parametrize("sabotage", [miss_a_panel, repeat_a_row, leave_a_cell_unwritten, write_zeros])
+@pytest.mark.parametrize(
+    "sabotage", [miss_a_panel, repeat_a_row, leave_a_cell_unwritten, write_zeros]
+)
 def test_wrong_products_are_caught_where_they_are_wrong(
     sabotage: Callable[[Tensor, Tensor, Tensor], tuple[slice, slice]], dtype: torch.dtype
 ) -> None:
@@ -150,7 +166,12 @@ def test_wrong_products_are_caught_where_they_are_wrong(
 @pytest.mark.parametrize("rounding", [0, 0x1000], ids=["cut", "nearest"])
 def test_factors_rounded_to_tf32_are_caught_in_float32_and_accepted_as_tf32(rounding: int) -> None:
     b, c = (normal(256, 256, seed=seed) for seed in (0, 1))
-    out = torch.mm(*(((factor.view(torch.int32) + rounding) & ~0x1FFF).view(torch.float32) for factor in (b, c)))
+    out = torch.mm(
+        *(
+            ((factor.view(torch.int32) + rounding) & ~0x1FFF).view(torch.float32)
+            for factor in (b, c)
+        )
+    )
     assert not accuracy(out, b, c).right
     assert accuracy(out, b, c, epsilon=TF32_EPSILON).right
     assert not accuracy(out + 1, b, c, epsilon=TF32_EPSILON).right
@@ -178,7 +199,9 @@ def test_where_the_oracle_is_zero_without_rounding_nothing_but_zero_is_right() -
         ("full", None, 1, 786_432),
     ],
 )
-def test_the_work_at_n_256_is_what_the_formulas_say(strategy: str, block: int | None, calls: int, bytes_: int) -> None:
+def test_the_work_at_n_256_is_what_the_formulas_say(
+    strategy: str, block: int | None, calls: int, bytes_: int
+) -> None:
     axes = {"n": 256} if block is None else {"n": 256, "block": block}
     workload = prepare(Case("matmul", strategy, axes))
     assert (workload.flops, workload.calls, workload.bytes) == (33_554_432, calls, bytes_)
@@ -188,7 +211,8 @@ def test_the_work_at_n_256_is_what_the_formulas_say(strategy: str, block: int | 
 @pytest.mark.parametrize("strategy", [name for name in products if name.endswith("_assign")])
 def test_an_assignment_writes_reads_and_writes_the_output_once_more(strategy: str) -> None:
     work = [
-        prepare(Case("matmul", name, {"n": 64, "block": 8})) for name in (strategy, strategy.removesuffix("_assign"))
+        prepare(Case("matmul", name, {"n": 64, "block": 8}))
+        for name in (strategy, strategy.removesuffix("_assign"))
     ]
     assert work[0].bytes - work[1].bytes == 2 * 64 * 64 * 4
     assert work[0].calls == work[1].calls
@@ -207,7 +231,11 @@ class Counter(TorchDispatchMode):
         self.shape: tuple[int, ...] = ()
 
     def __torch_dispatch__(
-        self, func: OpOverload, types: object, args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
+        self,
+        func: OpOverload,
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
     ) -> object:
         result = func(*args, **(kwargs or {}))
         if func.overloadpacket.__name__ in {"dot", "mv", "mm", "addr_", "addmm_"}:
@@ -227,18 +255,22 @@ def test_the_declared_calls_are_the_calls_that_are_made(strategy: str, n: int, b
 
 @every_strategy
 @pytest.mark.parametrize(("m", "p", "block"), [(6, 4, 3), (4, 6, 3), (5, 7, 2), (3, 9, 100)])
-def test_the_declared_product_is_the_largest_that_a_call_makes(strategy: str, m: int, p: int, block: int) -> None:
+def test_the_declared_product_is_the_largest_that_a_call_makes(
+    strategy: str, m: int, p: int, block: int
+) -> None:
     b, c = torch.randn(m, 5), torch.randn(5, p)
     with Counter() as counter:
         products[strategy](torch.empty(m, p), b, c, block=block)
     work = vars(products[strategy])["work"](m, 5, p, block)
-    assert tuple(size for size in (work.rows, work.columns) if size > 1) == counter.shape  # dot gives (), mv one size
+    assert (
+        tuple(size for size in (work.rows, work.columns) if size > 1) == counter.shape
+    )  # dot gives (), mv one size
 
 
 def test_a_strategy_without_a_declaration_is_taken_to_ask_for_what_full_asks_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def undeclared(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG001  # a strategy's signature
+    def undeclared(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
         torch.mm(b, c, out=out)
 
     monkeypatch.setattr(matmul, "products", {"undeclared": undeclared})
@@ -246,7 +278,7 @@ def test_a_strategy_without_a_declaration_is_taken_to_ask_for_what_full_asks_for
     assert (workload.calls, workload.bytes) == (1, 786_432)
 
 
-def transposed(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG001  # a strategy's signature
+def transposed(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
     out.copy_(torch.mm(b, c).t())
 
 
@@ -266,18 +298,26 @@ def test_a_wrong_strategy_is_refused_on_every_run(
     monkeypatch.setattr(matmul, "products", {"wrong": wrong})
     workload = prepare(Case("matmul", "wrong", {"n": 48, "block": 7}), dtype=dtype)
     for _ in range(2):
-        with pytest.raises(WrongAnswerError, match=r"^matmul/strategy=wrong/n=48/block=7: wrong answer, worst at \["):
+        with pytest.raises(
+            WrongAnswerError,
+            match=r"^matmul/strategy=wrong/n=48/block=7: wrong answer, worst at \[",
+        ):
             verify(workload)
 
 
 def test_prepared_inputs_are_those_of_the_generator_and_by_default_always_the_same() -> None:
     case = Case("matmul", "full", {"n": 16})
-    worst = [verify(prepare(case, generator=generator)) for generator in (None, None, torch.Generator().manual_seed(5))]
+    worst = [
+        verify(prepare(case, generator=generator))
+        for generator in (None, None, torch.Generator().manual_seed(5))
+    ]
     assert worst[0] == worst[1] != worst[2]
 
 
 @pytest.mark.parametrize(("n", "has_less"), [(8, False), (9, True)])
-def test_a_product_has_a_smaller_one_until_it_is_the_least(n: int, has_less: bool) -> None:  # noqa: FBT001  # a parameter
+def test_a_product_has_a_smaller_one_until_it_is_the_least(
+    n: int, has_less: bool
+) -> None:  # a parameter
     assert LEAST == 8
     assert (prepare(Case("matmul", "full", {"n": n})).least is not None) == has_less
 
@@ -304,7 +344,9 @@ def test_a_case_with_other_axes_is_refused(axes: dict[str, int], message: str) -
 
 
 def test_a_case_of_an_unknown_strategy_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UnknownStrategyError, match=r"no strategy 'colum'\. Did you mean 'column'\?"):
+    with pytest.raises(
+        UnknownStrategyError, match=r"no strategy 'colum'\. Did you mean 'column'\?"
+    ):
         prepare(Case("matmul", "colum", {"n": 4}))
 
 
@@ -334,27 +376,56 @@ WINDOWS = torch.full((8,), torch.nan).as_strided((4, 5), (1, 1))
         ({"out": ones(20)}, "out has shape (20,)"),
         ({"b": ones(4, 3).long()}, "b has dtype torch.int64; allowed is a floating-point dtype"),
         ({"c": ones(3, 5).bool()}, "c has dtype torch.bool; allowed is a floating-point dtype"),
-        ({"b": ones(4, 3).to(torch.complex64)}, "b has dtype torch.complex64; allowed is a floating-point dtype"),
-        ({"c": ones(3, 5).double()}, "c has dtype torch.float64 and b has torch.float32; allowed is one dtype"),
+        (
+            {"b": ones(4, 3).to(torch.complex64)},
+            "b has dtype torch.complex64; allowed is a floating-point dtype",
+        ),
+        (
+            {"c": ones(3, 5).double()},
+            "c has dtype torch.float64 and b has torch.float32; allowed is one dtype",
+        ),
         ({"out": ones(4, 5).bfloat16()}, "out has dtype torch.bfloat16 and b has torch.float32"),
         ({"c": ones(3, 5).to("meta")}, "c is on meta and b on cpu; allowed is one device for all"),
-        ({"out": ones(4, 5).to("meta")}, "out is on meta and b on cpu; allowed is one device for all"),
-        ({"b": STORAGE[:12].view(4, 3), "out": STORAGE[11:31].view(4, 5)}, "out overlaps b in memory"),
-        ({"c": STORAGE[19:34].view(3, 5), "out": STORAGE[:20].view(4, 5)}, "out overlaps c in memory"),
-        ({"c": STORAGE[:15].view(3, 5), "out": STORAGE[:40].view(8, 5)[::2]}, "out overlaps c in memory"),
-        ({"out": EXPANDED}, "out has strides (1, 0): cells share memory; allowed is an out of distinct cells"),
-        ({"out": WINDOWS}, "out has strides (1, 1): cells share memory; allowed is an out of distinct cells"),
+        (
+            {"out": ones(4, 5).to("meta")},
+            "out is on meta and b on cpu; allowed is one device for all",
+        ),
+        (
+            {"b": STORAGE[:12].view(4, 3), "out": STORAGE[11:31].view(4, 5)},
+            "out overlaps b in memory",
+        ),
+        (
+            {"c": STORAGE[19:34].view(3, 5), "out": STORAGE[:20].view(4, 5)},
+            "out overlaps c in memory",
+        ),
+        (
+            {"c": STORAGE[:15].view(3, 5), "out": STORAGE[:40].view(8, 5)[::2]},
+            "out overlaps c in memory",
+        ),
+        (
+            {"out": EXPANDED},
+            "out has strides (1, 0): cells share memory; allowed is an out of distinct cells",
+        ),
+        (
+            {"out": WINDOWS},
+            "out has strides (1, 1): cells share memory; allowed is an out of distinct cells",
+        ),
         ({"b": ones(4, 3).requires_grad_()}, "requires a gradient, which out= cannot give"),
         ({"out": ones(4, 5).requires_grad_()}, "requires a gradient, which out= cannot give"),
         ({"block": 0}, "block is 0; allowed is a whole number of at least 1"),
         ({"block": -1}, "block is -1; allowed"),
         ({"block": True}, "block is True; allowed"),
         ({"block": 2.5}, "block is 2.5; allowed"),
-        ({"strategy": "qube"}, "flopline.matmul: no strategy 'qube'. Did you mean 'cube'? There are: element, "),
+        (
+            {"strategy": "qube"},
+            "flopline.matmul: no strategy 'qube'. Did you mean 'cube'? There are: element, ",
+        ),
     ],
     ids=lambda value: re.sub(r"\W+", "-", value)[:40] if isinstance(value, str) else "",
 )
-def test_operands_that_make_no_product_are_refused_and_nothing_is_written(given: dict[str, Any], message: str) -> None:
+def test_operands_that_make_no_product_are_refused_and_nothing_is_written(
+    given: dict[str, Any], message: str
+) -> None:
     operands: dict[str, Any] = {
         "strategy": "cube",
         "block": 2,
@@ -367,7 +438,9 @@ def test_operands_that_make_no_product_are_refused_and_nothing_is_written(given:
     with pytest.raises(error, match=re.escape(message)):
         multiply(**operands)
     for name, tensor in before.items():
-        assert tensor.is_meta or torch.allclose(tensor, operands[name], rtol=0, atol=0, equal_nan=True)
+        assert tensor.is_meta or torch.allclose(
+            tensor, operands[name], rtol=0, atol=0, equal_nan=True
+        )
 
 
 def test_neighbours_in_one_storage_do_not_overlap() -> None:

@@ -32,13 +32,17 @@ def suite(pytester: pytest.Pytester, body: str) -> None:
 
 
 def run_json(pytester: pytest.Pytester, *arguments: str) -> dict[str, Any]:
-    result = pytester.runpytest_subprocess("--benchmark-json=out.json", "--benchmark-max-time=0.01", *arguments)
+    result = pytester.runpytest_subprocess(
+        "--benchmark-json=out.json", "--benchmark-max-time=0.01", *arguments
+    )
     assert result.ret == 0, result.stdout.str()
     record: dict[str, Any] = json.loads((pytester.path / "out.json").read_text())
     return record
 
 
-def test_a_run_that_does_not_measure_imports_no_torch_and_says_nothing(pytester: pytest.Pytester) -> None:
+def test_a_run_that_does_not_measure_imports_no_torch_and_says_nothing(
+    pytester: pytest.Pytester,
+) -> None:
     pytester.makepyfile(
         "import sys\n"
         "def test_nothing(benchmark):\n"
@@ -47,25 +51,35 @@ def test_a_run_that_does_not_measure_imports_no_torch_and_says_nothing(pytester:
     )
     result = pytester.runpytest_subprocess("-p", "no:hypothesispytest", "--benchmark-json=out.json")
     assert result.ret == 0, result.stdout.str()
-    lines = [line for line in result.stdout.lines if "flopline" in line and not line.startswith("plugins:")]
+    lines = [
+        line
+        for line in result.stdout.lines
+        if "flopline" in line and not line.startswith("plugins:")
+    ]
     assert lines == []
     assert "flopline" not in json.loads((pytester.path / "out.json").read_text())["machine_info"]
 
 
-def test_a_workload_of_another_project_is_verified_timed_and_recorded(pytester: pytest.Pytester) -> None:
+def test_a_workload_of_another_project_is_verified_timed_and_recorded(
+    pytester: pytest.Pytester,
+) -> None:
     suite(pytester, "def test_sum(measure):\n    measure(workload())\n")
     record = run_json(pytester)
     (bench,) = record["benchmarks"]
     facts = bench["extra_info"]
     declared = {"flops": 100, "bytes": 800, "calls": 1, "error": 0, "error_bound": 0.5}
-    assert facts | declared | {"device": "cpu", "threads": 1, "clock": "host", "dtype": "int"} == facts
+    assert (
+        facts | declared | {"device": "cpu", "threads": 1, "clock": "host", "dtype": "int"} == facts
+    )
     assert {"torch", "blas"} <= set(facts)
     assert facts["seconds"] == bench["stats"]["median"]
     assert facts["gflops"] == pytest.approx(100 / facts["seconds"] / 1e9)
     assert record["machine_info"]["flopline"]["torch"] == facts["torch"]
 
 
-def test_max_time_and_min_rounds_decide_how_many_batches_there_are(pytester: pytest.Pytester) -> None:
+def test_max_time_and_min_rounds_decide_how_many_batches_there_are(
+    pytester: pytest.Pytester,
+) -> None:
     suite(
         pytester,
         "def test_option(measure):\n    measure(workload())\n"
@@ -89,9 +103,14 @@ def test_a_wrong_answer_is_refused_and_the_others_go_on(pytester: pytest.Pyteste
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.assert_outcomes(failed=1, passed=1)
     result.stdout.fnmatch_lines(
-        ["refused: adding/*/n=100: wrong answer, worst at [[]0]: 4951 instead of 4950, error 1, bound 0.5*"]
+        [
+            "refused: adding/*/n=100: wrong answer, worst at [[]0]: 4951 instead of 4950, error 1, bound 0.5*"
+        ]
     )
-    names = [bench["name"] for bench in json.loads((pytester.path / "out.json").read_text())["benchmarks"]]
+    names = [
+        bench["name"]
+        for bench in json.loads((pytester.path / "out.json").read_text())["benchmarks"]
+    ]
     assert names == ["test_right"]
 
 
@@ -119,7 +138,9 @@ def test_threads_are_pinned_while_measuring(pytester: pytest.Pytester) -> None:
     assert run_json(pytester, "--flopline-threads=2")["benchmarks"][0]["extra_info"]["threads"] == 2
 
 
-def test_the_fixtures_prepare_the_cases_they_are_parametrised_with(pytester: pytest.Pytester) -> None:
+def test_the_fixtures_prepare_the_cases_they_are_parametrised_with(
+    pytester: pytest.Pytester,
+) -> None:
     pytester.makepyfile(
         "import pytest\n"
         "@pytest.mark.parametrize('product', ['matmul/strategy=tile/n=16/block=5'], indirect=True)\n"
@@ -127,7 +148,9 @@ def test_the_fixtures_prepare_the_cases_they_are_parametrised_with(pytester: pyt
         "@pytest.mark.parametrize('epoch', ['sgd/strategy=manual/batch=100'], indirect=True)\n"
         "def test_epoch(epoch, measure):\n    measure(epoch)\n"
     )
-    product, epoch = run_json(pytester, "--flopline-dtype=float64", "--flopline-data=surrogate")["benchmarks"]
+    product, epoch = run_json(pytester, "--flopline-dtype=float64", "--flopline-data=surrogate")[
+        "benchmarks"
+    ]
     assert product["extra_info"]["flops"] == 2 * 16**3
     assert product["extra_info"]["calls"] == 16
     assert epoch["extra_info"]["data"] == "surrogate"
@@ -165,18 +188,31 @@ def test_epochs_are_skipped_in_dtypes_without_a_tolerance(pytester: pytest.Pytes
         "@pytest.mark.parametrize('epoch', ['sgd/strategy=manual/batch=100'], indirect=True)\n"
         "def test_epoch(epoch, measure):\n    measure(epoch)\n"
     )
-    result = pytester.runpytest_subprocess("--flopline-dtype=bfloat16", "--flopline-data=surrogate", "-rs")
+    result = pytester.runpytest_subprocess(
+        "--flopline-dtype=bfloat16", "--flopline-data=surrogate", "-rs"
+    )
     result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(["*epochs of SGD are measured in float32 and float64, not in bfloat16*"])
+    result.stdout.fnmatch_lines(
+        ["*epochs of SGD are measured in float32 and float64, not in bfloat16*"]
+    )
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--flopline-threads=0"], "*--flopline-threads is 0; allowed is 1 or more*"),
-        (["--flopline-device=gpu"], "*--flopline-device is 'gpu'; allowed are cpu, cuda and cuda:N*"),
-        (["--flopline-device=cuda:x"], "*--flopline-device is 'cuda:x'; allowed are cpu, cuda and cuda:N*"),
-        (["--flopline-dtype=tf32"], "*tf32 exists on CUDA devices only; add --flopline-device cuda*"),
+        (
+            ["--flopline-device=gpu"],
+            "*--flopline-device is 'gpu'; allowed are cpu, cuda and cuda:N*",
+        ),
+        (
+            ["--flopline-device=cuda:x"],
+            "*--flopline-device is 'cuda:x'; allowed are cpu, cuda and cuda:N*",
+        ),
+        (
+            ["--flopline-dtype=tf32"],
+            "*tf32 exists on CUDA devices only; add --flopline-device cuda*",
+        ),
     ],
 )
 def test_settings_that_cannot_be_measured_are_refused_before_any_test(
@@ -189,7 +225,7 @@ def test_settings_that_cannot_be_measured_are_refused_before_any_test(
 
 
 def test_a_missing_cuda_device_is_refused_once(pytester: pytest.Pytester) -> None:
-    import torch  # noqa: PLC0415  # this module runs without it otherwise
+    import torch
 
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
@@ -203,20 +239,28 @@ def test_a_fixture_without_a_case_says_how_to_give_one(pytester: pytest.Pytester
     pytester.makepyfile("def test_product(product):\n    pass\n")
     result = pytester.runpytest_subprocess()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*the fixture 'product' needs a case: @pytest.mark.parametrize('product', *"])
+    result.stdout.fnmatch_lines(
+        ["*the fixture 'product' needs a case: @pytest.mark.parametrize('product', *"]
+    )
 
 
 @pytest.mark.cuda
 @pytest.mark.parametrize("dtype", ["float32", "tf32", "bfloat16"])
-def test_cuda_products_are_timed_by_a_clock_that_synchronises(pytester: pytest.Pytester, dtype: str) -> None:
+def test_cuda_products_are_timed_by_a_clock_that_synchronises(
+    pytester: pytest.Pytester, dtype: str
+) -> None:
     pytester.makepyfile(
         "import pytest\n"
         "@pytest.mark.benchmark(group='g')\n"
         "@pytest.mark.parametrize('product', ['matmul/strategy=full/n=2048'], indirect=True)\n"
         "def test_product(product, measure):\n    measure(product)\n"
     )
-    (bench,) = run_json(pytester, "--flopline-device=cuda", f"--flopline-dtype={dtype}")["benchmarks"]
+    (bench,) = run_json(pytester, "--flopline-device=cuda", f"--flopline-dtype={dtype}")[
+        "benchmarks"
+    ]
     assert bench["group"] == "g"
     assert bench["options"]["timer"].endswith("synchronised")
     assert bench["extra_info"]["dtype"] == dtype
-    assert bench["extra_info"]["gflops"] < 2e6, "no device is this fast: the clock did not wait for the work"
+    assert bench["extra_info"]["gflops"] < 2e6, (
+        "no device is this fast: the clock did not wait for the work"
+    )

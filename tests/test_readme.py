@@ -34,13 +34,21 @@ def shape(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("command", "expected"), BLOCKS, ids=[command for command, _ in BLOCKS])
-def test_the_readme_shows_what_the_program_prints(command: str, expected: str, airfoil: Path, tmp_path: Path) -> None:
+def test_the_readme_shows_what_the_program_prints(
+    command: str, expected: str, airfoil: Path, tmp_path: Path
+) -> None:
     if command in NOT_HERE:
         pytest.skip("this is the command that runs the tests")
     run = INSTEAD.get(command, command).format(tmp=tmp_path)
     environment = os.environ | {"FLOPLINE_DATA": str(airfoil), "COLUMNS": "100", "PATH": _path()}
     done = subprocess.run(
-        run.split(), cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
+        run.split(),
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     pattern = "\n".join(".*" if line == "..." else re.escape(line) for line in shape(expected))
@@ -57,12 +65,18 @@ def test_nox_runs_the_command_that_stands_in_for_it() -> None:
 
 def test_ci_calls_the_readmes_test_line() -> None:
     line = "python -m pip install nox && python -m nox -s tests"
-    for file in (ROOT / "README.md", ROOT / ".ci" / "run", ROOT / ".github" / "workflows" / "ci.yml"):
+    for file in (
+        ROOT / "README.md",
+        ROOT / ".ci" / "run",
+        ROOT / ".github" / "workflows" / "ci.yml",
+    ):
         assert line in file.read_text(), file
 
 
 def test_the_readmes_own_workload_is_verified_and_measured(pytester: pytest.Pytester) -> None:
-    (example,) = re.findall(r"^```python\n(import numpy as np\n.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    (example,) = re.findall(
+        r"^```python\n(import numpy as np\n.*?)^```$", README, re.MULTILINE | re.DOTALL
+    )
     pytester.makepyfile(example)
     result = pytester.runpytest_subprocess("--benchmark-max-time=0.01")
     result.assert_outcomes(passed=2)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Note(records.Record):
+class Note(records.SavedRecord):
     kind: ClassVar[str] = "note"
     schema_version: ClassVar[int] = 3
     values: tuple[float | None, ...]
@@ -53,11 +53,24 @@ def test_what_is_no_finite_number_is_saved_as_null(tmp_path: Path) -> None:
             "a record of `flopline train`; here one of `flopline note`",
         ),
         ('{"kind": "note", "schema_version": 4}', "schema version 4; this flopline reads 3"),
-        ('{"kind": "note", "schema_version": 3, "machine": {}}', "required field missing @ $.threads"),
+        (
+            '{"kind": "note", "schema_version": 3, "machine": {}}',
+            "required field missing @ $.threads",
+        ),
     ],
-    ids=["truncated", "not strict", "a list", "foreign", "another kind", "another version", "fields missing"],
+    ids=[
+        "truncated",
+        "not strict",
+        "a list",
+        "foreign",
+        "another kind",
+        "another version",
+        "fields missing",
+    ],
 )
-def test_a_file_that_is_not_the_record_is_refused_with_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_that_is_not_the_record_is_refused_with_what_is_wrong(
+    tmp_path: Path, text: str, said: str
+) -> None:
     (tmp_path / "note.json").write_text(text)
     with pytest.raises(records.RecordError) as refused:
         records.load(tmp_path / "note.json", Note)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from flopline import sgd
 from flopline.data import Batches, Table, shuffled, surrogate, with_replacement
+from flopline.registry import UnknownStrategyError
 from flopline.sgd import (
     epochs,
     gradient,
@@ -26,7 +27,7 @@ from flopline.sgd import (
     reference,
     stability_limit,
 )
-from flopline.workload import Case, UnknownStrategyError, WrongAnswerError, verify
+from flopline.workload import Case, WrongAnswerError, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,9 @@ def everything() -> Batches:
     return Batches(torch.arange(1500), 1500)
 
 
-def descend(strategy: Epoch, table: Table, lr: float, steps: int, dtype: torch.dtype = torch.float64) -> list[float]:
+def descend(
+    strategy: Epoch, table: Table, lr: float, steps: int, dtype: torch.dtype = torch.float64
+) -> list[float]:
     """The losses along full-batch gradient descent from zero, its start included."""
     w, X, y = zeros(dtype), table.X.to(dtype), table.y.to(dtype)
     losses = [float(loss(w.double(), table.X, table.y))]
@@ -70,7 +73,9 @@ def descend(strategy: Epoch, table: Table, lr: float, steps: int, dtype: torch.d
     return losses
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-6)], ids=["f64", "f32"])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-6)], ids=["f64", "f32"]
+)
 def test_the_loss_at_zero_at_its_minimum_and_the_share_explained(
     moments: Table, dtype: torch.dtype, tolerance: float
 ) -> None:
@@ -78,19 +83,36 @@ def test_the_loss_at_zero_at_its_minimum_and_the_share_explained(
     least = float(loss(minimum(X, y), X, y))
     assert float(loss(zeros(dtype), X, y)) == pytest.approx(0.4932589719270366, abs=tolerance)
     assert least == pytest.approx(L_STAR, abs=tolerance)
-    assert 1 - 2 * least / float(y.var(correction=0)) == pytest.approx(0.5100027933567279, abs=4 * tolerance)
+    assert 1 - 2 * least / float(y.var(correction=0)) == pytest.approx(
+        0.5100027933567279, abs=4 * tolerance
+    )
 
 
 def test_the_minimum_is_the_published_one_and_has_no_gradient(moments: Table) -> None:
     w = minimum(moments.X, moments.y)
-    expected = [-0.58317834066495, -0.36551183869504, -0.48433443881493, 0.22386519985339, -0.27133009065141]
+    expected = [
+        -0.58317834066495,
+        -0.36551183869504,
+        -0.48433443881493,
+        0.22386519985339,
+        -0.27133009065141,
+    ]
     assert w.tolist() == pytest.approx([*expected, 0.00196378532073], abs=1e-7)
     assert float(gradient(w, moments.X, moments.y).abs().max()) < 1e-14
 
 
-def test_the_hessian_has_the_published_spectrum_and_limits_the_learning_rate(moments: Table) -> None:
+def test_the_hessian_has_the_published_spectrum_and_limits_the_learning_rate(
+    moments: Table,
+) -> None:
     found = torch.linalg.eigvalsh(hessian(moments.X))
-    expected = [0.173686471122, 0.66649573904, 0.918059033147, 1.000044605983, 1.126163840386, 2.098483413654]
+    expected = [
+        0.173686471122,
+        0.66649573904,
+        0.918059033147,
+        1.000044605983,
+        1.126163840386,
+        2.098483413654,
+    ]
     assert found.tolist() == pytest.approx(expected, abs=1e-10)
     assert float(found[-1] / found[0]) == pytest.approx(12.082019976, abs=1e-8)
     assert float(found.sum()) == pytest.approx(5.982933103332, abs=1e-10)
@@ -98,15 +120,26 @@ def test_the_hessian_has_the_published_spectrum_and_limits_the_learning_rate(mom
 
 
 @every_strategy
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 2e-5)], ids=["f64", "f32"])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 2e-5)], ids=["f64", "f32"]
+)
 def test_full_batch_descent_follows_the_published_losses(
     moments: Table, strategy: str, dtype: torch.dtype, tolerance: float
 ) -> None:
     expected = [
-        *(0.493258971927, 0.2757101525912, 0.2503121984285, 0.2464935222348, 0.2454979517952, 0.2451315693503),
+        *(
+            0.493258971927,
+            0.2757101525912,
+            0.2503121984285,
+            0.2464935222348,
+            0.2454979517952,
+            0.2451315693503,
+        ),
         *(0.2450781543007, 0.2452589169175, 0.2456422254661, 0.2462172909031, 0.2469880166651),
     ]
-    assert descend(epochs[strategy], moments, 1.0, 10, dtype) == pytest.approx(expected, abs=tolerance)
+    assert descend(epochs[strategy], moments, 1.0, 10, dtype) == pytest.approx(
+        expected, abs=tolerance
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,10 +164,14 @@ def test_learning_rates_below_the_limit_converge_as_published(
 def test_the_chapters_learning_rate_diverges_after_six_steps(moments: Table) -> None:
     losses = descend(manual, moments, 1.0, 200)
     assert losses.index(min(losses)) == 6
-    assert [losses[25], losses[50], losses[200]] == pytest.approx([0.3268141558, 9.568534795, 1.61356317e13], rel=1e-6)
+    assert [losses[25], losses[50], losses[200]] == pytest.approx(
+        [0.3268141558, 9.568534795, 1.61356317e13], rel=1e-6
+    )
 
 
-@pytest.mark.parametrize(("size", "lr"), [(1, 0.005), (10, 0.05), (100, 0.4), (1500, 0.9), (1500, 1.0)])
+@pytest.mark.parametrize(
+    ("size", "lr"), [(1, 0.005), (10, 0.05), (100, 0.4), (1500, 0.9), (1500, 1.0)]
+)
 def test_no_trajectory_goes_below_the_minimum(moments: Table, size: int, lr: float) -> None:
     w, generator = zeros(), torch.Generator().manual_seed(size)
     least = float(loss(minimum(moments.X, moments.y), moments.X, moments.y))
@@ -146,7 +183,9 @@ def test_no_trajectory_goes_below_the_minimum(moments: Table, size: int, lr: flo
     assert least - 1e-15 <= min(losses) < 0.2475
 
 
-@pytest.mark.parametrize(("size", "updates"), [(1, 1500), (7, 215), (10, 150), (100, 15), (1500, 1)])
+@pytest.mark.parametrize(
+    ("size", "updates"), [(1, 1500), (7, 215), (10, 150), (100, 15), (1500, 1)]
+)
 def test_an_epoch_makes_one_update_per_minibatch(rows: Table, size: int, updates: int) -> None:
     assert len(shuffled(1500, size, torch.Generator())) == updates
     assert prepare(Case("sgd", "manual", {"batch": size}), rows).calls == updates
@@ -168,7 +207,15 @@ FILE_ORDER = {
             0.2629255053,
             0.2581252178,
         ),
-        *(0.2599577739, 0.2701200775, 0.3303354635, 0.2651515457, 0.3454925953, 0.2856880546, 0.2765197730),
+        *(
+            0.2599577739,
+            0.2701200775,
+            0.3303354635,
+            0.2651515457,
+            0.3454925953,
+            0.2856880546,
+            0.2765197730,
+        ),
     ],
     (100, 0.4): [
         *(
@@ -181,7 +228,15 @@ FILE_ORDER = {
             0.3194070608,
             0.2705874598,
         ),
-        *(0.2806254803, 0.2838316748, 0.3529663620, 0.2683880033, 0.3567770558, 0.3126451917, 0.3120202649),
+        *(
+            0.2806254803,
+            0.2838316748,
+            0.3529663620,
+            0.2683880033,
+            0.3567770558,
+            0.3126451917,
+            0.3120202649,
+        ),
     ],
     (10, 0.05): [
         *(
@@ -194,14 +249,24 @@ FILE_ORDER = {
             0.2732590155,
             0.2603277621,
         ),
-        *(0.2620052834, 0.2717030945, 0.3401370398, 0.2670117107, 0.3518119935, 0.2952612814, 0.2817236180),
+        *(
+            0.2620052834,
+            0.2717030945,
+            0.3401370398,
+            0.2670117107,
+            0.3518119935,
+            0.2952612814,
+            0.2817236180,
+        ),
     ],
 }
 
 
 @pytest.mark.parametrize("strategy", [*epochs, "reference"])
 @pytest.mark.parametrize(("size", "lr"), FILE_ORDER)
-def test_two_epochs_in_file_order_have_the_published_losses(table: Table, strategy: str, size: int, lr: float) -> None:
+def test_two_epochs_in_file_order_have_the_published_losses(
+    table: Table, strategy: str, size: int, lr: float
+) -> None:
     w = zeros()
     run = by_reference if strategy == "reference" else epochs[strategy]
     losses = []
@@ -231,7 +296,10 @@ def test_every_strategy_makes_the_updates_of_the_float64_loop(
 
 @every_strategy
 def test_the_last_short_minibatch_is_averaged_over_its_own_size(strategy: str) -> None:
-    X, y = torch.zeros(5, 2, dtype=torch.float64), torch.tensor([1.0, 1.0, 1.0, 1.0, 3.0], dtype=torch.float64)
+    X, y = (
+        torch.zeros(5, 2, dtype=torch.float64),
+        torch.tensor([1.0, 1.0, 1.0, 1.0, 3.0], dtype=torch.float64),
+    )
     w = torch.zeros(3, dtype=torch.float64)
     epochs[strategy](w, X, y, Batches(torch.arange(5), 4), 0.5)
     assert w.tolist() == [0.0, 0.0, 1.75]
@@ -244,10 +312,17 @@ def test_minibatches_of_one_follow_scikit_learn(rows: Table, strategy: str) -> N
     epochs[strategy](w, rows.X, rows.y, batches, 0.005)
     order = batches.rows.numpy()
     regressor = SGDRegressor(
-        loss="squared_error", penalty=None, learning_rate="constant", eta0=0.005, shuffle=False, fit_intercept=True
+        loss="squared_error",
+        penalty=None,
+        learning_rate="constant",
+        eta0=0.005,
+        shuffle=False,
+        fit_intercept=True,
     )
     regressor.partial_fit(rows.X.numpy()[order], rows.y.numpy()[order])
-    np.testing.assert_allclose(w.numpy(), [*regressor.coef_, *regressor.intercept_], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        w.numpy(), [*regressor.coef_, *regressor.intercept_], rtol=0, atol=1e-12
+    )
 
 
 @every_strategy
@@ -289,14 +364,22 @@ def test_over_all_minibatches_the_gradient_is_unbiased_and_has_the_stated_deviat
     size: int, *, replacement: bool
 ) -> None:
     X, y, w = normal(5, 3), normal(5, seed=1), normal(4, seed=2)
-    draws = itertools.product(range(5), repeat=size) if replacement else itertools.combinations(range(5), size)
+    draws = (
+        itertools.product(range(5), repeat=size)
+        if replacement
+        else itertools.combinations(range(5), size)
+    )
     gradients = torch.stack([gradient(w, X[list(draw)], y[list(draw)]) for draw in draws])
     torch.testing.assert_close(gradients.mean(0), gradient(w, X, y), rtol=0, atol=1e-14)
     variance = float((gradients - gradient(w, X, y)).square().sum(1).mean())
-    assert gradient_std(w, X, y, size, replacement=replacement) ** 2 == pytest.approx(variance, rel=1e-12, abs=1e-28)
+    assert gradient_std(w, X, y, size, replacement=replacement) ** 2 == pytest.approx(
+        variance, rel=1e-12, abs=1e-28
+    )
 
 
-@pytest.mark.parametrize(("size", "factor"), [(1, 1.0), (10, 0.996993), (100, 0.966414), (1024, 0.563511), (1500, 0.0)])
+@pytest.mark.parametrize(
+    ("size", "factor"), [(1, 1.0), (10, 0.996993), (100, 0.966414), (1024, 0.563511), (1500, 0.0)]
+)
 def test_the_gradients_deviation_falls_as_the_root_of_the_size_and_without_replacement_faster(
     rows: Table, size: int, factor: float
 ) -> None:
@@ -314,7 +397,9 @@ def test_the_noise_of_the_real_rows_is_the_published_one(table: Table) -> None:
         covariance = gradient_covariance(w, table.X, table.y)
         assert covariance.shape == (6, 6)
         assert float(covariance.trace()) == pytest.approx(trace, abs=1e-8)
-        assert gradient_std(w, table.X, table.y, 100, replacement=True) == pytest.approx((trace / 100) ** 0.5, abs=1e-8)
+        assert gradient_std(w, table.X, table.y, 100, replacement=True) == pytest.approx(
+            (trace / 100) ** 0.5, abs=1e-8
+        )
     slope = gradient(zeros(), table.X, table.y)
     assert float(slope @ slope) == pytest.approx(0.331257760924, abs=1e-11)
 
@@ -326,7 +411,9 @@ def test_the_deviation_of_an_impossible_minibatch_is_refused(rows: Table, size: 
 
 
 def test_learning_rates_are_the_chapters_and_below_the_limit() -> None:
-    assert [learning_rate(size) for size in (1, 10, 100, 1500)] == pytest.approx([0.005, 0.05, 0.4, 0.4], abs=1e-15)
+    assert [learning_rate(size) for size in (1, 10, 100, 1500)] == pytest.approx(
+        [0.005, 0.05, 0.4, 0.4], abs=1e-15
+    )
     assert max(learning_rate(size) for size in range(1, 1501)) < 0.9530692437149594
 
 
@@ -391,7 +478,9 @@ def test_an_epoch_that_is_another_algorithm_is_refused(
 ) -> None:
     monkeypatch.setattr(sgd, "epochs", {"wrong": wrong})
     workload = prepare(Case("sgd", "wrong", {"batch": size}), rows, dtype=dtype)
-    with pytest.raises(WrongAnswerError, match=rf"^sgd/strategy=wrong/batch={size}: wrong answer, worst at \["):
+    with pytest.raises(
+        WrongAnswerError, match=rf"^sgd/strategy=wrong/batch={size}: wrong answer, worst at \["
+    ):
         verify(workload)
 
 
@@ -401,10 +490,13 @@ def test_an_epoch_declares_its_work_and_where_its_data_came_from() -> None:
     assert workload.facts == {"dtype": "float32", "device": "cpu", "data": "surrogate"}
 
 
-def test_start_and_minibatches_are_those_of_the_generator_and_by_default_always_the_same(rows: Table) -> None:
+def test_start_and_minibatches_are_those_of_the_generator_and_by_default_always_the_same(
+    rows: Table,
+) -> None:
     case, state = Case("sgd", "manual", {"batch": 10}), torch.get_rng_state()
     worst = [
-        verify(prepare(case, rows, generator=generator)) for generator in (None, None, torch.Generator().manual_seed(5))
+        verify(prepare(case, rows, generator=generator))
+        for generator in (None, None, torch.Generator().manual_seed(5))
     ]
     assert worst[0] == worst[1] != worst[2]
     assert torch.equal(state, torch.get_rng_state())
@@ -415,7 +507,11 @@ def test_start_and_minibatches_are_those_of_the_generator_and_by_default_always_
     [
         ({}, torch.float32, r"the axes are \[\]; allowed is batch"),
         ({"n": 10}, torch.float32, r"the axes are \['n'\]; allowed is batch"),
-        ({"batch": 10, "block": 2}, torch.float32, r"the axes are \['batch', 'block'\]; allowed is batch"),
+        (
+            {"batch": 10, "block": 2},
+            torch.float32,
+            r"the axes are \['batch', 'block'\]; allowed is batch",
+        ),
         ({"batch": 0}, torch.float32, "the minibatch size is 0; allowed are 1 to 1500"),
         ({"batch": 1501}, torch.float32, "the minibatch size is 1501; allowed are 1 to 1500"),
         (
@@ -434,7 +530,9 @@ def test_an_epoch_that_cannot_be_prepared_is_refused(
 
 
 def test_an_epoch_of_an_unknown_strategy_is_refused_with_the_nearest(rows: Table) -> None:
-    with pytest.raises(UnknownStrategyError, match=r"no strategy 'manuel'\. Did you mean 'manual'\?"):
+    with pytest.raises(
+        UnknownStrategyError, match=r"no strategy 'manuel'\. Did you mean 'manual'\?"
+    ):
         prepare(Case("sgd", "manuel", {"batch": 10}), rows)
 
 
@@ -442,5 +540,7 @@ def test_an_epoch_of_an_unknown_strategy_is_refused_with_the_nearest(rows: Table
 @every_dtype
 @every_strategy
 @pytest.mark.parametrize("size", [7, 1500])
-def test_epochs_verify_on_a_device(rows: Table, strategy: str, dtype: torch.dtype, size: int) -> None:
+def test_epochs_verify_on_a_device(
+    rows: Table, strategy: str, dtype: torch.dtype, size: int
+) -> None:
     verify(prepare(Case("sgd", strategy, {"batch": size}), rows, dtype=dtype, device="cuda"))

@@ -11,7 +11,16 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flopline.timing import Timer, TimerError, batch, best, calibrate, event_clock, host_clock, turns
+from flopline.timing import (
+    Timer,
+    TimerError,
+    batch,
+    best,
+    calibrate,
+    event_clock,
+    host_clock,
+    turns,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -91,7 +100,9 @@ def test_stop_does_not_start_again(timer: Timer, clock: FakeClock) -> None:
 def test_of_no_interval_there_is_a_sum_but_no_average() -> None:
     timer = Timer()
     assert (timer.sum(), timer.cumsum()) == (0.0, [])
-    with pytest.raises(TimerError, match=r"no interval was measured yet; call start\(\) and stop\(\) first"):
+    with pytest.raises(
+        TimerError, match=r"no interval was measured yet; call start\(\) and stop\(\) first"
+    ):
         timer.avg()
 
 
@@ -123,7 +134,9 @@ def test_the_default_clocks_are_the_hosts_monotonic_one() -> None:
 
 
 @pytest.mark.parametrize("iterations", [0, 1, 7, 1000])
-def test_a_batch_makes_exactly_the_calls_it_was_asked_for(clock: FakeClock, iterations: int) -> None:
+def test_a_batch_makes_exactly_the_calls_it_was_asked_for(
+    clock: FakeClock, iterations: int
+) -> None:
     assert batch(clock.costing(0.25), iterations, clock) == 0.25 * iterations
     assert clock.calls == iterations
 
@@ -144,7 +157,9 @@ def test_a_calibrated_batch_lasts_the_target_within_a_factor_of_two_at_the_price
 
 
 @pytest.mark.parametrize(("first", "calls"), [(0.005, 0), (3.0, 0), (0.0049, 1), (0.0, 1)])
-def test_a_first_call_that_filled_a_batch_is_not_repeated(clock: FakeClock, first: float, calls: int) -> None:
+def test_a_first_call_that_filled_a_batch_is_not_repeated(
+    clock: FakeClock, first: float, calls: int
+) -> None:
     assert calibrate(clock.costing(1.0), clock, first=first, seconds=0.005) == 1
     assert clock.calls == calls
 
@@ -161,7 +176,9 @@ def test_runs_take_turns_and_none_pays_for_what_another_left_behind(clock: FakeC
 
     def run(name: str, cost: float) -> None:
         nonlocal last
-        clock.now += cost + (100.0 if last != name else 0.0)  # whoever comes after another finds its debt
+        clock.now += cost + (
+            100.0 if last != name else 0.0
+        )  # whoever comes after another finds its debt
         last = name
         made[name] += 1
 
@@ -181,7 +198,9 @@ def test_an_event_clock_without_a_device_is_an_error() -> None:
 
 @pytest.mark.cuda
 @pytest.mark.parametrize("make", [host_clock, event_clock])
-def test_a_device_clock_advances_past_the_work_that_was_queued(make: Callable[[str], Callable[[], float]]) -> None:
+def test_a_device_clock_advances_past_the_work_that_was_queued(
+    make: Callable[[str], Callable[[], float]],
+) -> None:
     factor = torch.randn(2048, 2048, device="cuda")
     clock = make("cuda")
     readings = [clock()]

@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flopline.workload import Accuracy, Case, Registry, UnknownStrategyError, Workload, WrongAnswerError, verify
+from flopline.registry import Registry, UnknownStrategyError
+from flopline.workload import (
+    Accuracy,
+    Case,
+    Workload,
+    WrongAnswerError,
+    verify,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +27,14 @@ if TYPE_CHECKING:
 WORDS = st.text(st.characters(exclude_characters="/="), min_size=1)
 
 
-@given(family=WORDS, strategy=WORDS, axes=st.dictionaries(WORDS.filter("strategy".__ne__), st.integers(0)))
-def test_a_case_is_read_back_from_its_name(family: str, strategy: str, axes: dict[str, int]) -> None:
+@given(
+    family=WORDS,
+    strategy=WORDS,
+    axes=st.dictionaries(WORDS.filter("strategy".__ne__), st.integers(0)),
+)
+def test_a_case_is_read_back_from_its_name(
+    family: str, strategy: str, axes: dict[str, int]
+) -> None:
     case = Case(family, strategy, axes)
     assert Case.parse(case.name) == case
     assert Case.parse(case.name).name == case.name
@@ -55,7 +68,10 @@ def test_a_cases_name_is_family_strategy_and_axes_in_order() -> None:
     ],
 )
 def test_a_text_that_is_no_case_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(repr(name))} is not a case; a case reads family/strategy=NAME"):
+    with pytest.raises(
+        ValueError,
+        match=f"^{re.escape(repr(name))} is not a case; a case reads family/strategy=NAME",
+    ):
         Case.parse(name)
 
 
@@ -91,14 +107,25 @@ def test_an_answer_within_its_bound_is_accepted_with_its_accuracy(second: float)
     ("left", "what"),
     [
         ([1.0, 2.5, 3.125], "[1]: 2.5 instead of 2, error 0.5, bound 0.25. It was not timed"),
-        ([1.0, 2.0, math.nan], "[2]: nan instead of 3: a cell that was not written, or not a number. It was not timed"),
-        ([-math.inf, 2.0, 3.0], "[0]: -inf instead of 1: a cell that was not written, or not a number"),
+        (
+            [1.0, 2.0, math.nan],
+            "[2]: nan instead of 3: a cell that was not written, or not a number. It was not timed",
+        ),
+        (
+            [-math.inf, 2.0, 3.0],
+            "[0]: -inf instead of 1: a cell that was not written, or not a number",
+        ),
     ],
     ids=["wrong", "unwritten", "infinite"],
 )
-def test_a_wrong_answer_is_refused_with_the_worst_place_its_error_and_bound(left: list[float], what: str) -> None:
+def test_a_wrong_answer_is_refused_with_the_worst_place_its_error_and_bound(
+    left: list[float], what: str
+) -> None:
     workload = counting(lambda cells: cells.__setitem__(slice(None), left))
-    with pytest.raises(WrongAnswerError, match=re.escape(f"counting/strategy=mine/n=3: wrong answer, worst at {what}")):
+    with pytest.raises(
+        WrongAnswerError,
+        match=re.escape(f"counting/strategy=mine/n=3: wrong answer, worst at {what}"),
+    ):
         verify(workload)
 
 
@@ -135,7 +162,9 @@ def test_the_decorator_keeps_the_function_and_registers_it_under_its_name(
 
 
 def test_a_second_function_of_one_name_is_refused(registry: Registry[Callable[[], None]]) -> None:
-    with pytest.raises(ValueError, match="a strategy named 'row' exists already; choose another function name"):
+    with pytest.raises(
+        ValueError, match="a strategy named 'row' exists already; choose another function name"
+    ):
         registry.strategy(row)
 
 
@@ -150,7 +179,9 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_all_known_ones(
     registry: Registry[Callable[[], None]], name: str, message: str
 ) -> None:
     assert name not in registry
-    with pytest.raises(UnknownStrategyError, match=re.escape(f"flopline.nobody_provides_this: {message}")):
+    with pytest.raises(
+        UnknownStrategyError, match=re.escape(f"flopline.nobody_provides_this: {message}")
+    ):
         registry[name]
 
 
@@ -184,14 +215,26 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The search path of two distributions, really installed, that both provide `chunked`."""
     folders = []
     for (name, version), points in ENTRY_POINTS.items():
-        project, folder = (tmp_path_factory.mktemp(f"{name}_{what}") for what in ("project", "installed"))
+        project, folder = (
+            tmp_path_factory.mktemp(f"{name}_{what}") for what in ("project", "installed")
+        )
         lines = "\n".join(f'{point} = "foreign_{name}:{value}"' for point, value in points.items())
         text = PROJECT.format(name=name, version=version, entry_points=lines)
         (project / "pyproject.toml").write_text(text, encoding="utf-8")
         (project / f"foreign_{name}.py").write_text(
-            f"NUMBER = 3\ndef chunked(out, b, c, *, block):\n    return 'foreign {name}'\n", encoding="utf-8"
+            f"NUMBER = 3\ndef chunked(out, b, c, *, block):\n    return 'foreign {name}'\n",
+            encoding="utf-8",
         )
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+            "--no-build-isolation",
+        ]
         subprocess.run([*pip, "--target", str(folder), str(project)], check=True)
         folders.append(str(folder))
     return os.pathsep.join(folders)
@@ -228,7 +271,11 @@ print(json.dumps(facts))
 
 def printed(script: str, **environment: str) -> Any:  # noqa: ANN401  # whatever JSON the script prints
     command = [sys.executable, "-c", script]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, env=os.environ | environment).stdout)
+    return json.loads(
+        subprocess.run(
+            command, check=True, capture_output=True, env=os.environ | environment
+        ).stdout
+    )
 
 
 @pytest.fixture(scope="session")
@@ -251,7 +298,9 @@ def test_an_installed_strategy_is_loaded_only_when_it_is_used(seen: dict[str, An
     assert seen["after"] == ["foreign_one"]
 
 
-def test_a_built_in_and_the_first_on_the_path_win_each_with_one_warning(seen: dict[str, Any]) -> None:
+def test_a_built_in_and_the_first_on_the_path_win_each_with_one_warning(
+    seen: dict[str, Any],
+) -> None:
     assert (seen["full"], seen["chunked"]) == ("built in", "foreign one")
     assert seen["warned"] == [
         "flopline.matmul: 'chunked' is provided by foreign-one 1.2 and by foreign-two 3.4; the first is used",

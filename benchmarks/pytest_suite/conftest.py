@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks import cases
-from flopline.workload import installed
+from flopline.registry import installed
 
 if TYPE_CHECKING:
     import pytest
@@ -19,5 +19,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for fixture, (family, group) in FAMILIES.items():
         if fixture in metafunc.fixturenames:
             listed = [name for name in names if name.startswith(family)]
-            added = [name.format(strategy) for strategy in installed(group) for name in cases.INSTALLED[group]]
+            added = [
+                name.format(strategy)
+                for strategy in installed(group)
+                for name in cases.INSTALLED[group]
+            ]
             metafunc.parametrize(fixture, [*listed, *added], indirect=True)

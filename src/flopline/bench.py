@@ -44,7 +44,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench(records.Record):
+class Bench(records.SavedRecord):
     """What `flopline bench` measured; `seconds` is not part of its file and stays 0."""
 
     kind: ClassVar[str] = "bench"
@@ -73,9 +73,15 @@ def load(path: Path) -> Bench:
     found = records.parse(path, "flopline bench --json")
     start = found.get("flopline")
     if not isinstance(start, dict):
-        raise records.RecordError(f"{path} is no record of flopline's; give a file that `flopline bench --json` wrote")
+        raise records.RecordError(
+            f"{path} is no record of flopline's; give a file that `flopline bench --json` wrote"
+        )
     try:
-        rows = [_row(benchmark) for benchmark in found["benchmarks"] if "case" in benchmark["extra_info"]]
+        rows = [
+            _row(benchmark)
+            for benchmark in found["benchmarks"]
+            if "case" in benchmark["extra_info"]
+        ]
         body = start | {"rows": rows, "seconds": 0.0, "machine": found["machine_info"]["flopline"]}
     except (KeyError, TypeError) as error:
         raise records.RecordError(

@@ -79,7 +79,9 @@ class Table:
     source: Source
 
 
-def resolve(path: str | os.PathLike[str] | None = None, *, cache: Path | None = None, url: str = URL) -> Table:
+def resolve(
+    path: str | os.PathLike[str] | None = None, *, cache: Path | None = None, url: str = URL
+) -> Table:
     """The table, from the first of: `path`, the variable FLOPLINE_DATA, the cache, a download, the surrogate.
 
     A file that is there but wrong is an error, never a reason to go on to the next source; only a download that cannot
@@ -100,9 +102,11 @@ def resolve(path: str | os.PathLike[str] | None = None, *, cache: Path | None = 
     if given is not None:
         if not Path(given).is_file():
             asked = "FLOPLINE_DATA" if path is None else "the path"
-            raise FileNotFoundError(f"{asked} names {os.fspath(given)!r}, which is no file; give {FILE} or 'surrogate'")
+            raise FileNotFoundError(
+                f"{asked} names {os.fspath(given)!r}, which is no file; give {FILE} or 'surrogate'"
+            )
         return read(Path(given), "file")
-    import pooch  # noqa: PLC0415  # it loads requests, which only a look into the cache or a download needs
+    import pooch
 
     cached = (cache or Path(pooch.os_cache("flopline"))) / FILE
     if cached.is_file():
@@ -112,16 +116,20 @@ def resolve(path: str | os.PathLike[str] | None = None, *, cache: Path | None = 
 
 def _download(cached: Path, url: str) -> Table:
     """Downloads into the cache: to a temporary name first, renamed once the hash is right (pooch does both)."""
-    import pooch  # noqa: PLC0415  # as in resolve
-    import requests  # noqa: PLC0415  # what pooch downloads with
+    import pooch
+    import requests
 
     downloader = pooch.HTTPDownloader(progressbar=True, timeout=10)
     try:
-        pooch.retrieve(url, f"sha256:{SHA256}", fname=cached.name, path=cached.parent, downloader=downloader)
+        pooch.retrieve(
+            url, f"sha256:{SHA256}", fname=cached.name, path=cached.parent, downloader=downloader
+        )
     except requests.RequestException as error:
         return surrogate(f"{url} could not be reached ({type(error).__name__})")
     except ValueError as error:
-        raise DataError(f"what {url} sent is not the airfoil table, nothing was kept: {error}") from error
+        raise DataError(
+            f"what {url} sent is not the airfoil table, nothing was kept: {error}"
+        ) from error
     return read(cached, "download")
 
 
@@ -159,9 +167,7 @@ def _diagnose(content: bytes) -> str:
     try:
         values = parse(content)
     except (ValueError, UnicodeDecodeError) as error:
-        return (
-            f"it has {len(content.splitlines())} lines that do not read as {SHAPE[1]} tab-separated numbers ({error})"
-        )
+        return f"it has {len(content.splitlines())} lines that do not read as {SHAPE[1]} tab-separated numbers ({error})"
     if values.shape != SHAPE:
         return f"it has {values.shape[0]} rows of {values.shape[1]} numbers instead of {SHAPE[0]} of {SHAPE[1]}"
     if not np.isfinite(values).all():
@@ -217,7 +223,9 @@ def surrogate(reason: str, *, seed: int = 0) -> Table:
     """
     mean = torch.tensor(_MEAN, dtype=torch.float64)
     covariance = torch.tensor(_SECOND_MOMENT, dtype=torch.float64) - torch.outer(mean, mean)
-    draw = torch.randn(EXAMPLES, SHAPE[1], dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    draw = torch.randn(
+        EXAMPLES, SHAPE[1], dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
     draw -= draw.mean(0)
     whitener = torch.linalg.cholesky(draw.T @ draw / EXAMPLES)
     white = torch.linalg.solve_triangular(whitener, draw.T, upper=False)
@@ -267,4 +275,6 @@ def with_replacement(n: int, size: int, generator: torch.Generator) -> Batches:
 
 def _check_size(n: int, size: int) -> None:
     if not 1 <= size <= n:
-        raise ValueError(f"the minibatch size is {size}; allowed are 1 to {n}, the number of examples")
+        raise ValueError(
+            f"the minibatch size is {size}; allowed are 1 to {n}, the number of examples"
+        )

@@ -24,7 +24,8 @@ from typing import NamedTuple, Protocol, TypeVar, cast
 import torch
 from torch import Tensor
 
-from flopline.workload import Accuracy, Case, Registry, Workload
+from flopline.registry import Registry
+from flopline.workload import Accuracy, Case, Workload
 
 
 class Product(Protocol):
@@ -74,7 +75,7 @@ def asks(work: Formula) -> Callable[[Strategy], Strategy]:
 
 @products.strategy
 @asks(lambda m, k, p, _: Work(m * p, m * p * (2 * k + 1), 1, 1))
-def element(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG001  # one signature for all
+def element(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
     """One dot product per entry, into its cell."""
     columns = range(out.shape[1])
     for i in range(out.shape[0]):
@@ -85,7 +86,7 @@ def element(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: 
 
 @products.strategy
 @asks(lambda m, k, p, _: Work(m * p, m * p * (2 * k + 3), 1, 1))
-def element_assign(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG001  # one signature for all
+def element_assign(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
     """One dot product per entry, allocated and copied: the chapter's element loop."""
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
@@ -94,7 +95,7 @@ def element_assign(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  #
 
 @products.strategy
 @asks(lambda m, k, p, _: Work(m, m * (k * p + k + p), 1, p))
-def row(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG001  # one signature for all
+def row(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
     """One matrix-vector product per row: contiguous writes."""
     transposed = c.t()
     for i in range(out.shape[0]):
@@ -103,7 +104,7 @@ def row(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG0
 
 @products.strategy
 @asks(lambda m, k, p, _: Work(p, p * (m * k + k + m), m, 1))
-def column(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG001  # one signature for all
+def column(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
     """One matrix-vector product per column: strided writes."""
     for j in range(out.shape[1]):
         torch.mv(b, c[:, j], out=out[:, j])
@@ -111,7 +112,7 @@ def column(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: A
 
 @products.strategy
 @asks(lambda m, k, p, _: Work(p, p * (m * k + k + 3 * m), m, 1))
-def column_assign(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG001  # one signature for all
+def column_assign(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
     """One matrix-vector product per column, allocated and copied: the chapter's column loop."""
     for j in range(out.shape[1]):
         out[:, j] = torch.mv(b, c[:, j])
@@ -119,7 +120,7 @@ def column_assign(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # 
 
 @products.strategy
 @asks(lambda m, k, p, _: Work(k, k * (m + p + 2 * m * p), m, p))
-def outer(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG001  # one signature for all
+def outer(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
     """k rank-1 updates of the whole output; the first does not read it."""
     if not b.shape[1]:
         out.zero_()
@@ -128,7 +129,11 @@ def outer(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: AR
 
 
 @products.strategy
-@asks(lambda m, k, p, block: Work(math.ceil(m / block), m * k + math.ceil(m / block) * k * p + m * p, min(m, block), p))
+@asks(
+    lambda m, k, p, block: Work(
+        math.ceil(m / block), m * k + math.ceil(m / block) * k * p + m * p, min(m, block), p
+    )
+)
 def row_block(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
     """Panels of `block` rows."""
     for i in range(0, out.shape[0], block):
@@ -136,7 +141,11 @@ def row_block(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
 
 
 @products.strategy
-@asks(lambda m, k, p, block: Work(math.ceil(p / block), math.ceil(p / block) * m * k + k * p + m * p, m, min(p, block)))
+@asks(
+    lambda m, k, p, block: Work(
+        math.ceil(p / block), math.ceil(p / block) * m * k + k * p + m * p, m, min(p, block)
+    )
+)
 def column_block(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
     """Panels of `block` columns."""
     for j in range(0, out.shape[1], block):
@@ -176,7 +185,9 @@ def tile(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
 @asks(
     lambda m, k, p, block: Work(
         math.ceil(m / block) * math.ceil(p / block) * math.ceil(k / block),
-        math.ceil(p / block) * m * k + math.ceil(m / block) * k * p + 2 * math.ceil(k / block) * m * p,
+        math.ceil(p / block) * m * k
+        + math.ceil(m / block) * k * p
+        + 2 * math.ceil(k / block) * m * p,
         min(m, block),
         min(p, block),
     )
@@ -189,19 +200,21 @@ def cube(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
         for j in range(0, out.shape[1], block):
             cells = out[i : i + block, j : j + block]
             for h in range(0, b.shape[1], block):
-                cells.addmm_(b[i : i + block, h : h + block], c[h : h + block, j : j + block], beta=min(h, 1))
+                cells.addmm_(
+                    b[i : i + block, h : h + block], c[h : h + block, j : j + block], beta=min(h, 1)
+                )
 
 
 @products.strategy
 @asks(lambda m, k, p, _: Work(1, m * k + k * p + m * p, m, p))
-def full(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG001  # one signature for all
+def full(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
     """One call for the whole product."""
     torch.mm(b, c, out=out)
 
 
 @products.strategy
 @asks(lambda m, k, p, _: Work(1, m * k + k * p + 3 * m * p, m, p))
-def full_assign(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:  # noqa: ARG001  # one signature for all
+def full_assign(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
     """One call for the whole product, allocated and copied."""
     out[:] = torch.mm(b, c)
 
@@ -210,7 +223,9 @@ class ProductError(ValueError):
     """The operands do not make a matrix product."""
 
 
-def multiply(b: Tensor, c: Tensor, *, strategy: str = "full", block: int = 64, out: Tensor | None = None) -> Tensor:
+def multiply(
+    b: Tensor, c: Tensor, *, strategy: str = "full", block: int = 64, out: Tensor | None = None
+) -> Tensor:
     """The product `b @ c` by a named strategy, its operands checked before any work.
 
     Args:
@@ -241,11 +256,17 @@ def _check_operands(b: Tensor, c: Tensor, block: int) -> None:
         raise ProductError(f"block is {block!r}; allowed is a whole number of at least 1")
     for name, operand in (("b", b), ("c", c)):
         if operand.dim() != 2:  # noqa: PLR2004  # a matrix
-            raise ProductError(f"{name} has shape {tuple(operand.shape)}; allowed is a matrix, two dimensions")
+            raise ProductError(
+                f"{name} has shape {tuple(operand.shape)}; allowed is a matrix, two dimensions"
+            )
         if not operand.is_floating_point():
-            raise ProductError(f"{name} has dtype {operand.dtype}; allowed is a floating-point dtype")
+            raise ProductError(
+                f"{name} has dtype {operand.dtype}; allowed is a floating-point dtype"
+            )
     if b.shape[1] != c.shape[0]:
-        raise ProductError(f"b is {tuple(b.shape)} and c is {tuple(c.shape)}; allowed is (m, k) and (k, p) with one k")
+        raise ProductError(
+            f"b is {tuple(b.shape)} and c is {tuple(c.shape)}; allowed is (m, k) and (k, p) with one k"
+        )
     _check_alike("c", c, b)
 
 
@@ -256,19 +277,29 @@ def _check_output(out: Tensor, b: Tensor, c: Tensor) -> None:
         raise ProductError(f"out has shape {tuple(out.shape)}; the product of {given} is {shape}")
     _check_alike("out", out, b)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (out, b, c)):
-        raise ProductError("an operand requires a gradient, which out= cannot give; allowed under torch.no_grad()")
+        raise ProductError(
+            "an operand requires a gradient, which out= cannot give; allowed under torch.no_grad()"
+        )
     if _folds(out):
-        raise ProductError(f"out has strides {out.stride()}: cells share memory; allowed is an out of distinct cells")
+        raise ProductError(
+            f"out has strides {out.stride()}: cells share memory; allowed is an out of distinct cells"
+        )
     for name, operand in (("b", b), ("c", c)):
         if _overlap(out, operand):
-            raise ProductError(f"out overlaps {name} in memory; allowed is an out of its own: torch.empty{shape}")
+            raise ProductError(
+                f"out overlaps {name} in memory; allowed is an out of its own: torch.empty{shape}"
+            )
 
 
 def _check_alike(name: str, tensor: Tensor, b: Tensor) -> None:
     if tensor.dtype != b.dtype:
-        raise ProductError(f"{name} has dtype {tensor.dtype} and b has {b.dtype}; allowed is one dtype for all")
+        raise ProductError(
+            f"{name} has dtype {tensor.dtype} and b has {b.dtype}; allowed is one dtype for all"
+        )
     if tensor.device != b.device:
-        raise ProductError(f"{name} is on {tensor.device} and b on {b.device}; allowed is one device for all")
+        raise ProductError(
+            f"{name} is on {tensor.device} and b on {b.device}; allowed is one device for all"
+        )
 
 
 def _folds(matrix: Tensor) -> bool:
@@ -282,11 +313,17 @@ def _folds(matrix: Tensor) -> bool:
 
 def _overlap(one: Tensor, other: Tensor) -> bool:
     """Whether the address ranges of two tensors meet; cells that interleave without touching count as overlapping."""
-    return bool(one.numel() and other.numel()) and one.data_ptr() < _end(other) and other.data_ptr() < _end(one)
+    return (
+        bool(one.numel() and other.numel())
+        and one.data_ptr() < _end(other)
+        and other.data_ptr() < _end(one)
+    )
 
 
 def _end(tensor: Tensor) -> int:
-    reach = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    reach = sum(
+        (size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
+    )
     return tensor.data_ptr() + (reach + 1) * tensor.element_size()
 
 
@@ -319,11 +356,17 @@ def accuracy(out: Tensor, b: Tensor, c: Tensor, *, epsilon: float | None = None)
     bound = 4 * unit * math.sqrt(b.shape[1]) * (wide_b.square() @ wide_c.square()).sqrt()
     error = (found - expected).abs()
     # Where the bound is 0 (k = 0, or zeros), any error is beyond it; NaN is worse than any number.
-    excess = torch.where(error <= bound, error / bound.clamp_min(torch.finfo(torch.float64).tiny), torch.inf)
-    excess = torch.where(torch.isfinite(excess), excess, torch.where(error.isnan(), torch.inf, 1 + error))
+    excess = torch.where(
+        error <= bound, error / bound.clamp_min(torch.finfo(torch.float64).tiny), torch.inf
+    )
+    excess = torch.where(
+        torch.isfinite(excess), excess, torch.where(error.isnan(), torch.inf, 1 + error)
+    )
     worst = int(excess.argmax())
     where = divmod(worst, out.shape[1])
-    return Accuracy(float(error[where]), float(bound[where]), where, float(found[where]), float(expected[where]))
+    return Accuracy(
+        float(error[where]), float(bound[where]), where, float(found[where]), float(expected[where])
+    )
 
 
 TF32_EPSILON = 2.0**-11
@@ -356,7 +399,9 @@ def prepare(
     """
     function = products[case.strategy]
     if not {"n"} <= set(case.axes) <= {"n", "block"}:
-        raise ProductError(f"{case.name}: the axes are {sorted(case.axes)}; allowed are n and block")
+        raise ProductError(
+            f"{case.name}: the axes are {sorted(case.axes)}; allowed are n and block"
+        )
     n, block = case.axes["n"], case.axes.get("block", 1)
     generator = generator or torch.Generator().manual_seed(0)
     b, c = (torch.randn(n, n, generator=generator).to(device, dtype) for _ in range(2))
@@ -364,7 +409,9 @@ def prepare(
     _check_operands(b, c, block)
     formula = cast("Formula", getattr(function, "work", full.work))  # type: ignore[attr-defined]  # set by asks
     work = formula(n, n, n, block)
-    least = Case(case.family, case.strategy, {axis: LEAST if axis == "n" else 1 for axis in case.axes})
+    least = Case(
+        case.family, case.strategy, {axis: LEAST if axis == "n" else 1 for axis in case.axes}
+    )
     return Workload(
         case=case,
         run=lambda: function(out, b, c, block=block),

@@ -64,11 +64,27 @@ RECORD = pytest.StashKey[Record]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the options of the fixtures."""
     group = parser.getgroup("flopline", "flopline: verified workloads with GFLOPS")
-    group.addoption("--flopline-device", default="cpu", metavar="DEVICE", help="cpu, cuda or cuda:N (cpu)")
-    group.addoption("--flopline-threads", default=1, type=int, metavar="N", help="threads of torch and BLAS (1)")
-    group.addoption("--flopline-dtype", default="float32", choices=DTYPES, help="dtype of the operands (float32)")
-    group.addoption("--flopline-scale", default="quick", choices=("quick", "full", "gate"), help="which cases (quick)")
-    group.addoption("--flopline-data", metavar="PATH", help="the airfoil table, or the word surrogate")
+    group.addoption(
+        "--flopline-device", default="cpu", metavar="DEVICE", help="cpu, cuda or cuda:N (cpu)"
+    )
+    group.addoption(
+        "--flopline-threads", default=1, type=int, metavar="N", help="threads of torch and BLAS (1)"
+    )
+    group.addoption(
+        "--flopline-dtype",
+        default="float32",
+        choices=DTYPES,
+        help="dtype of the operands (float32)",
+    )
+    group.addoption(
+        "--flopline-scale",
+        default="quick",
+        choices=("quick", "full", "gate"),
+        help="which cases (quick)",
+    )
+    group.addoption(
+        "--flopline-data", metavar="PATH", help="the airfoil table, or the word surrogate"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -80,21 +96,27 @@ def pytest_configure(config: pytest.Config) -> None:
     if device != "cpu":
         _check_cuda(device)
     if config.getoption("flopline_dtype") == "tf32" and device == "cpu":
-        raise pytest.UsageError("--flopline-dtype tf32 exists on CUDA devices only; add --flopline-device cuda")
+        raise pytest.UsageError(
+            "--flopline-dtype tf32 exists on CUDA devices only; add --flopline-device cuda"
+        )
 
 
 def _check_cuda(device: str) -> None:
-    import torch  # noqa: PLC0415  # only when a device is asked for
+    import torch
 
     kind, _, index = device.partition(":")
     if kind != "cuda" or (index and not index.isdecimal()) or device.endswith(":"):
-        raise pytest.UsageError(f"--flopline-device is {device!r}; allowed are cpu, cuda and cuda:N")
+        raise pytest.UsageError(
+            f"--flopline-device is {device!r}; allowed are cpu, cuda and cuda:N"
+        )
     if not torch.cuda.is_available():
         raise pytest.UsageError(
             f"--flopline-device {device}: torch {torch.__version__} finds no CUDA device here; use cpu"
         )
     if index and int(index) >= (found := torch.cuda.device_count()):
-        raise pytest.UsageError(f"--flopline-device {device}: there are {found} CUDA devices here, counted from 0")
+        raise pytest.UsageError(
+            f"--flopline-device {device}: there are {found} CUDA devices here, counted from 0"
+        )
 
 
 @pytest.hookimpl(trylast=True)
@@ -117,21 +139,24 @@ def _marked(item: pytest.Item) -> Mapping[str, Any]:
 @pytest.fixture(scope="session")
 def flopline_setting(pytestconfig: pytest.Config) -> Iterator[Setting]:
     """How this run measures; threads and precision are as it says until the session ends."""
-    import torch  # noqa: PLC0415  # not before something is measured
+    import torch
 
     name = pytestconfig.getoption("flopline_dtype")
     tf32 = name == "tf32"
     dtype = torch.float32 if tf32 else getattr(torch, name)
-    device, threads = pytestconfig.getoption("flopline_device"), pytestconfig.getoption("flopline_threads")
+    device, threads = (
+        pytestconfig.getoption("flopline_device"),
+        pytestconfig.getoption("flopline_threads"),
+    )
     with _pinned(threads, device, tf32=tf32):
         yield Setting(device, threads, dtype, tf32)
 
 
 @contextmanager
 def _pinned(threads: int, device: str, *, tf32: bool) -> Iterator[None]:
-    import torch  # noqa: PLC0415  # not before something is measured
+    import torch
 
-    from flopline import machine  # noqa: PLC0415  # it loads torch
+    from flopline import machine
 
     products = torch.backends.cuda.matmul
     precision = products.fp32_precision if device != "cpu" else None
@@ -148,7 +173,7 @@ def _pinned(threads: int, device: str, *, tf32: bool) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def flopline_table(pytestconfig: pytest.Config) -> Table:
     """The training set; `--flopline-data` first, then as `flopline.data.resolve` has it."""
-    from flopline import data  # noqa: PLC0415  # it loads torch
+    from flopline import data
 
     return data.resolve(pytestconfig.getoption("flopline_data"))
 
@@ -156,16 +181,20 @@ def flopline_table(pytestconfig: pytest.Config) -> Table:
 @pytest.fixture
 def product(request: pytest.FixtureRequest, flopline_setting: Setting) -> Workload:
     """A matrix product, prepared; parametrise it indirectly with names such as `matmul/strategy=column/n=256`."""
-    from flopline import matmul  # noqa: PLC0415  # it loads torch
+    from flopline import matmul
 
     setting = flopline_setting
-    return matmul.prepare(_case(request), dtype=setting.dtype, device=setting.device, tf32=setting.tf32)
+    return matmul.prepare(
+        _case(request), dtype=setting.dtype, device=setting.device, tf32=setting.tf32
+    )
 
 
 @pytest.fixture
-def epoch(request: pytest.FixtureRequest, flopline_setting: Setting, flopline_table: Table) -> Workload:
+def epoch(
+    request: pytest.FixtureRequest, flopline_setting: Setting, flopline_table: Table
+) -> Workload:
     """An epoch of SGD, prepared; parametrise it indirectly with names such as `sgd/strategy=manual/batch=10`."""
-    from flopline import sgd  # noqa: PLC0415  # it loads torch
+    from flopline import sgd
 
     setting = flopline_setting
     if setting.dtype not in sgd.TOLERANCE or setting.tf32:
@@ -207,9 +236,13 @@ def measure(
 
 
 def _measure(
-    workload: Workload, benchmark: BenchmarkFixture, request: pytest.FixtureRequest, setting: Setting, record: Record
+    workload: Workload,
+    benchmark: BenchmarkFixture,
+    request: pytest.FixtureRequest,
+    setting: Setting,
+    record: Record,
 ) -> None:
-    from flopline import machine  # noqa: PLC0415  # it loads torch
+    from flopline import machine
 
     clock = timing.host_clock(setting.device)
     if workload.least is not None:
@@ -255,11 +288,15 @@ def _measure(
         benchmark.extra_info["overhead"] = overhead
     low, _, high = statistics.quantiles(data, n=4) if len(data) > 1 else (seconds, seconds, seconds)
     spread = (high - low) / seconds
-    measured = strategies.Measured(workload.case, seconds, spread, workload.flops, workload.calls, overhead)
+    measured = strategies.Measured(
+        workload.case, seconds, spread, workload.flops, workload.calls, overhead
+    )
     record.rows.append(measured)
 
 
-def _plan(workload: Workload, first: float, clock: timing.Clock, request: pytest.FixtureRequest) -> tuple[int, int]:
+def _plan(
+    workload: Workload, first: float, clock: timing.Clock, request: pytest.FixtureRequest
+) -> tuple[int, int]:
     """Runs per batch, and batches, from the seconds of the first run."""
     iterations = timing.calibrate(workload.run, clock, first=first)
     marked = _marked(request.node)
@@ -273,14 +310,18 @@ def _overhead(workload: Workload, clock: timing.Clock, seconds: float) -> float 
     if workload.least is None:
         return None
     per_call = timing.best(workload.least.run, clock, batches=3) / workload.least.calls
-    return min(1.0, workload.calls * per_call / seconds)  # both are measured: noise can bring the ratio above 1
+    return min(
+        1.0, workload.calls * per_call / seconds
+    )  # both are measured: noise can bring the ratio above 1
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, object]) -> None:
+def pytest_benchmark_update_machine_info(
+    config: pytest.Config, machine_info: dict[str, object]
+) -> None:
     """Adds the machine's description to pytest-benchmark's record, in runs that measured."""
     if config.stash[RECORD].settings:
-        from flopline import machine  # noqa: PLC0415  # it loads torch
+        from flopline import machine
 
         machine_info["flopline"] = machine.describe()
 
@@ -289,17 +330,19 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, object]) -> None:
     """Marks pytest-benchmark's record as one that `flopline report` can read, in runs that measured."""
     if config.stash[RECORD].settings:
-        from flopline import bench  # noqa: PLC0415  # only a run that saves its record needs it
+        from flopline import bench
 
         output_json["flopline"] = bench.head(config.getoption("flopline_threads"))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     """Prints a table per family, what was refused, and what the numbers were measured on."""
     record = config.stash[RECORD]
     if not record.settings and not record.refused:
         return
-    from flopline.chapter import sheets as tables  # noqa: PLC0415  # it loads rich
+    from flopline.chapter import sheets as tables
 
     terminalreporter.section("flopline")
     width = terminalreporter._tw.fullwidth  # noqa: SLF001  # pytest has no public door to the terminal's width
@@ -310,4 +353,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.write_line(f"measured with {settings}")
     if record.wall:
         share = record.timed / record.wall
-        terminalreporter.write_line(f"timed batches took {record.timed:.1f} s, {share:.0%} of measuring")
+        terminalreporter.write_line(
+            f"timed batches took {record.timed:.1f} s, {share:.0%} of measuring"
+        )

@@ -13,9 +13,11 @@ from typing import Any, ClassVar, TypeVar
 
 import cattrs
 
+from flopline import FloplineError
+
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class SavedRecord:
     """What every saved record holds beside its results.
 
     Attributes:
@@ -42,20 +44,22 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-Saved = TypeVar("Saved", bound=Record)
+Saved = TypeVar("Saved", bound=SavedRecord)
 
 
-class RecordError(ValueError):
+class RecordError(FloplineError, ValueError):
     """A file is not the record that was asked for, or records do not belong together."""
 
 
 CONVERTER = cattrs.Converter(forbid_extra_keys=True)
 
 
-def dump(record: Record) -> str:
+def dump(record: SavedRecord) -> str:
     """A record as strict JSON: what is no finite number becomes null."""
     head = {"kind": record.kind, "schema_version": record.schema_version}
-    return json.dumps(strict(head | CONVERTER.unstructure(record)), indent=1, allow_nan=False) + "\n"
+    return (
+        json.dumps(strict(head | CONVERTER.unstructure(record)), indent=1, allow_nan=False) + "\n"
+    )
 
 
 def strict(value: object) -> object:
@@ -67,7 +71,7 @@ def strict(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def save(record: Record, path: Path) -> None:
+def save(record: SavedRecord, path: Path) -> None:
     """Writes a record's JSON whole or not at all."""
     write(path, dump(record))
 
@@ -100,9 +104,13 @@ def parse(path: Path, writer: str) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path} is not JSON ({error}); give a file that `{writer}` wrote") from error
+        raise RecordError(
+            f"{path} is not JSON ({error}); give a file that `{writer}` wrote"
+        ) from error
     if not isinstance(found, dict):
-        raise RecordError(f"{path} holds a JSON {type(found).__name__}, no record; give a file that `{writer}` wrote")
+        raise RecordError(
+            f"{path} holds a JSON {type(found).__name__}, no record; give a file that `{writer}` wrote"
+        )
     return found
 
 
@@ -121,7 +129,12 @@ def load(path: Path, what: type[Saved]) -> Saved:
     return structure(found, what, str(path))
 
 
-def structure(found: dict[str, Any], what: type[Saved], where: str) -> Saved:
+def structure(
+    found: dict[str, Any],
+    what: type[Saved],
+    where: str,
+    converter: cattrs.Converter = CONVERTER,
+) -> Saved:
     """A record from the object in its JSON; `where` names the file in messages.
 
     Raises:
@@ -129,23 +142,29 @@ def structure(found: dict[str, Any], what: type[Saved], where: str) -> Saved:
     """
     kind, version = found.get("kind"), found.get("schema_version")
     if kind != what.kind:
-        given = f"a record of `flopline {kind}`" if isinstance(kind, str) else "no record of flopline's"
+        given = (
+            f"a record of `flopline {kind}`" if isinstance(kind, str) else "no record of flopline's"
+        )
         raise RecordError(f"{where} is {given}; here one of `flopline {what.kind}` is needed")
     if version != what.schema_version:
-        raise RecordError(f"{where}: schema version {version!r}; this flopline reads {what.schema_version}")
+        raise RecordError(
+            f"{where}: schema version {version!r}; this flopline reads {what.schema_version}"
+        )
     body = {key: value for key, value in found.items() if key not in ("kind", "schema_version")}
     try:
-        return CONVERTER.structure(body, what)
+        return converter.structure(body, what)
     except cattrs.BaseValidationError as error:
         reasons = "; ".join(cattrs.transform_error(error)[:3])
-        raise RecordError(f"{where} is not a record of `flopline {what.kind}`: {reasons}") from error
+        raise RecordError(
+            f"{where} is not a record of `flopline {what.kind}`: {reasons}"
+        ) from error
 
 
 SAME = ("cpu", "cores", "usable_cores", "torch", "blas", "gpu")
 """Facts of a machine that must agree before two records may be shown together."""
 
 
-def together(named: dict[str, Record]) -> None:
+def together(named: dict[str, SavedRecord]) -> None:
     """Refuses records of different machines.
 
     Args:

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from flopline.data import Batches, Table, shuffled
-from flopline.workload import Accuracy, Case, Registry, Workload
+from flopline.registry import Registry
+from flopline.workload import Accuracy, Case, Workload
 
 
 class Epoch(Protocol):
@@ -40,7 +41,9 @@ def loader(w: Tensor, X: Tensor, y: Tensor, batches: Batches, lr: float) -> None
     weight, bias = (part.clone().requires_grad_() for part in (w[:-1], w[-1]))
     rows = [minibatch.tolist() for minibatch in batches]
     # A generator of its own: making an iterator draws a seed, which must not come from the global state.
-    for features, labels in DataLoader(TensorDataset(X, y), batch_sampler=rows, generator=torch.Generator()):
+    for features, labels in DataLoader(
+        TensorDataset(X, y), batch_sampler=rows, generator=torch.Generator()
+    ):
         _autograd_update(weight, bias, features, labels, lr)
     _put(w, weight, bias)
 
@@ -54,7 +57,9 @@ def autograd(w: Tensor, X: Tensor, y: Tensor, batches: Batches, lr: float) -> No
     _put(w, weight, bias)
 
 
-def _autograd_update(weight: Tensor, bias: Tensor, features: Tensor, labels: Tensor, lr: float) -> None:
+def _autograd_update(
+    weight: Tensor, bias: Tensor, features: Tensor, labels: Tensor, lr: float
+) -> None:
     objective = ((features @ weight + bias - labels) ** 2 / 2).mean()
     objective.backward()
     with torch.no_grad():
@@ -149,7 +154,9 @@ def gradient_std(w: Tensor, X: Tensor, y: Tensor, size: int, *, replacement: boo
     """
     n = len(y)
     if not 1 <= size <= n:
-        raise ValueError(f"the minibatch size is {size}; allowed are 1 to {n}, the number of examples")
+        raise ValueError(
+            f"the minibatch size is {size}; allowed are 1 to {n}, the number of examples"
+        )
     factor = 1 if replacement or n == 1 else (n - size) / (n - 1)
     return math.sqrt(float(gradient_covariance(w, X, y).trace()) / size * factor)
 
@@ -225,14 +232,18 @@ def prepare(
     if set(case.axes) != {"batch"}:
         raise ValueError(f"{case.name}: the axes are {sorted(case.axes)}; allowed is batch")
     if dtype not in TOLERANCE:
-        raise ValueError(f"{dtype} drowns an epoch's updates in rounding; allowed are {', '.join(map(str, TOLERANCE))}")
+        raise ValueError(
+            f"{dtype} drowns an epoch's updates in rounding; allowed are {', '.join(map(str, TOLERANCE))}"
+        )
     generator = generator or torch.Generator().manual_seed(0)
     n, d = table.X.shape
     size = case.axes["batch"]
     batches, lr = shuffled(n, size, generator), learning_rate(size)
     batches = Batches(batches.rows.to(device), size)
     X, y = table.X.to(device, dtype), table.y.to(device, dtype)
-    start = torch.cat([0.01 * torch.randn(d, generator=generator), torch.zeros(1)]).to(device, dtype)
+    start = torch.cat([0.01 * torch.randn(d, generator=generator), torch.zeros(1)]).to(
+        device, dtype
+    )
     w = start.clone()
     least = Table(table.X[:LEAST], table.y[:LEAST], table.source)
     return Workload(
@@ -243,10 +254,16 @@ def prepare(
         calls=len(batches),
         poison=lambda: w.copy_(start),
         check=lambda: accuracy(w, reference(start, X, y, batches, lr)),
-        least=prepare(Case(case.family, case.strategy, {"batch": 1}), least, dtype=dtype, device=device)
+        least=prepare(
+            Case(case.family, case.strategy, {"batch": 1}), least, dtype=dtype, device=device
+        )
         if n > LEAST
         else None,
-        facts={"dtype": str(dtype).removeprefix("torch."), "device": device, "data": table.source.name},
+        facts={
+            "dtype": str(dtype).removeprefix("torch."),
+            "device": device,
+            "data": table.source.name,
+        },
     )
 
 
@@ -255,4 +272,10 @@ def accuracy(w: Tensor, expected: Tensor) -> Accuracy:
     found = w.double().cpu()
     error = (found - expected).abs()
     worst = int(error.nan_to_num(nan=math.inf).argmax())
-    return Accuracy(float(error[worst]), TOLERANCE[w.dtype], (worst,), float(found[worst]), float(expected[worst]))
+    return Accuracy(
+        float(error[worst]),
+        TOLERANCE[w.dtype],
+        (worst,),
+        float(found[worst]),
+        float(expected[worst]),
+    )

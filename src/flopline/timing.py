@@ -99,7 +99,7 @@ def host_clock(device: str = "cpu") -> Clock:
     """
     if not device.startswith("cuda"):
         return time.perf_counter
-    import torch  # noqa: PLC0415  # only a device clock needs torch
+    import torch
 
     def synchronised() -> float:
         torch.cuda.synchronize(device)
@@ -117,7 +117,7 @@ def event_clock(device: str = "cuda") -> Clock:
     Raises:
         RuntimeError: There is no such device.
     """
-    import torch  # noqa: PLC0415  # only a device clock needs torch
+    import torch
 
     def record() -> torch.cuda.Event:
         event = torch.cuda.Event(enable_timing=True)
@@ -145,7 +145,9 @@ def batch(run: Callable[[], object], iterations: int, clock: Clock) -> float:
     return clock() - start
 
 
-def calibrate(run: Callable[[], object], clock: Clock, *, first: float = 0.0, seconds: float = BATCH_SECONDS) -> int:
+def calibrate(
+    run: Callable[[], object], clock: Clock, *, first: float = 0.0, seconds: float = BATCH_SECONDS
+) -> int:
     """How many calls of `run` make a batch of about `seconds`; at least 1.
 
     Batches grow until one lasts a fifth of the target, from where the rest is proportion; so it costs at most about
@@ -165,7 +167,9 @@ def calibrate(run: Callable[[], object], clock: Clock, *, first: float = 0.0, se
     return max(1, round(seconds * iterations / taken))
 
 
-def best(run: Callable[[], object], clock: Clock, *, batches: int = 5, seconds: float = 1e-3) -> float:
+def best(
+    run: Callable[[], object], clock: Clock, *, batches: int = 5, seconds: float = 1e-3
+) -> float:
     """Seconds per call in the fastest of a few batches: what the machine can do, not what it usually does."""
     iterations = calibrate(run, clock, seconds=seconds)
     return min(batch(run, iterations, clock) for _ in range(batches)) / iterations

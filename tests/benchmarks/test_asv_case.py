@@ -27,7 +27,9 @@ def discovered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, 
     """What asv_runner finds in the suite, by name, in a process of its own as asv does it."""
     target = tmp_path_factory.mktemp("found") / "found.json"
     program = "import sys; from asv_runner.discovery import _discover; _discover(sys.argv[1:])"  # as asv calls it
-    subprocess.run([sys.executable, "-c", program, ROOT / "benchmarks", target], check=True, cwd=target.parent)
+    subprocess.run(
+        [sys.executable, "-c", program, ROOT / "benchmarks", target], check=True, cwd=target.parent
+    )
     return {found["name"]: found for found in json.loads(target.read_text())}
 
 
@@ -39,9 +41,15 @@ def test_asv_discovers_exactly_these_benchmarks(discovered: dict[str, dict[str, 
     }
 
 
-def test_asv_takes_them_for_times_in_seconds_with_a_version_of_ours(discovered: dict[str, dict[str, Any]]) -> None:
+def test_asv_takes_them_for_times_in_seconds_with_a_version_of_ours(
+    discovered: dict[str, dict[str, Any]],
+) -> None:
     for found in discovered.values():
-        assert (found["type"], found["unit"], found["version"]) == ("time", "seconds", kernel.Case.version)
+        assert (found["type"], found["unit"], found["version"]) == (
+            "time",
+            "seconds",
+            kernel.Case.version,
+        )
         assert found["rounds"] * found["repeat"] >= 8
 
 
@@ -54,7 +62,9 @@ def test_the_flops_of_a_combination_are_those_of_its_workload(
     table = data.surrogate("asked for")
     compared = 0
     for point, flops in zip(itertools.product(*door.params), exported, strict=True):
-        name = "/".join([door.family, *(f"{k}={v}" for k, v in zip(door.param_names, point, strict=True))])
+        name = "/".join(
+            [door.family, *(f"{k}={v}" for k, v in zip(door.param_names, point, strict=True))]
+        )
         if name in cases.GATE:
             case = strategies.Case.parse(name)
             workload = matmul.prepare(case) if case.family == "matmul" else sgd.prepare(case, table)
@@ -71,7 +81,9 @@ def asv_runs(benchmark: str, tmp_path: Path, **env: str) -> object:
     arguments = [str(ROOT / "benchmarks"), benchmark, extra, "None", str(target)]
     given = os.environ | {"FLOPLINE_DATA": "surrogate", "PYTHONPATH": str(ROOT / "src")} | env
     command = [sys.executable, "-c", program, *arguments]
-    done = subprocess.run(command, cwd=tmp_path, env=given, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=given, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise AssertionError(done.stderr)
     return json.loads(target.read_text())
@@ -90,7 +102,9 @@ def test_a_case_of_the_scale_gives_samples_of_many_calls(tmp_path: Path) -> None
         result = asv_runs(name, tmp_path, FLOPLINE_SCALE="gate")
         assert isinstance(result, dict)
         assert len(result["samples"]) == 3
-        assert result["number"] > 1  # asv's own time_* would take one call a sample, because there is a setup
+        assert (
+            result["number"] > 1
+        )  # asv's own time_* would take one call a sample, because there is a setup
         assert all(seconds > 0 for seconds in result["samples"])
 
 
@@ -99,7 +113,9 @@ def test_a_case_that_the_scale_leaves_out_is_not_applicable(tmp_path: Path) -> N
     assert str(asv_runs(name, tmp_path, FLOPLINE_SCALE="gate")) == "nan"
 
 
-def test_a_strategy_that_the_version_lacks_is_not_applicable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_strategy_that_the_version_lacks_is_not_applicable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delitem(matmul.products._functions, "row")  # noqa: SLF001  # there is no public way to unregister
     with pytest.raises(NotImplementedError, match="no strategy row"):
         bench_matmul.Whole().setup("row", 256)
@@ -116,7 +132,9 @@ def test_a_wrong_answer_is_never_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not hasattr(door, "run")
 
 
-def test_epochs_are_not_measured_in_a_precision_that_drowns_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_epochs_are_not_measured_in_a_precision_that_drowns_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(kernel, "DTYPE", "bfloat16")
     with pytest.raises(NotImplementedError, match="bfloat16"):
         bench_sgd.Sgd().setup("manual", 100)
@@ -144,6 +162,10 @@ def test_the_list_of_cases_needs_neither_asv_nor_torch(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", program]
     done = subprocess.run(
-        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
     )
     assert done.stdout.split() == [b"3"]

@@ -22,13 +22,18 @@ def test_every_name_is_a_case_listed_once(scale: str) -> None:
 def test_every_built_in_strategy_is_measured_and_every_measured_one_is_built_in() -> None:
     for scale in cases.SCALES:
         listed = {(case.family, case.strategy) for case in map(Case.parse, cases.CASES[scale])}
-        assert listed == {("matmul", name) for name in matmul.products} | {("sgd", name) for name in sgd.epochs}
+        assert listed == {("matmul", name) for name in matmul.products} | {
+            ("sgd", name) for name in sgd.epochs
+        }
 
 
 def test_the_quick_scale_has_the_chapters_own_cases() -> None:
     assert {
         *(f"matmul/strategy={strategy}/n=256" for strategy in ("element", "column", "full")),
-        *(f"matmul/strategy=column_block/n=256/block={block}" for block in (1, 2, 4, 8, 16, 32, 64, 128, 256)),
+        *(
+            f"matmul/strategy=column_block/n=256/block={block}"
+            for block in (1, 2, 4, 8, 16, 32, 64, 128, 256)
+        ),
         *(f"sgd/strategy={name}/batch={b}" for name in sgd.epochs for b in (1, 10, 100, 1500)),
     } <= set(cases.QUICK)
 
@@ -46,7 +51,11 @@ def test_the_gate_has_thirty_cases_or_more_of_both_families() -> None:
 
 @pytest.mark.parametrize(
     ("family", "names"),
-    [("matmul", ("strategy", "n")), ("matmul", ("strategy", "n", "block")), ("sgd", ("strategy", "batch"))],
+    [
+        ("matmul", ("strategy", "n")),
+        ("matmul", ("strategy", "n", "block")),
+        ("sgd", ("strategy", "batch")),
+    ],
 )
 def test_axes_hold_every_case_that_has_exactly_these(family: str, names: tuple[str, ...]) -> None:
     listed = [Case.parse(name) for scale in cases.SCALES for name in cases.CASES[scale]]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from flopline import bench, machine, matmul, records
-from flopline.chapter import figures, training
+from flopline import bench, matmul, records
+from flopline.chapter import ceilings, figures, prediction, training
 from flopline.chapter import page as report
 from flopline.chapter import sheets as tables
 from flopline.chapter.claims import judge as trial
@@ -27,7 +27,17 @@ ROOT = Path(__file__).parents[2]
 def shown(tmp_path_factory: pytest.TempPathFactory) -> report.Records:
     """Small records, measured here: few rounds, few seeds, few claims."""
     path = tmp_path_factory.mktemp("bench") / "bench.json"
-    command = [sys.executable, "-m", "flopline", "bench", "--json", str(path), "--", "-k", "not element and not 1]"]
+    command = [
+        sys.executable,
+        "-m",
+        "flopline",
+        "bench",
+        "--json",
+        str(path),
+        "--",
+        "-k",
+        "not element and not 1]",
+    ]
     subprocess.run(
         [*command, "--benchmark-max-time=0.002", "--benchmark-min-rounds=3"],
         cwd=ROOT, env=os.environ | {"FLOPLINE_DATA": "surrogate"}, capture_output=True, check=True,
@@ -37,10 +47,15 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> report.Records:
         dataclasses.replace(training.EXPERIMENTS[name], strategy="manual")
         for name in ("gd", "sgd", "batch100", "batch10", "concise")
     ]
-    common = {"machine": measured.machine, "threads": 1, "started": "2026-11-21T00:00:00Z", "seconds": 1.0}
+    common = {
+        "machine": measured.machine,
+        "threads": 1,
+        "started": "2026-11-21T00:00:00Z",
+        "seconds": 1.0,
+    }
     workloads = [matmul.prepare(Case("matmul", name, {"n": 64})) for name in ("row", "full")]
-    found = machine.ceilings(patience=0.1)
-    times = machine.measure(workloads)
+    found = ceilings.ceilings(patience=0.1)
+    times = prediction.measure(workloads)
     return report.Records(
         bench=measured,
         training=training.Training(
@@ -50,9 +65,12 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> report.Records:
             **common,  # type: ignore[arg-type]  # fields of every record
         ),
         claims=trial.judge(["C2", "C6", "C10", "C11", "C13", "C15"], table),
-        machine=machine.Machine(
+        machine=prediction.Machine(
             ceilings=found,
-            cases=tuple(machine.explain(w, *both, found) for w, both in zip(workloads, times, strict=True)),
+            cases=tuple(
+                prediction.explain(w, *both, found)
+                for w, both in zip(workloads, times, strict=True)
+            ),
             flopline="1",
             **common,  # type: ignore[arg-type]  # as above
         ),
@@ -97,12 +115,16 @@ def test_a_browser_shows_every_picture_and_complains_and_asks_for_nothing(
             assert natural > 100
             assert len(alternative) > 30
             assert is_light is not dark
-        assert page.evaluate("document.documentElement.scrollWidth") <= width  # nothing hangs over the edge
+        assert (
+            page.evaluate("document.documentElement.scrollWidth") <= width
+        )  # nothing hangs over the edge
         assert page.complaints() == []
         assert page.requests() == [written.as_uri()]
 
 
-def test_the_tables_show_what_the_records_hold(written: Path, shown: report.Records, tmp_path: Path) -> None:
+def test_the_tables_show_what_the_records_hold(
+    written: Path, shown: report.Records, tmp_path: Path
+) -> None:
     with browser.page(tmp_path) as page:
         page.open(written.as_uri())
         epochs = {(line[0], line[1]): line[2] for line in page.rows("#data-epochs tbody")}
@@ -115,8 +137,12 @@ def test_the_tables_show_what_the_records_hold(written: Path, shown: report.Reco
         for row in shown.bench.rows:
             case = Case.parse(row.case)
             if case.family == "matmul":
-                label = " ".join([case.strategy, *(str(case.axes[a]) for a in case.axes if a == "block")])
-                assert ladder[str(case.axes["n"]), label] == pytest.approx(row.gflops, rel=1e-3, abs=1e-4)
+                label = " ".join(
+                    [case.strategy, *(str(case.axes[a]) for a in case.axes if a == "block")]
+                )
+                assert ladder[str(case.axes["n"]), label] == pytest.approx(
+                    row.gflops, rel=1e-3, abs=1e-4
+                )
         losses = page.rows("#data-loss tbody")
         assert len(losses) == sum(len(trained.examples) for trained in shown.training.experiments)
         judged = page.rows("#data-claims tbody")
@@ -129,7 +155,9 @@ def test_the_tables_show_what_the_records_hold(written: Path, shown: report.Reco
         assert [(line[5].removesuffix(" !"), line[7]) for line in predicted] == shares
 
 
-def test_the_page_can_be_read_without_a_mouse_and_by_a_screen_reader(written: Path, tmp_path: Path) -> None:
+def test_the_page_can_be_read_without_a_mouse_and_by_a_screen_reader(
+    written: Path, tmp_path: Path
+) -> None:
     with browser.page(tmp_path) as page:
         page.open(written.as_uri())
         assert page.evaluate("document.documentElement.lang") == "en"
@@ -139,7 +167,9 @@ def test_the_page_can_be_read_without_a_mouse_and_by_a_screen_reader(written: Pa
         targets = "[...document.querySelectorAll('a[href^=\"#\"]')].filter(a => !document.querySelector(a.hash)).length"
         assert page.evaluate(targets) == 0
         assert page.evaluate("document.activeElement === document.body") is True
-        page.ask("Input.dispatchKeyEvent", type="keyDown", key="Tab", code="Tab", windowsVirtualKeyCode=9)
+        page.ask(
+            "Input.dispatchKeyEvent", type="keyDown", key="Tab", code="Tab", windowsVirtualKeyCode=9
+        )
         assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
 
 
@@ -167,12 +197,18 @@ def test_records_of_other_machines_or_data_are_refused_and_nothing_is_overwritte
 ) -> None:
     page = tmp_path / "page.html"
     page.write_text("before")
-    elsewhere = dataclasses.replace(shown.machine, machine=shown.machine.machine | {"cpu": "another"})
+    elsewhere = dataclasses.replace(
+        shown.machine, machine=shown.machine.machine | {"cpu": "another"}
+    )
     with pytest.raises(records.RecordError, match="come from different machines: cpu is"):
         report.write(dataclasses.replace(shown, machine=elsewhere), page, tmp_path)
-    with pytest.raises(records.RecordError, match="come from different data: 'surrogate' and 'airfoil'"):
+    with pytest.raises(
+        records.RecordError, match="come from different data: 'surrogate' and 'airfoil'"
+    ):
         report.write(
-            dataclasses.replace(shown, claims=dataclasses.replace(shown.claims, source="airfoil")), page, tmp_path
+            dataclasses.replace(shown, claims=dataclasses.replace(shown.claims, source="airfoil")),
+            page,
+            tmp_path,
         )
     assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
     assert page.read_text() == "before"

@@ -39,7 +39,9 @@ def many(experiment: Experiment, table: Table, seeds: int = SEEDS) -> Tensor:
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 3), st.integers(1, 400))
-def test_points_are_ends_of_minibatches_as_dense_as_asked(n: int, batch: int, epochs: int, every: int) -> None:
+def test_points_are_ends_of_minibatches_as_dense_as_asked(
+    n: int, batch: int, epochs: int, every: int
+) -> None:
     batch = min(batch, n)
     found, updates = points(n, batch, epochs, every), math.ceil(n / batch)
     assert found[0] == (0, 0)
@@ -55,9 +57,17 @@ def test_points_are_ends_of_minibatches_as_dense_as_asked(n: int, batch: int, ep
 
 @pytest.mark.parametrize(
     ("name", "records_of_the_book", "updates"),
-    [("gd", 5, 10), ("sgd", 15, 3000), ("batch100", 15, 30), ("batch10", 15, 300), ("concise", 30, 600)],
+    [
+        ("gd", 5, 10),
+        ("sgd", 15, 3000),
+        ("batch100", 15, 30),
+        ("batch10", 15, 300),
+        ("concise", 30, 600),
+    ],
 )
-def test_updates_and_the_books_own_records_are_counted(name: str, records_of_the_book: int, updates: int) -> None:
+def test_updates_and_the_books_own_records_are_counted(
+    name: str, records_of_the_book: int, updates: int
+) -> None:
     experiment = EXPERIMENTS[name]
     found = points(1500, experiment.batch, experiment.epochs, 200)
     assert found[-1][1] == updates
@@ -89,14 +99,18 @@ def test_final_losses_have_the_mean_and_deviation_of_4000_seeds(
 
 
 @pytest.mark.parametrize(
-    ("epochs", "mean", "deviation"), [(4, 0.24954, 0.00579), (2, 0.24964, 0.00565)], ids=["torch", "TensorFlow"]
+    ("epochs", "mean", "deviation"),
+    [(4, 0.24954, 0.00579), (2, 0.24964, 0.00565)],
+    ids=["torch", "TensorFlow"],
 )
 def test_the_concise_version_with_the_larger_rate_ends_where_it_did(
     table: Table, epochs: int, mean: float, deviation: float
 ) -> None:
     experiment = replace(EXPERIMENTS["concise"], lr=0.05, epochs=epochs)
     found = many(experiment, table)[-1]
-    assert float(found.mean()) == pytest.approx(mean, abs=FOUR * deviation * math.sqrt(1 / 4000 + 1 / SEEDS))
+    assert float(found.mean()) == pytest.approx(
+        mean, abs=FOUR * deviation * math.sqrt(1 / 4000 + 1 / SEEDS)
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,13 +132,17 @@ def test_mean_curves_are_those_of_400_seeds(table: Table, name: str, curve: str)
         assert float(losses.mean()) == pytest.approx(int(expected) / 1e4, abs=FOUR * error + 5e-5)
 
 
-def test_descent_with_the_chapters_rate_is_lowest_around_step_six_and_then_rises(table: Table) -> None:
+def test_descent_with_the_chapters_rate_is_lowest_around_step_six_and_then_rises(
+    table: Table,
+) -> None:
     losses = many(EXPERIMENTS["gd"], table)
     lowest = losses.argmin(0)
     shares = {4: 0.12, 5: 0.32, 6: 0.28, 7: 0.15}
     for step, share in shares.items():
         error = math.sqrt(share * (1 - share) * (1 / 4000 + 1 / SEEDS))
-        assert float((lowest == step).double().mean()) == pytest.approx(share, abs=FOUR * error + 5e-3)
+        assert float((lowest == step).double().mean()) == pytest.approx(
+            share, abs=FOUR * error + 5e-3
+        )
     rises = float((losses[10] > losses[6]).double().mean())
     assert rises == pytest.approx(0.90, abs=FOUR * math.sqrt(0.09 * (1 / 4000 + 1 / SEEDS)) + 5e-3)
 
@@ -138,14 +156,22 @@ def test_with_replacement_the_loss_ends_higher_as_published(
 ) -> None:
     shuffled = many(EXPERIMENTS[name], table)[-1]
     drawn = many(replace(EXPERIMENTS[name], sampling="replacement"), table)[-1]
-    assert float(drawn.mean()) == pytest.approx(mean, abs=FOUR * deviation * math.sqrt(1 / 400 + 1 / SEEDS))
+    assert float(drawn.mean()) == pytest.approx(
+        mean, abs=FOUR * deviation * math.sqrt(1 / 400 + 1 / SEEDS)
+    )
     assert float(drawn.mean() - shuffled.mean()) > 0
 
 
-@pytest.mark.parametrize(("name", "mean"), [("sgd", 0.24524), ("batch100", 0.24588), ("batch10", 0.24550)])
-def test_an_epoch_of_the_doubled_table_ends_as_published(table: Table, name: str, mean: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "mean"), [("sgd", 0.24524), ("batch100", 0.24588), ("batch10", 0.24550)]
+)
+def test_an_epoch_of_the_doubled_table_ends_as_published(
+    table: Table, name: str, mean: float
+) -> None:
     found = many(replace(EXPERIMENTS[name], epochs=1, copies=2), table)[-1]
-    assert float(found.mean()) == pytest.approx(mean, abs=FOUR * 0.003 * math.sqrt(1 / 400 + 1 / SEEDS))
+    assert float(found.mean()) == pytest.approx(
+        mean, abs=FOUR * 0.003 * math.sqrt(1 / 400 + 1 / SEEDS)
+    )
 
 
 def test_full_batch_descent_does_not_notice_that_the_table_is_doubled(rows: Table) -> None:
@@ -156,7 +182,8 @@ def test_full_batch_descent_does_not_notice_that_the_table_is_doubled(rows: Tabl
 
 
 @pytest.mark.parametrize(
-    ("name", "limit"), [("sgd", 0.256), ("batch100", 0.261), ("batch10", 0.256), ("concise", 0.249), ("gd", 0.2667)]
+    ("name", "limit"),
+    [("sgd", 0.256), ("batch100", 0.261), ("batch10", 0.256), ("concise", 0.249), ("gd", 0.2667)],
 )
 def test_single_runs_end_within_the_published_range(table: Table, name: str, limit: float) -> None:
     experiment = EXPERIMENTS[name]
@@ -170,7 +197,9 @@ def test_single_runs_end_within_the_published_range(table: Table, name: str, lim
     ("name", "mean", "tolerance"),
     [("sgd", 0.24473, 0.0013), ("batch100", 0.24546, 0.002), ("batch10", 0.24509, 0.0016)],
 )
-def test_the_mean_of_twenty_seeds_is_the_published_one(table: Table, name: str, mean: float, tolerance: float) -> None:
+def test_the_mean_of_twenty_seeds_is_the_published_one(
+    table: Table, name: str, mean: float, tolerance: float
+) -> None:
     experiment = replace(EXPERIMENTS[name], strategy="manual")
     finals = [run(experiment, table, seed).losses[-1] for seed in range(20)]
     assert sum(finals) / 20 == pytest.approx(mean, abs=tolerance)
@@ -202,7 +231,9 @@ def test_runs_and_ensembles_are_the_same_algorithm(rows: Table, experiment: Expe
 def test_every_strategy_trains_alike(rows: Table, strategy: str) -> None:
     experiment = Experiment("any", strategy, 64, 0.2, 2)
     expected = run(replace(experiment, strategy="manual"), rows, 3, dtype=torch.float64)
-    assert run(experiment, rows, 3, dtype=torch.float64).losses == pytest.approx(expected.losses, abs=1e-9)
+    assert run(experiment, rows, 3, dtype=torch.float64).losses == pytest.approx(
+        expected.losses, abs=1e-9
+    )
     assert run(experiment, rows, 3).losses == pytest.approx(expected.losses, abs=2e-5)
 
 
@@ -230,7 +261,8 @@ def test_a_rate_above_the_stability_limit_is_named_with_the_limit(rows: Table) -
     (high,) = train([manual], rows, range(3))
     (low,) = train([replace(manual, lr=0.9)], rows, range(3))
     assert (
-        "the learning rate 1 is above the stability limit 2/lambda_max = 0.9531 (lambda_max = 2.0985)" in high.diverged
+        "the learning rate 1 is above the stability limit 2/lambda_max = 0.9531 (lambda_max = 2.0985)"
+        in high.diverged
     )
     assert low.diverged == ""
     (doubled,) = train([replace(manual, lr=0.5, library=True)], rows, range(2))
@@ -239,7 +271,9 @@ def test_a_rate_above_the_stability_limit_is_named_with_the_limit(rows: Table) -
 
 def test_runs_that_blow_up_end_at_the_last_finite_loss_and_say_so(rows: Table) -> None:
     (found,) = train([Experiment("wild", "manual", 10, 3.0, 4)], rows, range(3))
-    assert found.diverged.startswith("diverges in 3 of 3 seeds: the learning rate 3 is above the full batch's")
+    assert found.diverged.startswith(
+        "diverges in 3 of 3 seeds: the learning rate 3 is above the full batch's"
+    )
     assert found.finals() == []
     for each in found.runs:
         assert 1 < len(each.losses) < len(found.examples)
@@ -247,7 +281,10 @@ def test_runs_that_blow_up_end_at_the_last_finite_loss_and_say_so(rows: Table) -
 
 
 def test_the_chapters_own_experiments_but_descent_converge(rows: Table) -> None:
-    chosen = [replace(EXPERIMENTS[name], strategy="manual") for name in ("sgd", "batch100", "batch10", "decayed")]
+    chosen = [
+        replace(EXPERIMENTS[name], strategy="manual")
+        for name in ("sgd", "batch100", "batch10", "decayed")
+    ]
     assert [trained.diverged for trained in train(chosen, rows, range(2))] == [""] * 4
 
 
@@ -281,7 +318,9 @@ def test_an_interrupt_keeps_the_seeds_that_every_experiment_has_finished(rows: T
     ],
     ids=str,
 )
-def test_an_experiment_that_cannot_be_run_is_refused(rows: Table, change: dict[str, float], said: str) -> None:
+def test_an_experiment_that_cannot_be_run_is_refused(
+    rows: Table, change: dict[str, float], said: str
+) -> None:
     with pytest.raises(training.ExperimentError, match=said):
         train([replace(EXPERIMENTS["batch10"], **change)], rows, [0])  # type: ignore[arg-type]  # wrong on purpose
 
@@ -307,7 +346,10 @@ def test_seeds_repeat_and_differ(rows: Table) -> None:
 
 
 def test_training_is_saved_and_read_again(rows: Table, tmp_path: Path) -> None:
-    chosen = [Experiment("wild", "manual", 10, 3.0, 4), replace(EXPERIMENTS["gd"], strategy="manual")]
+    chosen = [
+        Experiment("wild", "manual", 10, 3.0, 4),
+        replace(EXPERIMENTS["gd"], strategy="manual"),
+    ]
     found = training.Training(
         machine={}, threads=1, started="", seconds=1.0, flopline="1",
         problem=training.problem(rows), experiments=train(chosen, rows, range(2)),

@@ -23,16 +23,27 @@ COMMAND = [sys.executable, "-m", "flopline"]
 def flopline(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"FLOPLINE_DATA": "surrogate", "COLUMNS": "200"}
     return subprocess.run(
-        [*COMMAND, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=600
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
     )
 
 
 def test_train_prints_and_saves_what_it_was_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "train.json"
-    done = flopline("train", "gd", "batch100", "--strategy", "manual", "--seeds", "3", "--json", str(path))
+    done = flopline(
+        "train", "gd", "batch100", "--strategy", "manual", "--seeds", "3", "--json", str(path)
+    )
     assert done.returncode == 0, done.stderr
     assert "training, 3 seeds" in done.stdout
-    assert "gd diverges: the learning rate 1 is above the stability limit 2/lambda_max = 0.9531" in done.stdout
+    assert (
+        "gd diverges: the learning rate 1 is above the stability limit 2/lambda_max = 0.9531"
+        in done.stdout
+    )
     assert "data surrogate" in done.stdout
     found = records.load(path, training.Training)
     assert [trained.experiment.name for trained in found.experiments] == ["gd", "batch100"]
@@ -42,7 +53,18 @@ def test_train_prints_and_saves_what_it_was_asked_for(tmp_path: Path) -> None:
 
 def test_train_takes_any_batch_size_rate_and_number_of_epochs(tmp_path: Path) -> None:
     path = tmp_path / "train.json"
-    options = ("--strategy", "autograd", "--batch", "64", "--lr", "0.3", "--epochs", "1", "--every", "500")
+    options = (
+        "--strategy",
+        "autograd",
+        "--batch",
+        "64",
+        "--lr",
+        "0.3",
+        "--epochs",
+        "1",
+        "--every",
+        "500",
+    )
     assert flopline("train", "sgd", *options, "--seeds", "1", "--json", str(path)).returncode == 0
     (found,) = records.load(path, training.Training).experiments
     assert found.examples == (0, 512, 1024, 1500)
@@ -85,8 +107,12 @@ def test_an_interrupted_training_saves_the_finished_seeds(tmp_path: Path) -> Non
     path = tmp_path / "train.json"
     arguments = [*COMMAND, "train", "batch10", "--seeds", "100000", "--json", str(path)]
     environment = os.environ | {"FLOPLINE_DATA": "surrogate"}
-    with subprocess.Popen(arguments, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
-        time.sleep(15)  # long enough for some seeds, however busy the machine; far too short for all
+    with subprocess.Popen(
+        arguments, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        time.sleep(
+            15
+        )  # long enough for some seeds, however busy the machine; far too short for all
         run.send_signal(signal.SIGINT)
         _, said = run.communicate(timeout=60)
     assert run.returncode == 0, said
@@ -108,7 +134,11 @@ def test_machine_prints_the_ceilings_and_explains_every_product(tmp_path: Path) 
     found = json.loads(path.read_text())
     assert (found["kind"], found["schema_version"]) == ("machine", 2)
     cases = {row["case"] for row in found["cases"]}
-    assert {"matmul/strategy=element/n=256", "matmul/strategy=full/n=512", "matmul/strategy=full/n=2048"} <= cases
+    assert {
+        "matmul/strategy=element/n=256",
+        "matmul/strategy=full/n=512",
+        "matmul/strategy=full/n=2048",
+    } <= cases
     assert all(row["explained"] > 0 for row in found["cases"])
 
 
@@ -126,7 +156,11 @@ def test_claims_prints_and_saves_those_it_was_asked_for(tmp_path: Path) -> None:
     [
         ("--bench", "{", "is not JSON"),
         ("--train", '{"kind": "claims", "schema_version": 1}', "here one of `flopline train`"),
-        ("--claims", '{"kind": "claims", "schema_version": 7}', "schema version 7; this flopline reads 1"),
+        (
+            "--claims",
+            '{"kind": "claims", "schema_version": 7}',
+            "schema version 7; this flopline reads 1",
+        ),
         ("--machine", "[]", "holds a JSON list"),
         ("--bench", '{"benchmarks": []}', "no record of flopline's"),
     ],
@@ -144,5 +178,7 @@ def test_a_report_refuses_a_wrong_file_before_anything_is_measured(
 
 
 def test_a_report_needs_its_folders(tmp_path: Path) -> None:
-    assert "there is no such folder" in flopline("report", "--figures", "nowhere", cwd=tmp_path).stderr
+    assert (
+        "there is no such folder" in flopline("report", "--figures", "nowhere", cwd=tmp_path).stderr
+    )
     assert "cannot be written" in flopline("report", "no/page.html", cwd=tmp_path).stderr

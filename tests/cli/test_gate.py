@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flopline import cli
-from flopline.gate import record, selfcheck
+from flopline.gate import record, selfcheck, storage
 from flopline.gate import run as procedure
 from flopline.gate.sides import environment as environments
 from tests.gate.support import projects
@@ -83,7 +83,9 @@ class World:
     def leftovers(self) -> list[str]:
         """The gate's folders, and its workers that still run, as far as they are this world's."""
         workers = living("FLOPLINE_SLOT=", f"TMPDIR={self.temporary}")
-        return [path.name for path in self.temporary.glob("flopline-*")] + [f"process {pid}" for pid in workers]
+        return [path.name for path in self.temporary.glob("flopline-*")] + [
+            f"process {pid}" for pid in workers
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +96,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     checkout.mkdir()
     with projects.world(home) as temporary:
         git(checkout, "init", "--quiet")
-        files = {"pyproject.toml": PROJECT, "benchmarks/test_subject.py": SUITE, "README": "one\n", "notes": "one\n"}
+        files = {
+            "pyproject.toml": PROJECT,
+            "benchmarks/test_subject.py": SUITE,
+            "README": "one\n",
+            "notes": "one\n",
+        }
         # In the project's root it comes along to every worker: sides have their tree on PYTHONPATH.
         write(checkout, {**files, "src/subject/__init__.py": PLAIN, "sitecustomize.py": NO_TORCH})
         commit(checkout, "base")
@@ -120,14 +127,17 @@ class Ran:
     left: list[str]
 
     @property
-    def record(self) -> record.Record:
-        return record.load(self.folder / "r.json")
+    def record(self) -> record.GateRecord:
+        return storage.load(self.folder / "r.json")
 
 
-def ran(world: World, folder: Path, *arguments: str, detect: str = "10%", **environment: str) -> Ran:
+def ran(
+    world: World, folder: Path, *arguments: str, detect: str = "10%", **environment: str
+) -> Ran:
     before = state(world.checkout)
     files = [
-        f"--{kind}={folder / name}" for kind, name in (("json", "r.json"), ("markdown", "r.md"), ("junit", "r.xml"))
+        f"--{kind}={folder / name}"
+        for kind, name in (("json", "r.json"), ("markdown", "r.md"), ("junit", "r.xml"))
     ]
     (folder / "summary.md").write_text("## Before\n", "utf-8")
     done = world.gate(
@@ -155,7 +165,9 @@ def clean(world: World, tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
 @pytest.fixture(scope="module")
 def regressed(world: World, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    return ran(world, tmp_path_factory.mktemp("regressed"), "--baseline", "main", "--candidate", "slow")
+    return ran(
+        world, tmp_path_factory.mktemp("regressed"), "--baseline", "main", "--candidate", "slow"
+    )
 
 
 def test_a_candidate_with_the_same_code_passes_with_exit_code_0(clean: Ran) -> None:
@@ -179,21 +191,35 @@ def test_without_a_terminal_every_stage_and_block_is_a_line_on_stderr(regressed:
     lines = regressed.done.stderr.splitlines()
     assert lines[:2] == ["flopline gate: building", "flopline gate: collecting"]
     assert lines[2] == "flopline gate: screen, block 1 of 4"
-    assert any(re.fullmatch(r"flopline gate: confirm, block \d+ of \d+, \d+ s left", line) for line in lines)
+    assert any(
+        re.fullmatch(r"flopline gate: confirm, block \d+ of \d+, \d+ s left", line)
+        for line in lines
+    )
     assert lines[-1] == "flopline gate: explaining"
     assert "\x1b" not in regressed.done.stdout + regressed.done.stderr
 
 
 @pytest.mark.parametrize("which", ["clean", "regressed"])
-def test_the_saved_record_agrees_with_the_exit_code(which: str, request: pytest.FixtureRequest) -> None:
+def test_the_saved_record_agrees_with_the_exit_code(
+    which: str, request: pytest.FixtureRequest
+) -> None:
     run: Ran = request.getfixturevalue(which)
     assert run.record.exit_code == run.done.returncode
-    assert any(row.verdict == "regressed" for row in run.record.comparisons) == (run.done.returncode == 1)
-    assert run.record.settings == record.Settings(detect={"clean": 0.5, "regressed": 0.1}[which], arguments=LIGHT)
-    assert json.loads((run.folder / "r.json").read_text("utf-8"))["schema_version"] == record.SCHEMA_VERSION
+    assert any(row.verdict == "regressed" for row in run.record.comparisons) == (
+        run.done.returncode == 1
+    )
+    assert run.record.settings == record.Settings(
+        detect={"clean": 0.5, "regressed": 0.1}[which], arguments=LIGHT
+    )
+    assert (
+        json.loads((run.folder / "r.json").read_text("utf-8"))["schema_version"]
+        == record.GateRecord.schema_version
+    )
 
 
-def test_the_record_names_the_two_versions_as_they_were_asked_for(clean: Ran, regressed: Ran) -> None:
+def test_the_record_names_the_two_versions_as_they_were_asked_for(
+    clean: Ran, regressed: Ran
+) -> None:
     assert clean.record.candidate.version.startswith("working tree (")
     assert clean.record.candidate.version.endswith(" + changes)")
     assert regressed.record.candidate.version.startswith("slow (")
@@ -201,13 +227,17 @@ def test_the_record_names_the_two_versions_as_they_were_asked_for(clean: Ran, re
     assert regressed.record.baseline.commit != regressed.record.candidate.commit
 
 
-def test_junit_has_a_case_per_benchmark_and_fails_only_where_one_regressed(clean: Ran, regressed: Ran) -> None:
+def test_junit_has_a_case_per_benchmark_and_fails_only_where_one_regressed(
+    clean: Ran, regressed: Ran
+) -> None:
     for run in (clean, regressed):
         tree = ET.parse(run.folder / "r.xml")  # noqa: S314  # our own
         assert {"test_spin", "test_work"} <= {
             case.get("name", "").rpartition("::")[2] for case in tree.iter("testcase")
         }
-        assert len(list(tree.iter("failure"))) == sum(row.verdict == "regressed" for row in run.record.comparisons)
+        assert len(list(tree.iter("failure"))) == sum(
+            row.verdict == "regressed" for row in run.record.comparisons
+        )
         assert (len(list(tree.iter("failure"))) > 0) == (run.done.returncode == 1)
 
 
@@ -218,7 +248,9 @@ def test_markdown_names_the_regressed_benchmark(regressed: Ran) -> None:
 
 
 @pytest.mark.parametrize("which", ["clean", "regressed"])
-def test_the_markdown_is_appended_to_githubs_summary(which: str, request: pytest.FixtureRequest) -> None:
+def test_the_markdown_is_appended_to_githubs_summary(
+    which: str, request: pytest.FixtureRequest
+) -> None:
     folder = request.getfixturevalue(which).folder
     markdown = (folder / "r.md").read_text("utf-8")
     assert markdown
@@ -226,17 +258,23 @@ def test_the_markdown_is_appended_to_githubs_summary(which: str, request: pytest
 
 
 @pytest.mark.parametrize("which", ["clean", "regressed"])
-def test_status_index_branches_and_worktrees_are_as_before(which: str, request: pytest.FixtureRequest) -> None:
+def test_status_index_branches_and_worktrees_are_as_before(
+    which: str, request: pytest.FixtureRequest
+) -> None:
     assert request.getfixturevalue(which).untouched
 
 
 @pytest.mark.parametrize("which", ["clean", "regressed"])
-def test_no_worker_and_no_temporary_folder_is_left(which: str, request: pytest.FixtureRequest) -> None:
+def test_no_worker_and_no_temporary_folder_is_left(
+    which: str, request: pytest.FixtureRequest
+) -> None:
     assert request.getfixturevalue(which).left == []
 
 
 @pytest.mark.parametrize("which", ["clean", "regressed"])
-def test_the_written_files_are_whole_and_the_only_ones(which: str, request: pytest.FixtureRequest) -> None:
+def test_the_written_files_are_whole_and_the_only_ones(
+    which: str, request: pytest.FixtureRequest
+) -> None:
     folder = request.getfixturevalue(which).folder
     others = {"hook", "refusals", "summary.md"}
     assert {path.name for path in folder.iterdir()} - others == {"r.json", "r.md", "r.xml"}
@@ -251,14 +289,22 @@ def test_neither_coordinator_nor_worker_needs_torch(clean: Ran) -> None:
 
 
 @pytest.mark.parametrize("which", ["clean", "regressed"])
-def test_show_prints_a_saved_record_as_the_run_did(world: World, which: str, request: pytest.FixtureRequest) -> None:
+def test_show_prints_a_saved_record_as_the_run_did(
+    world: World, which: str, request: pytest.FixtureRequest
+) -> None:
     run: Ran = request.getfixturevalue(which)
     shown = world.gate("show", str(run.folder / "r.json"))
     assert (shown.stdout, shown.stderr, shown.returncode) == (run.done.stdout, "", 0)
 
 
-def test_show_writes_the_other_formats_as_the_run_did(world: World, regressed: Ran, tmp_path: Path) -> None:
-    again = [f"--markdown={tmp_path / 'r.md'}", f"--junit={tmp_path / 'r.xml'}", f"--json={tmp_path / 'r.json'}"]
+def test_show_writes_the_other_formats_as_the_run_did(
+    world: World, regressed: Ran, tmp_path: Path
+) -> None:
+    again = [
+        f"--markdown={tmp_path / 'r.md'}",
+        f"--junit={tmp_path / 'r.xml'}",
+        f"--json={tmp_path / 'r.json'}",
+    ]
     assert world.gate("show", str(regressed.folder / "r.json"), *again).returncode == 0
     for path in tmp_path.iterdir():
         assert path.read_text("utf-8") == (regressed.folder / path.name).read_text("utf-8")
@@ -266,7 +312,9 @@ def test_show_writes_the_other_formats_as_the_run_did(world: World, regressed: R
 
 
 @pytest.mark.parametrize("moment", ["building", "collecting", "screen, block 1"])
-def test_ctrl_c_ends_with_exit_code_2_one_message_and_nothing_left(world: World, moment: str, tmp_path: Path) -> None:
+def test_ctrl_c_ends_with_exit_code_2_one_message_and_nothing_left(
+    world: World, moment: str, tmp_path: Path
+) -> None:
     before = state(world.checkout)
     files = [f"--{kind}={tmp_path / kind}" for kind in ("json", "markdown", "junit")]
     process = subprocess.Popen(
@@ -281,13 +329,17 @@ def test_ctrl_c_ends_with_exit_code_2_one_message_and_nothing_left(world: World,
         assert process.stderr
         try:
             heard = next(line for line in process.stderr if moment in line)
-            while "screen" in moment and not any(name.startswith("process") for name in world.leftovers()):
+            while "screen" in moment and not any(
+                name.startswith("process") for name in world.leftovers()
+            ):
                 time.sleep(0.05)
             process.send_signal(signal.SIGINT)
             stdout, stderr = process.communicate(timeout=60)
         finally:
             process.kill()
-    lines = [line for line in (heard + stderr).splitlines() if not line.startswith("flopline gate: ")]
+    lines = [
+        line for line in (heard + stderr).splitlines() if not line.startswith("flopline gate: ")
+    ]
     assert lines == ["flopline: interrupted; nothing was written"]
     assert (process.returncode, stdout) == (2, "")
     # A worker that was just being started when the signal came ends by itself: the other end of its pipe is gone.
@@ -316,7 +368,7 @@ def test_ctrl_c_after_a_block_keeps_what_was_measured(world: World, tmp_path: Pa
             stdout, _ = process.communicate(timeout=60)
         finally:
             process.kill()
-    found = record.load(tmp_path / "json")
+    found = storage.load(tmp_path / "json")
     assert (process.returncode, found.exit_code, len(found.blocks)) == (2, 2, 2)
     assert found.result == "broken off after 2 blocks: interrupted"
     assert found.result in stdout
@@ -349,38 +401,52 @@ def refusal(*arguments: str) -> str:
 
 
 @pytest.mark.usefixtures("here")
-@pytest.mark.parametrize("value", ["abc", "", "0%", "-3%", "3 %%", "nan", "inf", "101%", "3s", "1e-9"])
+@pytest.mark.parametrize(
+    "value", ["abc", "", "0%", "-3%", "3 %%", "nan", "inf", "101%", "3s", "1e-9"]
+)
 def test_a_detect_that_is_no_percentage_is_refused_with_an_example(value: str) -> None:
     text = refusal("--baseline", "main", "--detect", value)
-    assert text == f"flopline: --detect is {value!r}; allowed is a number from 0.1% to 100%, for example 0.1%"
+    assert (
+        text
+        == f"flopline: --detect is {value!r}; allowed is a number from 0.1% to 100%, for example 0.1%"
+    )
 
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("value", ["abc", "0%", "-1%", "51%", "nan"])
 def test_an_alpha_that_is_no_error_rate_is_refused(value: str) -> None:
-    assert refusal("--baseline", "main", "--alpha", value).startswith(f"flopline: --alpha is {value!r}; allowed is")
+    assert refusal("--baseline", "main", "--alpha", value).startswith(
+        f"flopline: --alpha is {value!r}; allowed is"
+    )
 
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("value", ["abc", "0s", "-5s", "5m", "inf"])
 def test_a_budget_that_is_no_time_is_refused(value: str) -> None:
-    assert refusal("--baseline", "main", "--budget", value).startswith(f"flopline: --budget is {value!r}; allowed is")
+    assert refusal("--baseline", "main", "--budget", value).startswith(
+        f"flopline: --budget is {value!r}; allowed is"
+    )
 
 
-@pytest.mark.parametrize(("detect", "found"), [("3%", 0.03), ("2.5", 0.025), (" 3 % ", 0.03), ("100%", 1.0)])
+@pytest.mark.parametrize(
+    ("detect", "found"), [("3%", 0.03), ("2.5", 0.025), (" 3 % ", 0.03), ("100%", 1.0)]
+)
 def test_a_percentage_may_have_decimals_and_its_sign_may_be_left_out(
     here: World, monkeypatch: pytest.MonkeyPatch, detect: str, found: float
 ) -> None:
     assert here
     seen: list[record.Settings] = []
 
-    def run(_: object, __: object, settings: record.Settings, **___: object) -> record.Record:
+    def run(_: object, __: object, settings: record.Settings, **___: object) -> record.GateRecord:
         seen.append(settings)
         raise procedure.GateError("enough")
 
     monkeypatch.setattr(environments, "sides", lambda *_, **__: nullcontext(("b", "c")))
     monkeypatch.setattr(procedure, "run", run)
-    assert refusal("--baseline", "main", "--detect", detect, "--", "-k", "one two") == "flopline: enough"
+    assert (
+        refusal("--baseline", "main", "--detect", detect, "--", "-k", "one two")
+        == "flopline: enough"
+    )
     assert seen[0].detect == pytest.approx(found)
     assert seen[0].arguments == ("-k", "one two")
 
@@ -396,7 +462,14 @@ BOTH = "give --baseline REV (and --candidate REV), or both --baseline-python PAT
         ["--candidate", "slow"],
         ["--baseline-python", sys.executable],
         ["--candidate-python", sys.executable],
-        ["--baseline", "main", "--baseline-python", sys.executable, "--candidate-python", sys.executable],
+        [
+            "--baseline",
+            "main",
+            "--baseline-python",
+            sys.executable,
+            "--candidate-python",
+            sys.executable,
+        ],
         ["--baseline", "main", "--candidate-python", sys.executable],
     ],
     ids=["nothing", "no baseline", "one interpreter", "the other one", "both", "half of both"],
@@ -417,17 +490,24 @@ def test_an_unknown_suite_from_is_refused_with_the_choices() -> None:
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("option", ["--json", "--markdown", "--junit"])
-def test_a_file_that_could_not_be_written_is_refused_before_anything_is_built(option: str, tmp_path: Path) -> None:
+def test_a_file_that_could_not_be_written_is_refused_before_anything_is_built(
+    option: str, tmp_path: Path
+) -> None:
     for path in (tmp_path / "missing" / "file", tmp_path):
         text = refusal("--baseline", "main", option, str(path))
-        assert text == f"flopline: {path} cannot be written: it is a folder, or its folder does not exist"
+        assert (
+            text
+            == f"flopline: {path} cannot be written: it is a folder, or its folder does not exist"
+        )
 
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("side", ["baseline", "candidate"])
 def test_a_version_that_is_neither_revision_nor_folder_is_refused_by_name(side: str) -> None:
     versions_asked = {"baseline": "main", "candidate": "main", side: "no/such"}
-    text = refusal(*(word for name, asked in versions_asked.items() for word in (f"--{name}", asked)))
+    text = refusal(
+        *(word for name, asked in versions_asked.items() for word in (f"--{name}", asked))
+    )
     assert f"the {side} 'no/such' is neither a revision" in text
 
 
@@ -461,7 +541,9 @@ def test_an_interpreter_that_is_none_is_refused_with_the_sides_name() -> None:
     ],
     ids=["text", "empty", "pytest-benchmark", "list", "newer", "hollow"],
 )
-def test_show_refuses_a_file_that_is_no_record(content: str, complaint: str, tmp_path: Path) -> None:
+def test_show_refuses_a_file_that_is_no_record(
+    content: str, complaint: str, tmp_path: Path
+) -> None:
     text = refusal("show", str(write(tmp_path, {"r.json": content}) / "r.json"))
     assert complaint in text
     assert str(tmp_path / "r.json") in text
@@ -517,9 +599,13 @@ def test_whatever_stops_the_gate_is_one_line_and_exit_code_2(
     assert refusal("--baseline", "main") == "flopline: what happened [/bold]; what to do"
 
 
-def test_self_check_prints_the_rates_and_ends_with_0(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_self_check_prints_the_rates_and_ends_with_0(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert here
-    rates = selfcheck.Rates(runs=2, alarms=0, undecided=0, slowed=10, found=10, false=0, seconds=9.0, detect=0.03)
+    rates = selfcheck.Rates(
+        runs=2, alarms=0, undecided=0, slowed=10, found=10, false=0, seconds=9.0, detect=0.03
+    )
     asked: list[int] = []
 
     def self_check(*_: object, runs: int, **__: object) -> selfcheck.Rates:

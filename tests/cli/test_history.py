@@ -38,7 +38,11 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> toy.Project:
 def test_a_comparison_says_seconds_gflops_and_a_verdict(planted: toy.Project) -> None:
     done = history(planted.root, "compare", "v1", "HEAD")
     assert done.returncode == 1
-    rows = {line.split(")")[0] + ")": line.rstrip() for line in done.stdout.splitlines() if line.startswith(NAME)}
+    rows = {
+        line.split(")")[0] + ")": line.rstrip()
+        for line in done.stdout.splitlines()
+        if line.startswith(NAME)
+    }
     assert rows[f"{NAME}('slowed', 64)"].endswith("regressed")
     assert rows[f"{NAME}('quickened', 64)"].endswith("improved")
     assert rows[f"{NAME}('steady', 64)"].endswith("unchanged")
@@ -59,7 +63,9 @@ def test_regressions_name_the_commit_and_end_with_one(planted: toy.Project) -> N
     assert done.stdout.count(planted.commits[PLANTED][:8]) == 2
     assert "slowed" in done.stdout
     assert "quickened" not in done.stdout
-    record = json.loads(history(planted.root, "regressions", "--json").stdout, parse_constant=pytest.fail)
+    record = json.loads(
+        history(planted.root, "regressions", "--json").stdout, parse_constant=pytest.fail
+    )
     assert {step["at"] for step in record["regressions"]} == {planted.commits[PLANTED]}
 
 
@@ -96,7 +102,9 @@ def test_results_beside_the_branch_are_named(project: toy.Project) -> None:
     assert f"not on this branch, so not searched: {beside[:8]}" in done.stderr
 
 
-def test_what_was_not_measured_is_said_with_the_command_that_measures_it(project: toy.Project) -> None:
+def test_what_was_not_measured_is_said_with_the_command_that_measures_it(
+    project: toy.Project,
+) -> None:
     project.record(project.commits[0], speeds())
     done = history(project.root, "compare", "HEAD~2", "HEAD")
     assert done.returncode == 2

@@ -27,10 +27,18 @@ def still(w, X, y, batches, lr):
 """
 
 
-def flopline(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+def flopline(
+    *arguments: str, cwd: Path = ROOT, **environment: str
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "flopline", *arguments]
     return subprocess.run(
-        command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=300
+        command,
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
 
 
@@ -48,19 +56,28 @@ def third_party(tmp_path_factory: pytest.TempPathFactory) -> Path:
         '[project.entry-points."flopline.sgd"]\nstill = "kernels_of_others:still"\n'
     )
     target = tmp_path_factory.mktemp("site")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--no-build-isolation",
+    ]
     subprocess.run([*pip, "--target", str(target), str(project)], check=True)
     return target
 
 
 def test_the_version_is_the_packages() -> None:
-    from flopline import __version__  # noqa: PLC0415  # beside the claim
+    from flopline import __version__
 
     assert flopline("--version").stdout == f"flopline {__version__}\n"
 
 
 def test_list_names_every_case_and_imports_no_torch() -> None:
-    from benchmarks import cases  # noqa: PLC0415  # beside the claim
+    from benchmarks import cases
 
     listed = json.loads(flopline("list", "--json").stdout)["cases"]
     for scale, names in cases.CASES.items():
@@ -69,7 +86,9 @@ def test_list_names_every_case_and_imports_no_torch() -> None:
         "import atexit, sys; from flopline.cli import main; sys.argv[1:] = ['list']; "
         "atexit.register(lambda: print(sorted(sys.modules))); main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert "'flopline.cli'" in done.stdout
     assert "'torch'" not in done.stdout
 
@@ -101,7 +120,9 @@ def test_strategies_of_other_distributions_are_measured_or_refused_and_the_other
     assert "has no attribute 'nothing'" in done.stdout
     measured = {bench["param"] for bench in json.loads(record.read_text())["benchmarks"]}
     assert {"matmul/strategy=library/n=256/block=64", "matmul/strategy=full/n=256"} <= measured
-    assert not {name for name in measured if "sloppy" in name or "still" in name or "missing" in name}
+    assert not {
+        name for name in measured if "sloppy" in name or "still" in name or "missing" in name
+    }
 
 
 def test_bench_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:

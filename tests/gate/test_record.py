@@ -11,32 +11,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flopline.gate.record import (
-    SCHEMA_VERSION,
     Batch,
     Block,
     Clock,
     Comparison,
     Difference,
+    ExitCode,
+    GateRecord,
     Loss,
     Quad,
-    Record,
-    RecordError,
     Settings,
-    Side,
+    SideFacts,
     SideName,
     Stage,
     Verdict,
-    dump,
-    load,
-    save,
-    write,
 )
+from flopline.gate.storage import dump, load, save
+from flopline.records import RecordError, write
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 MAYBE = st.none() | FINITE
 COUNTS = st.integers(0, 2**63)
-TEXTS = st.text(st.characters(), max_size=9)  # lone surrogates too: file names that are not UTF-8 have them
-READINGS = st.integers(0, 2**50).map(lambda nanoseconds: nanoseconds / 1e9)  # as the clocks give them
+TEXTS = st.text(
+    st.characters(), max_size=9
+)  # lone surrogates too: file names that are not UTF-8 have them
+READINGS = st.integers(0, 2**50).map(
+    lambda nanoseconds: nanoseconds / 1e9
+)  # as the clocks give them
 BATCHES = st.builds(
     Batch,
     calls=COUNTS,
@@ -50,7 +51,11 @@ BATCHES = st.builds(
 SIDES = st.lists(BATCHES, min_size=1, max_size=2).map(tuple)
 QUADS = st.lists(st.builds(Quad, baseline=SIDES, candidate=SIDES), max_size=2)
 LOSSES = st.builds(
-    Loss, side=st.sampled_from([None, *get_args(SideName)]), phase=TEXTS, outcome=TEXTS, text=st.text(max_size=30)
+    Loss,
+    side=st.sampled_from([None, *get_args(SideName)]),
+    phase=TEXTS,
+    outcome=TEXTS,
+    text=st.text(max_size=30),
 )
 BLOCKS = st.builds(
     Block,
@@ -76,7 +81,7 @@ COMPARISONS = st.builds(
     change=MAYBE,
     low=MAYBE,
     high=MAYBE,
-    sees=MAYBE,
+    detectable=MAYBE,
     seconds=MAYBE,
     sigma=MAYBE,
     clock=st.sampled_from([None, *get_args(Clock)]),
@@ -88,10 +93,15 @@ COMPARISONS = st.builds(
     note=TEXTS,
 )
 DIFFERENCES = st.builds(
-    Difference, function=TEXTS, where=TEXTS, baseline=COUNTS, candidate=COUNTS, seconds=st.floats(0, 9)
+    Difference,
+    function=TEXTS,
+    where=TEXTS,
+    baseline=COUNTS,
+    candidate=COUNTS,
+    seconds=st.floats(0, 9),
 )
 VERSIONS = st.builds(
-    Side,
+    SideFacts,
     name=st.sampled_from(get_args(SideName)),
     version=TEXTS,
     commit=TEXTS,
@@ -99,7 +109,7 @@ VERSIONS = st.builds(
     packages=st.dictionaries(TEXTS, TEXTS, max_size=2),
 )
 RECORDS = st.builds(
-    Record,
+    GateRecord,
     settings=st.builds(
         Settings,
         detect=FINITE,
@@ -110,7 +120,9 @@ RECORDS = st.builds(
     ),
     baseline=VERSIONS,
     candidate=VERSIONS,
-    machine=st.dictionaries(TEXTS, st.none() | st.booleans() | COUNTS | FINITE | TEXTS | st.lists(TEXTS), max_size=2),
+    machine=st.dictionaries(
+        TEXTS, st.none() | st.booleans() | COUNTS | FINITE | TEXTS | st.lists(TEXTS), max_size=2
+    ),
     started=TEXTS,
     seconds=FINITE,
     blocks=st.lists(BLOCKS, max_size=2),
@@ -123,15 +135,18 @@ RECORDS = st.builds(
     explanations=st.dictionaries(TEXTS, st.lists(DIFFERENCES, max_size=2), max_size=2),
     warnings=st.lists(TEXTS, max_size=2),
     result=TEXTS,
-    exit_code=st.integers(0, 3),
+    exit_code=st.sampled_from(ExitCode),
     flopline=TEXTS,
 )
-BATCH = Batch(calls=100, wall=4.1e-3, cpu=4e-3, process=4e-3, voluntary=0, involuntary=1, timer=3.9e-3)
-RECORD = Record(
+BATCH = Batch(
+    calls=100, wall=4.1e-3, cpu=4e-3, process=4e-3, voluntary=0, involuntary=1, timer=3.9e-3
+)
+RECORD = GateRecord(
     settings=Settings(arguments=("-k", "fast")),
-    baseline=Side("baseline", "v1.0", "0" * 40, "3.11.7", {"numpy": "2.4.6"}),
-    candidate=Side("candidate", "the working tree"),
+    baseline=SideFacts("baseline", "v1.0", "0" * 40, "3.11.7", {"numpy": "2.4.6"}),
+    candidate=SideFacts("candidate", "the working tree"),
     machine={"cpus": 2},
+    threads=1,
     started="2026-03-01T12:00:00+00:00",
     seconds=61.5,
     blocks=[
@@ -145,14 +160,20 @@ RECORD = Record(
             seconds=4.0,
             steal=0.01,
             load=2.5,
-            quads={"bench.py::test_a": [Quad((BATCH, BATCH), (BATCH, BATCH)), Quad((BATCH,), (BATCH,))]},
+            quads={
+                "bench.py::test_a": [Quad((BATCH, BATCH), (BATCH, BATCH)), Quad((BATCH,), (BATCH,))]
+            },
             wide=["bench.py::test_a"],
             canary=[Quad((BATCH,), (BATCH,))],
             control=[],
             lost={"bench.py::test_b": Loss(None, "call", "failed", "ValueError: b\n")},
         )
     ],
-    comparisons=[Comparison("bench.py::test_a", "unchanged", 0.001, -0.002, 0.003, clock="cpu", stage="screen")],
+    comparisons=[
+        Comparison(
+            "bench.py::test_a", "unchanged", 0.001, -0.002, 0.003, clock="cpu", stage="screen"
+        )
+    ],
     added=["bench.py::test_new"],
     removed=[],
     canary=0.031,
@@ -161,7 +182,7 @@ RECORD = Record(
     explanations={"bench.py::test_a": [Difference("len", "a.py:1", 0, 256, 1e-3)]},
     warnings=["it was noisy"],
     result="no regression",
-    exit_code=0,
+    exit_code=ExitCode(0),
     flopline="0.1",
 )
 
@@ -189,7 +210,9 @@ def test_a_record_comes_back_as_it_was_saved(path: Path) -> None:
 
 @settings(max_examples=50)
 @given(record=RECORDS)
-def test_every_record_comes_back_as_it_was_saved(record: Record, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_every_record_comes_back_as_it_was_saved(
+    record: GateRecord, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     path = tmp_path_factory.mktemp("records") / "gate.json"
     save(record, path)
     assert load(path) == record
@@ -197,7 +220,12 @@ def test_every_record_comes_back_as_it_was_saved(record: Record, tmp_path_factor
 
 def test_times_finer_than_a_clock_keep_a_thousandth_of_a_nanosecond(path: Path) -> None:
     fine = dataclasses.replace(BATCH, wall=1.23456789012345e-4, timer=math.nan)
-    save(dataclasses.replace(RECORD, blocks=[dataclasses.replace(RECORD.blocks[0], control=[Quad((fine,), ())])]), path)
+    save(
+        dataclasses.replace(
+            RECORD, blocks=[dataclasses.replace(RECORD.blocks[0], control=[Quad((fine,), ())])]
+        ),
+        path,
+    )
     (quad,) = load(path).blocks[0].control
     assert quad.baseline[0].wall == pytest.approx(fine.wall, rel=0, abs=5.1e-13)
     assert quad.baseline[0].timer is None
@@ -207,12 +235,16 @@ def test_numbers_that_are_all_the_same_are_written_once() -> None:
     quad = Quad((BATCH, BATCH), (dataclasses.replace(BATCH, wall=1e-4),) * 2)
     block = dataclasses.replace(RECORD.blocks[0], control=[quad] * 1000)
     found = json.loads(dump(dataclasses.replace(RECORD, blocks=[block])))["blocks"][0]["control"]
-    assert (found["quads"], found["candidate"]["calls"], found["candidate"]["wall_ns"]) == (1000, 100, 100_000)
+    assert (found["quads"], found["candidate"]["calls"], found["candidate"]["wall_ns"]) == (
+        1000,
+        100,
+        100_000,
+    )
 
 
 def test_a_record_is_plain_json_that_says_its_schema() -> None:
     found = json.loads(dump(RECORD))
-    assert found["schema_version"] == SCHEMA_VERSION
+    assert found["schema_version"] == GateRecord.schema_version
     assert found["blocks"][0]["quads"]["bench.py::test_a"]["baseline"] == {
         "batches": [2, 1],
         "calls": 100,
@@ -244,10 +276,16 @@ def test_json_of_another_program_is_refused(path: Path) -> None:
         load(path)
 
 
-@pytest.mark.parametrize(("text", "kind"), [("null", "NoneType"), ("[1, 2]", "list"), ("3", "int"), ('"x"', "str")])
-def test_json_that_is_no_object_is_refused_with_what_it_is(path: Path, text: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "kind"), [("null", "NoneType"), ("[1, 2]", "list"), ("3", "int"), ('"x"', "str")]
+)
+def test_json_that_is_no_object_is_refused_with_what_it_is(
+    path: Path, text: str, kind: str
+) -> None:
     path.write_text(text)
-    with pytest.raises(RecordError, match=rf"gate\.json holds a JSON {kind}, no record; .*`flopline gate --json`"):
+    with pytest.raises(
+        RecordError, match=rf"gate\.json holds a JSON {kind}, no record; .*`flopline gate --json`"
+    ):
         load(path)
 
 
@@ -259,7 +297,9 @@ def test_a_truncated_record_is_refused(path: Path, kept: float) -> None:
         load(path)
 
 
-@pytest.mark.parametrize("found", [b"", b"flopline gate\n", b"\xff\xfe\x00", b"{'schema_version': 1}"])
+@pytest.mark.parametrize(
+    "found", [b"", b"flopline gate\n", b"\xff\xfe\x00", b"{'schema_version': 1}"]
+)
 def test_what_is_not_json_is_refused(path: Path, found: bytes) -> None:
     path.write_bytes(found)
     with pytest.raises(RecordError, match="is not JSON"):
@@ -310,7 +350,9 @@ def test_bare_constants_are_refused(path: Path, constant: str) -> None:
         load(path)
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"schema_version": ' + "1" * 5000 + "}"], ids=["deep", "huge"])
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"schema_version": ' + "1" * 5000 + "}"], ids=["deep", "huge"]
+)
 def test_json_that_python_refuses_to_parse_is_refused(path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(RecordError):
@@ -335,23 +377,31 @@ def test_a_written_file_can_be_read_by_others(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o644
 
 
-def test_a_relative_path_is_relative_to_the_current_folder(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_path_is_relative_to_the_current_folder(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(path.parent)
     write(Path(path.name), "here")
     assert path.read_text() == "here"
 
 
 @pytest.mark.parametrize("before", [None, "before"])
-def test_a_text_that_cannot_be_written_leaves_everything_as_it_was(path: Path, before: str | None) -> None:
+def test_a_text_that_cannot_be_written_leaves_everything_as_it_was(
+    path: Path, before: str | None
+) -> None:
     if before is not None:
         path.write_text(before)
     long_and_bad = "x" * 1_000_000 + "\udc80"
     with pytest.raises(UnicodeEncodeError):
         write(path, long_and_bad)
-    assert [file.read_text() for file in path.parent.iterdir()] == ([] if before is None else [before])
+    assert [file.read_text() for file in path.parent.iterdir()] == (
+        [] if before is None else [before]
+    )
 
 
-@pytest.mark.parametrize("interruption", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "interruption", [OSError(28, "No space left on device"), KeyboardInterrupt()]
+)
 def test_an_interrupted_write_leaves_everything_as_it_was(
     path: Path, monkeypatch: pytest.MonkeyPatch, interruption: BaseException
 ) -> None:

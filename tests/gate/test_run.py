@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flopline.gate import record
 from flopline.gate import run as procedure
+from flopline.gate import storage
 from flopline.gate.judge import controls, verdict
 from flopline.gate.judge.controls import Controls
 from flopline.gate.measure import handle as child
-from flopline.gate.record import Comparison, Record, Settings
+from flopline.gate.record import Comparison, GateRecord, Settings
 from flopline.gate.sides.environment import interpreters
 from flopline.gate.sides.environment import sides as built
 from tests.gate.support.processes import living
@@ -27,13 +27,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flopline.gate.run import Progress
-    from flopline.gate.sides.environment import Startable
+    from flopline.gate.sides.environment import Side
 
-    Sides = tuple[Startable, Startable]
+    Sides = tuple[Side, Side]
 
 pytestmark = pytest.mark.judges_times
 FASTER = PLAIN.replace("    return spin(n)\n", "    return spin(7 * n // 10)\n")
-SPIN, WORK, EXACT = (f"benchmarks/test_subject.py::test_{name}" for name in ("spin", "work", "exact"))
+SPIN, WORK, EXACT = (
+    f"benchmarks/test_subject.py::test_{name}" for name in ("spin", "work", "exact")
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,24 +45,26 @@ def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def run(sides: Sides, **how: object) -> Record:
+def run(sides: Sides, **how: object) -> GateRecord:
     """The procedure with the quick schedule; what `procedure.run` does not know is a setting."""
     known = {name: how.pop(name) for name in ("report", "slowdown") if name in how}
     settings = Settings(detect=DETECT, arguments=LIGHT, **how)  # type: ignore[arg-type]
     return procedure.run(*sides, settings, schedule=QUICK, **known)  # type: ignore[arg-type]
 
 
-def compare(folder: Path, before: dict[str, str], after: dict[str, str], **how: object) -> Record:
+def compare(
+    folder: Path, before: dict[str, str], after: dict[str, str], **how: object
+) -> GateRecord:
     with built(checkout(folder, before, after), "HEAD") as sides:
         return run(sides, **how)
 
 
-def rows(found: Record) -> dict[str, Comparison]:
+def rows(found: GateRecord) -> dict[str, Comparison]:
     """The comparisons by the name of the test function."""
     return {row.id.rpartition("::")[2]: row for row in found.comparisons}
 
 
-def verdicts(found: Record) -> dict[str, str]:
+def verdicts(found: GateRecord) -> dict[str, str]:
     return {name: row.verdict for name, row in rows(found).items()}
 
 
@@ -84,21 +88,23 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
 
 
 @pytest.fixture(scope="module")
-def identical(twins: Sides) -> Record:
+def identical(twins: Sides) -> GateRecord:
     return run(twins)
 
 
-def test_identical_code_ends_with_exit_code_0(identical: Record) -> None:
+def test_identical_code_ends_with_exit_code_0(identical: GateRecord) -> None:
     assert (identical.exit_code, identical.result) == (0, "no regression")
 
 
-def test_of_identical_code_no_benchmark_is_called_regressed(identical: Record) -> None:
+def test_of_identical_code_no_benchmark_is_called_regressed(identical: GateRecord) -> None:
     found = verdicts(identical)
     assert set(found) == {"test_spin", "test_work", "test_skipped"}
     assert {found["test_spin"], found["test_work"]} <= {"unchanged", "inconclusive"}
 
 
-def test_what_is_skipped_on_both_sides_is_not_comparable_and_no_fault(identical: Record) -> None:
+def test_what_is_skipped_on_both_sides_is_not_comparable_and_no_fault(
+    identical: GateRecord,
+) -> None:
     row = rows(identical)["test_skipped"]
     assert row.verdict == "not comparable"
     assert row.note.startswith("skipped (setup)")
@@ -106,14 +112,16 @@ def test_what_is_skipped_on_both_sides_is_not_comparable_and_no_fault(identical:
     assert identical.exit_code == 0
 
 
-def test_a_file_that_cannot_be_collected_is_a_warning_that_names_side_file_and_reason(identical: Record) -> None:
+def test_a_file_that_cannot_be_collected_is_a_warning_that_names_side_file_and_reason(
+    identical: GateRecord,
+) -> None:
     for side in ("baseline", "candidate"):
         (found,) = [text for text in identical.warnings if text.startswith(f"{side}: ")]
         assert "benchmarks/test_unreadable.py could not be collected" in found
         assert "no such library" in found
 
 
-def test_both_controls_were_measured_and_in_range(identical: Record) -> None:
+def test_both_controls_were_measured_and_in_range(identical: GateRecord) -> None:
     assert identical.canary is not None
     assert DETECT / 2 <= identical.canary <= 2 * DETECT
     assert identical.control is not None
@@ -121,13 +129,13 @@ def test_both_controls_were_measured_and_in_range(identical: Record) -> None:
     assert identical.noise is not None
 
 
-def test_every_benchmark_is_screened_in_as_many_blocks_as_planned(identical: Record) -> None:
+def test_every_benchmark_is_screened_in_as_many_blocks_as_planned(identical: GateRecord) -> None:
     assert all(block.stage == "screen" for block in identical.blocks)
     assert QUICK.blocks <= len(identical.blocks) <= 2 * QUICK.blocks
     assert all({SPIN, WORK} <= set(block.quads) for block in identical.blocks[: QUICK.blocks])
 
 
-def test_the_record_says_what_ran(identical: Record) -> None:
+def test_the_record_says_what_ran(identical: GateRecord) -> None:
     assert (identical.baseline.name, identical.candidate.name) == ("baseline", "candidate")
     assert re.fullmatch(r"[0-9a-f]{40}", identical.baseline.commit)
     assert identical.baseline.commit == identical.candidate.commit
@@ -143,7 +151,7 @@ def stages() -> list[Progress]:
 
 
 @pytest.fixture(scope="module")
-def regressed(tmp_path_factory: pytest.TempPathFactory, stages: list[Progress]) -> Record:
+def regressed(tmp_path_factory: pytest.TempPathFactory, stages: list[Progress]) -> GateRecord:
     """A project that pip builds, slowed by 30 % in one function, and by exactly 20 % in what another one tells."""
     tests = SUITE + "\n\ndef test_exact(benchmark):\n    benchmark(subject.spin, 500)\n"
     common = {"pyproject.toml": PROJECT, "benchmarks/test_subject.py": tests}
@@ -153,18 +161,20 @@ def regressed(tmp_path_factory: pytest.TempPathFactory, stages: list[Progress]) 
     return compare(folder, before, after, report=stages.append, slowdown={EXACT: 0.2})
 
 
-def test_a_subject_slowed_by_30_percent_is_regressed_with_exit_code_1(regressed: Record) -> None:
+def test_a_subject_slowed_by_30_percent_is_regressed_with_exit_code_1(
+    regressed: GateRecord,
+) -> None:
     assert verdicts(regressed)["test_work"] == "regressed"
     assert (regressed.exit_code, regressed.result) == (1, "2 confirmed regressions")
 
 
-def test_a_slowdown_of_exactly_20_percent_is_found(regressed: Record) -> None:
+def test_a_slowdown_of_exactly_20_percent_is_found(regressed: GateRecord) -> None:
     row = rows(regressed)["test_exact"]
     assert row.verdict == "regressed"
     assert row.change == pytest.approx(0.2, abs=0.06)
 
 
-def test_the_interval_of_a_change_is_around_its_estimate(regressed: Record) -> None:
+def test_the_interval_of_a_change_is_around_its_estimate(regressed: GateRecord) -> None:
     for name in ("test_work", "test_exact"):
         row = rows(regressed)[name]
         assert row.low is not None
@@ -173,22 +183,24 @@ def test_the_interval_of_a_change_is_around_its_estimate(regressed: Record) -> N
         assert row.low <= row.change <= row.high
 
 
-def test_where_the_calls_are_equal_the_explanation_is_an_empty_list(regressed: Record) -> None:
+def test_where_the_calls_are_equal_the_explanation_is_an_empty_list(regressed: GateRecord) -> None:
     assert regressed.explanations[EXACT] == []
 
 
-def test_beside_a_regression_what_did_not_change_is_not_flagged(regressed: Record) -> None:
+def test_beside_a_regression_what_did_not_change_is_not_flagged(regressed: GateRecord) -> None:
     assert verdicts(regressed)["test_spin"] in {"unchanged", "inconclusive"}
 
 
-def test_the_change_of_a_regression_is_within_a_factor_of_two_of_the_truth(regressed: Record) -> None:
+def test_the_change_of_a_regression_is_within_a_factor_of_two_of_the_truth(
+    regressed: GateRecord,
+) -> None:
     change = rows(regressed)["test_work"].change
     assert change is not None
     assert 0.15 < change < 0.6
 
 
 def test_the_explanation_names_the_additional_call_with_file_and_line_relative_to_the_project(
-    regressed: Record,
+    regressed: GateRecord,
 ) -> None:
     (found,) = [one for one in regressed.explanations[WORK] if one.function == "padding"]
     line = 1 + SLOWER.splitlines().index("    padding(3 * n // 10)")
@@ -196,7 +208,7 @@ def test_the_explanation_names_the_additional_call_with_file_and_line_relative_t
     assert (found.baseline, found.candidate) == (0, 1)
 
 
-def test_a_regression_is_judged_by_the_confirming_blocks_alone(regressed: Record) -> None:
+def test_a_regression_is_judged_by_the_confirming_blocks_alone(regressed: GateRecord) -> None:
     row = rows(regressed)["test_work"]
     confirming = [block for block in regressed.blocks if block.stage == "confirm"]
     assert len(confirming) >= verdict.FLOOR
@@ -206,14 +218,14 @@ def test_a_regression_is_judged_by_the_confirming_blocks_alone(regressed: Record
     assert 0.5 ** len(confirming) <= row.p <= row.limit <= regressed.settings.alpha
 
 
-def test_only_what_was_suspicious_is_confirmed(regressed: Record) -> None:
+def test_only_what_was_suspicious_is_confirmed(regressed: GateRecord) -> None:
     named = {name for block in regressed.blocks if block.stage == "confirm" for name in block.quads}
     assert {WORK, EXACT} <= named
     row = rows(regressed)["test_spin"]
     assert (row.stage == "confirm") == (SPIN in named)
 
 
-def test_coins_choose_slot_seed_and_padding_anew_in_every_block(regressed: Record) -> None:
+def test_coins_choose_slot_seed_and_padding_anew_in_every_block(regressed: GateRecord) -> None:
     # With 14 blocks all slots are equal once in 8 000 runs.
     assert {block.candidate_first for block in regressed.blocks} == {True, False}
     assert len({block.hash_seed for block in regressed.blocks}) == len(regressed.blocks)
@@ -221,7 +233,9 @@ def test_coins_choose_slot_seed_and_padding_anew_in_every_block(regressed: Recor
 
 
 @pytest.mark.usefixtures("regressed")
-def test_progress_names_every_stage_its_blocks_and_the_benchmark_at_work(stages: list[Progress]) -> None:
+def test_progress_names_every_stage_its_blocks_and_the_benchmark_at_work(
+    stages: list[Progress],
+) -> None:
     order = list(dict.fromkeys(where.stage for where in stages))
     assert order[:2] == ["collecting", "screen"]
     assert order[-2:] == ["confirm", "explaining"]
@@ -233,30 +247,36 @@ def test_progress_names_every_stage_its_blocks_and_the_benchmark_at_work(stages:
     assert screening[-1].left is not None
 
 
-def test_a_record_of_a_run_is_the_same_after_saving_and_loading(regressed: Record, tmp_path: Path) -> None:
-    record.save(regressed, tmp_path / "record.json")
-    assert record.load(tmp_path / "record.json") == regressed
+def test_a_record_of_a_run_is_the_same_after_saving_and_loading(
+    regressed: GateRecord, tmp_path: Path
+) -> None:
+    storage.save(regressed, tmp_path / "record.json")
+    assert storage.load(tmp_path / "record.json") == regressed
 
 
 @pytest.fixture(scope="module")
-def evolved(tmp_path_factory: pytest.TempPathFactory) -> Record:
+def evolved(tmp_path_factory: pytest.TempPathFactory) -> GateRecord:
     """A candidate with a faster function, a new feature, and a suite of its own."""
     before = {
         "subject.py": PLAIN,
         "benchmarks/test_subject.py": suite(
-            work="benchmark(subject.work)", larger="benchmark(subject.spin, 500)", old="benchmark(subject.spin, 300)"
+            work="benchmark(subject.work)",
+            larger="benchmark(subject.spin, 500)",
+            old="benchmark(subject.spin, 300)",
         ),
     }
     after = {
         "subject.py": FASTER + "\n\ndef novelty():\n    return spin(100)\n",
         "benchmarks/test_subject.py": suite(
-            work="benchmark(subject.work)", larger="benchmark(subject.spin, 1000)", novel="benchmark(subject.novelty)"
+            work="benchmark(subject.work)",
+            larger="benchmark(subject.spin, 1000)",
+            novel="benchmark(subject.novelty)",
         ),
     }
     return compare(tmp_path_factory.mktemp("evolved") / "p", before, after)
 
 
-def test_a_faster_candidate_is_improved_and_the_exit_code_stays_0(evolved: Record) -> None:
+def test_a_faster_candidate_is_improved_and_the_exit_code_stays_0(evolved: GateRecord) -> None:
     row = rows(evolved)["test_work"]
     assert row.verdict == "improved"
     assert row.change is not None
@@ -264,7 +284,9 @@ def test_a_faster_candidate_is_improved_and_the_exit_code_stays_0(evolved: Recor
     assert evolved.exit_code == 0
 
 
-def test_what_fails_on_the_baseline_only_is_not_comparable_and_no_fault(evolved: Record) -> None:
+def test_what_fails_on_the_baseline_only_is_not_comparable_and_no_fault(
+    evolved: GateRecord,
+) -> None:
     row = rows(evolved)["test_novel"]
     assert row.verdict == "not comparable"
     assert row.note.startswith("failed on the baseline (call)")
@@ -272,13 +294,13 @@ def test_what_fails_on_the_baseline_only_is_not_comparable_and_no_fault(evolved:
     assert evolved.exit_code == 0
 
 
-def test_what_exists_on_one_side_only_is_listed_as_added_or_removed(evolved: Record) -> None:
+def test_what_exists_on_one_side_only_is_listed_as_added_or_removed(evolved: GateRecord) -> None:
     assert evolved.added == ["benchmarks/test_subject.py::test_novel"]
     assert evolved.removed == ["benchmarks/test_subject.py::test_old"]
 
 
 def test_a_benchmark_whose_own_source_changed_is_measured_with_the_candidates_file_on_both_sides(
-    evolved: Record,
+    evolved: GateRecord,
 ) -> None:
     row = rows(evolved)["test_larger"]  # with its own file each, twice as slow
     assert row.verdict in {"unchanged", "inconclusive"}
@@ -287,11 +309,16 @@ def test_a_benchmark_whose_own_source_changed_is_measured_with_the_candidates_fi
 
 RESUITED = (
     {"subject.py": PLAIN, "benchmarks/test_subject.py": SUITE},
-    {"subject.py": PLAIN, "benchmarks/test_subject.py": SUITE.replace("800", "1600").replace("test_work", "test_job")},
+    {
+        "subject.py": PLAIN,
+        "benchmarks/test_subject.py": SUITE.replace("800", "1600").replace("test_work", "test_job"),
+    },
 )
 
 
-def test_with_suite_from_each_a_changed_benchmark_is_not_comparable_and_no_fault(tmp_path: Path) -> None:
+def test_with_suite_from_each_a_changed_benchmark_is_not_comparable_and_no_fault(
+    tmp_path: Path,
+) -> None:
     before, after = RESUITED
     after = {**after, "benchmarks/test_subject.py": SUITE.replace("800", "1600")}
     found = compare(tmp_path / "p", before, after, suite_from="each")
@@ -330,7 +357,7 @@ def hung() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def crashed(tmp_path_factory: pytest.TempPathFactory, hung: list[str]) -> Iterator[Record]:
+def crashed(tmp_path_factory: pytest.TempPathFactory, hung: list[str]) -> Iterator[GateRecord]:
     """A candidate that ends its process in the middle of the suite."""
 
     def hear(worker: child.Worker) -> child.Message:
@@ -355,25 +382,32 @@ def crashed(tmp_path_factory: pytest.TempPathFactory, hung: list[str]) -> Iterat
         yield compare(tmp_path_factory.mktemp("crashed") / "p", before, after)
 
 
-def test_a_crash_loses_the_benchmark_in_which_it_happened_and_exit_code_2_says_so(crashed: Record) -> None:
+def test_a_crash_loses_the_benchmark_in_which_it_happened_and_exit_code_2_says_so(
+    crashed: GateRecord,
+) -> None:
     row = rows(crashed)["test_middle"]
     assert row.verdict == "not comparable"
     assert row.note.startswith("crashed on the candidate (process)")
-    assert (crashed.exit_code, crashed.result) == (2, "1 benchmark lost: benchmarks/test_subject.py::test_middle")
+    assert (crashed.exit_code, crashed.result) == (
+        2,
+        "1 benchmark lost: benchmarks/test_subject.py::test_middle",
+    )
 
 
-def test_the_note_of_a_crash_says_how_the_process_ended(crashed: Record) -> None:
+def test_the_note_of_a_crash_says_how_the_process_ended(crashed: GateRecord) -> None:
     assert "exit code 7" in rows(crashed)["test_middle"].note
 
 
-def test_after_a_crash_the_others_are_judged_on_as_many_blocks_as_without_it(crashed: Record) -> None:
+def test_after_a_crash_the_others_are_judged_on_as_many_blocks_as_without_it(
+    crashed: GateRecord,
+) -> None:
     for name in ("test_first", "test_last"):
         row = rows(crashed)[name]
         assert row.verdict in {"unchanged", "inconclusive"}
         assert row.blocks >= QUICK.blocks
 
 
-def test_the_block_of_a_crash_is_replaced_and_stays_in_the_record(crashed: Record) -> None:
+def test_the_block_of_a_crash_is_replaced_and_stays_in_the_record(crashed: GateRecord) -> None:
     first, *others = crashed.blocks
     middle, last = (f"benchmarks/test_subject.py::test_{name}" for name in ("middle", "last"))
     assert (first.lost[middle].side, first.lost[middle].outcome) == ("candidate", "crashed")
@@ -384,7 +418,9 @@ def test_the_block_of_a_crash_is_replaced_and_stays_in_the_record(crashed: Recor
 
 
 @pytest.mark.usefixtures("crashed")
-def test_after_a_crash_nobody_waits_for_the_other_worker_until_it_is_taken_to_hang(hung: list[str]) -> None:
+def test_after_a_crash_nobody_waits_for_the_other_worker_until_it_is_taken_to_hang(
+    hung: list[str],
+) -> None:
     assert hung == []
 
 
@@ -406,7 +442,9 @@ def test_no_benchmark_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
         compare(tmp_path / "p", files, files)
 
 
-def test_where_no_benchmark_is_found_because_a_file_is_broken_the_error_says_why(tmp_path: Path) -> None:
+def test_where_no_benchmark_is_found_because_a_file_is_broken_the_error_says_why(
+    tmp_path: Path,
+) -> None:
     files = {"tests/test_subject.py": "import nosuchmodule\n"}
     with pytest.raises(procedure.GateError, match=r"(?s)no benchmark found.*nosuchmodule"):
         compare(tmp_path / "p", files, files)
@@ -423,7 +461,9 @@ def test_a_suspicion_that_the_budget_cannot_confirm_is_inconclusive_and_says_wha
     assert "was not confirmed" in row.note
     assert found.exit_code == 3
     (warning,) = [text for text in found.warnings if "--budget" in text]
-    said = re.search(r"takes (\d+) blocks, (\d+) s in all; the budget is 1 s, give --budget (\d+)s", warning)
+    said = re.search(
+        r"takes (\d+) blocks, (\d+) s in all; the budget is 1 s, give --budget (\d+)s", warning
+    )
     assert said is not None
     blocks, need, advised = map(int, said.groups())
     assert blocks >= verdict.FLOOR
@@ -440,7 +480,9 @@ def test_a_budget_that_ends_while_confirming_is_told_once_and_what_was_run_count
     found = run(twins, slowdown={WORK: 0.3})
     assert sum(block.stage == "confirm" for block in found.blocks) == 3
     (warning,) = [text for text in found.warnings if "budget" in text]
-    said = re.fullmatch(r"the budget of \d+ s ended in the stage 'confirm' after 3 of (\d+) blocks", warning)
+    said = re.fullmatch(
+        r"the budget of \d+ s ended in the stage 'confirm' after 3 of (\d+) blocks", warning
+    )
     assert said is not None
     assert int(said[1]) >= verdict.FLOOR
     row = rows(found)["test_work"]
@@ -463,7 +505,9 @@ def test_a_missed_canary_ends_with_exit_code_3_and_never_with_a_regression(
     twins: Sides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The true canary is missed on no machine at will.
-    monkeypatch.setattr(controls, "check", lambda *_: Controls(0.0, 0.0, ["the canary read +0.00%"]))
+    monkeypatch.setattr(
+        controls, "check", lambda *_: Controls(0.0, 0.0, ["the canary read +0.00%"])
+    )
     found = run(twins, slowdown={WORK: 0.3})
     assert verdicts(found)["test_work"] == "inconclusive"
     assert (found.exit_code, found.result) == (3, "inconclusive: the canary read +0.00%")
@@ -508,7 +552,9 @@ if len(starts.read_text()) > 2:
 """A conftest that lets a side start twice: to collect, and for one block."""
 
 
-def test_a_side_that_no_longer_starts_ends_the_run_and_keeps_what_was_measured(tmp_path: Path) -> None:
+def test_a_side_that_no_longer_starts_ends_the_run_and_keeps_what_was_measured(
+    tmp_path: Path,
+) -> None:
     files = {"subject.py": PLAIN, "conftest.py": MORTAL, "benchmarks/test_subject.py": SUITE}
     found = compare(tmp_path / "p", files, files)
     assert (found.exit_code, len(found.blocks)) == (2, 1)
@@ -524,7 +570,9 @@ def test_the_schedule_of_a_fine_slowdown_has_more_and_longer_blocks() -> None:
     assert fine.confirm_seconds > coarse.confirm_seconds
 
 
-def test_no_run_leaves_a_folder_or_a_worker_behind(temporary: Path, identical: Record, regressed: Record) -> None:
+def test_no_run_leaves_a_folder_or_a_worker_behind(
+    temporary: Path, identical: GateRecord, regressed: GateRecord
+) -> None:
     assert identical
     assert regressed
     # The sides of `twins` are still in use.

@@ -9,7 +9,7 @@ import pytest
 
 from flopline.gate import run as procedure
 from flopline.gate import selfcheck
-from flopline.gate.record import Comparison, Record, Settings
+from flopline.gate.record import Comparison, ExitCode, GateRecord, Settings
 from flopline.gate.sides.environment import sides as built
 from tests.gate.support.projects import PLAIN, checkout, world
 from tests.gate.support.records import RECORD
@@ -18,9 +18,9 @@ from tests.gate.support.runs import DETECT, LIGHT, QUICK, SUITE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from flopline.gate.sides.environment import Startable
+    from flopline.gate.sides.environment import Side
 
-    Sides = tuple[Startable, Startable]
+    Sides = tuple[Side, Side]
 
 pytestmark = pytest.mark.judges_times
 
@@ -30,7 +30,10 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
     """Identical code on both sides, not installed but imported from the tree."""
     files = {"subject.py": PLAIN, "benchmarks/test_subject.py": SUITE}
     folder = tmp_path_factory.mktemp("twins") / "p"
-    with world(tmp_path_factory.mktemp("world")), built(checkout(folder, files, files), "HEAD") as sides:
+    with (
+        world(tmp_path_factory.mktemp("world")),
+        built(checkout(folder, files, files), "HEAD") as sides,
+    ):
         yield sides
 
 
@@ -41,7 +44,9 @@ def test_self_check_runs_the_gate_on_identical_and_on_slowed_code(
     titles: list[str] = []
     # Of a budget so small that nothing is confirmed: what is slowed is suspicious, and stays undecided.
     settings = Settings(detect=DETECT, budget=1.0, arguments=LIGHT)
-    rates = selfcheck.self_check(*twins, settings, runs=1, slowed=1, report=lambda where: titles.append(where.stage))
+    rates = selfcheck.self_check(
+        *twins, settings, runs=1, slowed=1, report=lambda where: titles.append(where.stage)
+    )
     assert (rates.runs, rates.slowed, rates.found, rates.detect) == (1, 1, 0, DETECT)
     assert (rates.alarms, rates.false) == (0, 0)
     assert rates.undecided <= 2
@@ -50,19 +55,30 @@ def test_self_check_runs_the_gate_on_identical_and_on_slowed_code(
     assert order == ["self-check 1 of 1, identical", "self-check 1 of 1, 1 slowed"]
 
 
-def test_self_check_counts_alarms_found_and_flagged(twins: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_self_check_counts_alarms_found_and_flagged(
+    twins: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
     identical = RECORD
     slowed: list[dict[str, float]] = []
 
     def answer(
-        _: object, candidate: Startable, __: object, *, report: object, slowdown: dict[str, float] | None = None
-    ) -> Record:
+        _: object,
+        candidate: Side,
+        __: object,
+        *,
+        report: object,
+        slowdown: dict[str, float] | None = None,
+    ) -> GateRecord:
         assert report
         assert candidate.name == "candidate"
         slowed.append(slowdown or {})
-        names = [*slowed[-1], "other"] if len(slowed) in {1, 2} else []  # the first pair of runs is red
+        names = (
+            [*slowed[-1], "other"] if len(slowed) in {1, 2} else []
+        )  # the first pair of runs is red
         return replace(
-            identical, exit_code=int(bool(names)), comparisons=[Comparison(name, "regressed") for name in names]
+            identical,
+            exit_code=ExitCode(bool(names)),
+            comparisons=[Comparison(name, "regressed") for name in names],
         )
 
     monkeypatch.setattr(selfcheck, "run", answer)
@@ -74,8 +90,12 @@ def test_self_check_counts_alarms_found_and_flagged(twins: Sides, monkeypatch: p
 
 
 def test_rates_are_told_with_their_bounds() -> None:
-    rates = selfcheck.Rates(runs=20, alarms=0, undecided=1, slowed=50, found=49, false=0, seconds=42.0, detect=0.03)
+    rates = selfcheck.Rates(
+        runs=20, alarms=0, undecided=1, slowed=50, found=49, false=0, seconds=42.0, detect=0.03
+    )
     identical, slowed, undecided = rates.text().splitlines()
     assert "0 of 20 runs with a false alarm (95 % bound 17%), median 42 s a run" in identical
-    assert slowed.startswith("slowed by 3.0%   49 of 50 found, 95 % interval 89% to 100%; 0 others flagged")
+    assert slowed.startswith(
+        "slowed by 3.0%   49 of 50 found, 95 % interval 89% to 100%; 0 others flagged"
+    )
     assert undecided.endswith("1 of 40 runs")

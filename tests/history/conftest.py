@@ -19,7 +19,7 @@ if importlib.util.find_spec("asv") is None:
 @pytest.fixture
 def project(tmp_path: Path) -> toy.Project:
     """Three commits, none measured."""
-    from tests.history.support import toy  # noqa: PLC0415  # it imports asv
+    from tests.history.support import toy
 
     return toy.create(tmp_path / "toy")
 
@@ -27,6 +27,6 @@ def project(tmp_path: Path) -> toy.Project:
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> toy.Project:
     """Fourteen measured commits with a slowdown and a speed-up; only to be read."""
-    from tests.history.support import toy  # noqa: PLC0415  # as above
+    from tests.history.support import toy
 
     return toy.plant(toy.create(tmp_path_factory.mktemp("planted") / "toy"))

@@ -38,5 +38,17 @@ def test_a_line_is_in_the_order_of_first_parents(project: Project) -> None:
 def test_tags_are_known_with_their_commits_annotated_or_not(project: Project) -> None:
     assert commits.tags(project.root) == {}
     git(project.root, "tag", "v1", project.commits[0])
-    git(project.root, "tag", "-a", "v2", "-m", "second", project.commits[1], date="2027-01-01T12:00:00")
-    assert list(commits.tags(project.root).items()) == [("v2", project.commits[1]), ("v1", project.commits[0])]
+    git(
+        project.root,
+        "tag",
+        "-a",
+        "v2",
+        "-m",
+        "second",
+        project.commits[1],
+        date="2027-01-01T12:00:00",
+    )
+    assert list(commits.tags(project.root).items()) == [
+        ("v2", project.commits[1]),
+        ("v1", project.commits[0]),
+    ]

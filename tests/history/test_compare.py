@@ -15,10 +15,14 @@ from tests.history.support.toy import NAME, PLANTED, POINTS, Project, speeds
 THRESHOLDS = {r"bench_toy\.": 0.05}
 
 
-def measure(seconds: float, *, count: int = 8, spread: float = 0.01, seed: int = 0, interval: bool = True) -> Measure:
+def measure(
+    seconds: float, *, count: int = 8, spread: float = 0.01, seed: int = 0, interval: bool = True
+) -> Measure:
     samples = tuple((seconds * np.random.default_rng(seed).lognormal(0, spread, count)).tolist())
     middle, half = sorted(samples)[count // 2], 3 * spread * seconds
-    return Measure(middle, (middle - half, middle + half) if interval else (-math.inf, math.inf), samples)
+    return Measure(
+        middle, (middle - half, middle + half) if interval else (-math.inf, math.inf), samples
+    )
 
 
 def test_eight_samples_of_each_side_tell_a_difference_by_their_ranks() -> None:
@@ -36,7 +40,9 @@ def test_where_ranks_cannot_tell_the_intervals_do(m: int, n: int) -> None:
 def test_single_samples_tell_nothing() -> None:
     one = measure(1.0, count=1, interval=False)
     assert compare.differ(one, measure(10.0, count=1, seed=1, interval=False)) is None
-    assert compare.verdict(one, measure(10.0, count=1, seed=1, interval=False), 0.05) == "inconclusive"
+    assert (
+        compare.verdict(one, measure(10.0, count=1, seed=1, interval=False), 0.05) == "inconclusive"
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,7 +55,9 @@ def test_single_samples_tell_nothing() -> None:
         (1.5, 2.0, "inconclusive"),
     ],
 )
-def test_changed_is_what_exceeds_the_threshold_and_differs(ratio: float, spread: float, verdict: str) -> None:
+def test_changed_is_what_exceeds_the_threshold_and_differs(
+    ratio: float, spread: float, verdict: str
+) -> None:
     base, head = measure(1.0, spread=spread), measure(1.0, spread=spread, seed=1)
     scaled = Measure(
         base.seconds * ratio,
@@ -61,14 +69,21 @@ def test_changed_is_what_exceeds_the_threshold_and_differs(ratio: float, spread:
 
 def test_the_largest_threshold_that_matches_the_start_counts() -> None:
     case = Case("bench_sgd.Sgd.kernel_epoch", ("'loader'", "10"))
-    listed = {r"bench_sgd\.": 0.1, r"bench_sgd\.Sgd\.kernel_epoch\('loader'": 0.2, r"Sgd": 0.9, r"bench_matmul": 0.8}
+    listed = {
+        r"bench_sgd\.": 0.1,
+        r"bench_sgd\.Sgd\.kernel_epoch\('loader'": 0.2,
+        r"Sgd": 0.9,
+        r"bench_matmul": 0.8,
+    }
     assert compare.threshold(case, listed) == 0.2
     assert compare.threshold(replace(case, point=("'manual'", "10")), listed) == 0.1
     assert compare.threshold(Case("other", ()), listed) == compare.DEFAULT
 
 
 def verdicts(project: Project, base: int, head: int) -> dict[tuple[str, str], str]:
-    found = compare.compare(results.read(project.results), project.commits[base], project.commits[head], THRESHOLDS)
+    found = compare.compare(
+        results.read(project.results), project.commits[base], project.commits[head], THRESHOLDS
+    )
     return {(row.machine, str(row.case)): row.verdict for row in found}
 
 
@@ -98,12 +113,16 @@ def test_gflops_come_from_the_flops_of_the_combination(planted: Project) -> None
         if row.case.point == ("'steady'", "128")
     )
     assert row.base is not None
-    assert compare.gflops(row.flops, row.base.seconds) == pytest.approx(2 * 128**3 / row.base.seconds / 1e9)
+    assert compare.gflops(row.flops, row.base.seconds) == pytest.approx(
+        2 * 128**3 / row.base.seconds / 1e9
+    )
     assert compare.gflops(None, 1.0) is None
 
 
 def exit_code(project: Project, base: int = 0, head: int = 1) -> int:
-    found = compare.compare(results.read(project.results), project.commits[base], project.commits[head], THRESHOLDS)
+    found = compare.compare(
+        results.read(project.results), project.commits[base], project.commits[head], THRESHOLDS
+    )
     return compare.exit_code(found)
 
 
@@ -128,7 +147,9 @@ def test_exit_codes_tell_regression_loss_and_nothing_apart(project: Project) -> 
 def test_a_benchmark_of_another_version_is_not_compared(project: Project) -> None:
     project.record(project.commits[0], speeds())
     project.record(project.commits[1], speeds(slowed=2), version="2")
-    found = compare.compare(results.read(project.results), project.commits[0], project.commits[1], THRESHOLDS)
+    found = compare.compare(
+        results.read(project.results), project.commits[0], project.commits[1], THRESHOLDS
+    )
     assert {(row.verdict, row.reason) for row in found} == {
         ("not comparable", "the benchmark changed from version 1 to 2")
     }
@@ -145,9 +166,15 @@ def test_a_lasting_slowdown_is_found_where_it_came_and_a_speed_up_is_none(plante
 def test_a_slowdown_that_was_taken_back_is_none(planted: Project) -> None:
     history = results.read(planted.results)
     line = [*planted.commits[:5], *planted.commits[PLANTED:], *planted.commits[5:PLANTED]]
-    slowed = [step for step in compare.regressions(history, line, THRESHOLDS) if step.case.point[0] == "'slowed'"]
+    slowed = [
+        step
+        for step in compare.regressions(history, line, THRESHOLDS)
+        if step.case.point[0] == "'slowed'"
+    ]
     assert not slowed
 
 
 def test_commits_beside_the_branch_are_not_searched(planted: Project) -> None:
-    assert not compare.regressions(results.read(planted.results), planted.commits[:PLANTED], THRESHOLDS)
+    assert not compare.regressions(
+        results.read(planted.results), planted.commits[:PLANTED], THRESHOLDS
+    )

@@ -32,13 +32,19 @@ WWW = Path(inspect.getfile(publishing)).parent / "www"
 
 
 def test_the_versions_are_the_ones_that_were_read() -> None:
-    assert (version("asv"), version("asv_runner")) == ("0.6.6", "0.3.2"), "see this file's first lines"
+    assert (version("asv"), version("asv_runner")) == ("0.6.6", "0.3.2"), (
+        "see this file's first lines"
+    )
 
 
 def test_the_types_of_benchmarks_are_a_list_that_takes_ours() -> None:
     assert isinstance(benchmark_types, list)
     assert [kind.__name__ for kind in benchmark_types].count("Kernel") == 1
-    assert not any(kind.name_regex.match("kernel_product") for kind in benchmark_types if kind.__name__ != "Kernel")
+    assert not any(
+        kind.name_regex.match("kernel_product")
+        for kind in benchmark_types
+        if kind.__name__ != "Kernel"
+    )
 
 
 def test_a_setup_would_reduce_asvs_own_timer_to_one_call_a_sample() -> None:
@@ -66,7 +72,9 @@ class Toy:
 def test_flops_are_exported_in_the_order_of_the_product(tmp_path: Path) -> None:
     suite = tmp_path / "benchmarks"
     suite.mkdir()
-    (suite / "__init__.py").write_text((Path(__file__).parents[2] / "benchmarks" / "__init__.py").read_text())
+    (suite / "__init__.py").write_text(
+        (Path(__file__).parents[2] / "benchmarks" / "__init__.py").read_text()
+    )
     (suite / "bench_toy.py").write_text(SUITE)
     program = "import sys; from asv_runner.discovery import _discover; _discover(sys.argv[1:])"
     target = tmp_path / "found.json"
@@ -78,8 +86,16 @@ def test_flops_are_exported_in_the_order_of_the_product(tmp_path: Path) -> None:
 
 
 def test_publishers_run_in_the_order_that_ours_count_on() -> None:
-    orders = [publish.Series.order, SummaryGrid.order, SummaryList.order, Regressions.order, publish.Direction.order]
-    assert orders == sorted(set(orders)), "GFLOPS series come before what draws them, corrections after everything"
+    orders = [
+        publish.Series.order,
+        SummaryGrid.order,
+        SummaryList.order,
+        Regressions.order,
+        publish.Direction.order,
+    ]
+    assert orders == sorted(set(orders)), (
+        "GFLOPS series come before what draws them, corrections after everything"
+    )
 
 
 def test_graphs_have_the_methods_that_the_plugin_calls() -> None:
@@ -94,8 +110,12 @@ def test_graphs_have_the_methods_that_the_plugin_calls() -> None:
     assert Config().regressions_thresholds == {}
 
 
-@pytest.mark.parametrize(("file", "changes"), [("summarylist.js", publish.LIST), ("index.html", publish.NAVIGATION)])
-def test_the_texts_that_are_replaced_stand_once_in_asvs_pages(file: str, changes: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("file", "changes"), [("summarylist.js", publish.LIST), ("index.html", publish.NAVIGATION)]
+)
+def test_the_texts_that_are_replaced_stand_once_in_asvs_pages(
+    file: str, changes: dict[str, str]
+) -> None:
     source = (WWW / file).read_text()
     assert {old: source.count(old) for old in changes} == dict.fromkeys(changes, 1)
 

@@ -14,16 +14,28 @@ from tests.history.support.toy import FACTS, PLANTED, Project, speeds
 THRESHOLDS = {r"bench_toy\.": 0.05}
 
 
-def rows(project: Project, tags: dict[str, str], length: int | None = None) -> dict[tuple[str, str], summary.Row]:
-    found = summary.sections(results.read(project.results), project.commits[:length], tags, THRESHOLDS)
-    return {(row.case.point[0].strip("'"), row.case.point[1]): row for section in found for row in section.rows}
+def rows(
+    project: Project, tags: dict[str, str], length: int | None = None
+) -> dict[tuple[str, str], summary.Row]:
+    found = summary.sections(
+        results.read(project.results), project.commits[:length], tags, THRESHOLDS
+    )
+    return {
+        (row.case.point[0].strip("'"), row.case.point[1]): row
+        for section in found
+        for row in section.rows
+    }
 
 
 def test_a_row_compares_the_newest_commit_with_the_last_tag(planted: Project) -> None:
     found = rows(planted, {"v1": planted.commits[6]})
     assert len(found) == len(toy.POINTS)
     slower, faster = 1 / 1.4 - 1, 1 / 0.7 - 1
-    expected = {"slowed": (slower, "regressed"), "quickened": (faster, "improved"), "steady": (0, "unchanged")}
+    expected = {
+        "slowed": (slower, "regressed"),
+        "quickened": (faster, "improved"),
+        "steady": (0, "unchanged"),
+    }
     for (strategy, _), row in found.items():
         assert (row.commit, row.since) == (planted.commits[-1], planted.commits[6])
         expected = {

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 DERIVED = f"{NAME}_gflops"
 VENDOR = Path(__file__).parent / "vendor" / "node_modules"
 
-pytestmark = pytest.mark.skipif(not VENDOR.is_dir(), reason="asv's scripts are not installed; nox -s pages does it")
+pytestmark = pytest.mark.skipif(
+    not VENDOR.is_dir(), reason="asv's scripts are not installed; nox -s pages does it"
+)
 
 
 def local(match: re.Match[str]) -> str:
@@ -58,9 +60,13 @@ def address(planted: toy.Project, tmp_path_factory: pytest.TempPathFactory) -> I
     shutil.copytree(planted.root / ".asv" / "html", site)
     (site / "vendor").symlink_to(VENDOR)
     page = (site / "index.html").read_text()
-    remote = r'(?P<attribute>src|href)="https://(?!github)[^"]*/(?P<name>[^"/]+)"(?: integrity="[^"]*")?'
+    remote = (
+        r'(?P<attribute>src|href)="https://(?!github)[^"]*/(?P<name>[^"/]+)"(?: integrity="[^"]*")?'
+    )
     (site / "index.html").write_text(re.sub(remote, local, page))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site))) as server:
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(site))
+    ) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -93,7 +99,9 @@ def plot(element: str) -> str:
 
 def drawn(page: browser.Page, element: str) -> list[list[list[float]]]:
     """The series of a plot, each a list of (revision, value)."""
-    series: list[list[list[float]]] = page.evaluate(f"{plot(element)}.getData().map(series => series.data)")
+    series: list[list[list[float]]] = page.evaluate(
+        f"{plot(element)}.getData().map(series => series.data)"
+    )
     return series
 
 
@@ -101,18 +109,24 @@ GRAPH = plot("main-graph")
 
 
 def test_the_grid_draws_gflops_beside_the_seconds(show: Show) -> None:
-    grid = show("index.html", " && ".join(plot(f"summarygrid-{name}") for name in (NAME, DERIVED)), "grid")
+    grid = show(
+        "index.html", " && ".join(plot(f"summarygrid-{name}") for name in (NAME, DERIVED)), "grid"
+    )
     for name in (NAME, DERIVED):
         (series,) = drawn(grid, f"summarygrid-{name}")
         assert len(series) >= 14
     assert "Toy.kernel_product, GFLOPS" in grid.evaluate("document.body.textContent")
 
 
-@pytest.mark.parametrize(("strategy", "factor"), [("slowed", 1 / 1.4), ("quickened", 1 / 0.7), ("steady", 1.0)])
+@pytest.mark.parametrize(
+    ("strategy", "factor"), [("slowed", 1 / 1.4), ("quickened", 1 / 0.7), ("steady", 1.0)]
+)
 def test_a_graph_shows_a_slowdown_as_a_drop_in_gflops_and_a_speed_up_as_a_rise(
     show: Show, strategy: str, factor: float
 ) -> None:
-    graph = show(f"index.html#{DERIVED}?p-strategy=%27{strategy}%27&p-n=128", GRAPH, f"graph-{strategy}")
+    graph = show(
+        f"index.html#{DERIVED}?p-strategy=%27{strategy}%27&p-n=128", GRAPH, f"graph-{strategy}"
+    )
     series = [points for points in drawn(graph, "main-graph") if len(points) > 2]
     values = [y for _, y in series[0]]
     assert len(values) == 14
@@ -139,7 +153,9 @@ def test_the_list_colours_a_loss_of_gflops_red_and_a_gain_green(show: Show) -> N
     colours = {}
     for row, kind in listed:
         if point := re.search(r"kernel_product(_gflops)?\?p-strategy='(\w+)'&amp;p-n=64\"", row):
-            colours["GFLOPS" if point[1] else "seconds", point[2]] = kind.removeprefix("change").strip()
+            colours["GFLOPS" if point[1] else "seconds", point[2]] = kind.removeprefix(
+                "change"
+            ).strip()
     red, green = "positive-change", "negative-change"  # asv's names, of seconds
     assert colours == {
         ("seconds", "slowed"): red,
@@ -153,12 +169,18 @@ def test_the_list_colours_a_loss_of_gflops_red_and_a_gain_green(show: Show) -> N
 
 def test_our_page_shows_the_newest_gflops_their_change_and_a_line(show: Show) -> None:
     page = show(publish.PAGE, "true", "summary")
-    verdicts = page.evaluate("[...document.querySelectorAll('tr[data-case]')].map(row => row.className)")
+    verdicts = page.evaluate(
+        "[...document.querySelectorAll('tr[data-case]')].map(row => row.className)"
+    )
     assert set(verdicts) == {"regressed", "improved", "unchanged"}
     rows = {case: values for case, *values in page.rows("tbody")}
     assert float(rows["toy slowed n=64"][2].rstrip("%")) == pytest.approx(-28.6, abs=3)
     assert float(rows["toy quickened n=64"][2].rstrip("%")) == pytest.approx(42.9, abs=4)
-    assert page.evaluate("document.querySelectorAll('polyline').length") == len(rows) == len(toy.POINTS)
+    assert (
+        page.evaluate("document.querySelectorAll('polyline').length")
+        == len(rows)
+        == len(toy.POINTS)
+    )
     assert {values[3] for values in rows.values()} == {"v1"}
 
 
@@ -167,5 +189,7 @@ def test_the_navigation_leads_to_our_page_and_our_page_to_the_graph(show: Show) 
     ours = grid.evaluate("document.querySelector('#nav-li-gflops a').getAttribute('href')")
     assert ours == publish.PAGE
     page = show(ours, "true", "summary")
-    link = page.evaluate("document.querySelector('a[href^=\"index.html#bench\"]').getAttribute('href')")
+    link = page.evaluate(
+        "document.querySelector('a[href^=\"index.html#bench\"]').getAttribute('href')"
+    )
     assert drawn(show(link, GRAPH, "linked"), "main-graph")

@@ -45,22 +45,33 @@ def test_gflops_are_a_benchmark_beside_the_seconds(site: Path) -> None:
 
 
 def test_a_graph_holds_flops_over_seconds_of_every_commit(site: Path) -> None:
-    (path,) = (path for path in site.glob(f"graphs/**/{DERIVED}.json") if "summary" not in path.parts)
+    (path,) = (
+        path for path in site.glob(f"graphs/**/{DERIVED}.json") if "summary" not in path.parts
+    )
     rates, seconds = load(path), load(path.with_name(f"{NAME}.json"))
     assert [revision for revision, _ in rates] == [revision for revision, _ in seconds]
     for (_, found), (_, times) in zip(rates, seconds, strict=True):
-        assert found == pytest.approx([work / time / 1e9 for work, time in zip(FLOPS, times, strict=True)])
+        assert found == pytest.approx(
+            [work / time / 1e9 for work, time in zip(FLOPS, times, strict=True)]
+        )
     assert load(site / "graphs" / "summary" / f"{DERIVED}.json"), "the grid draws this one"
 
 
-def test_the_slowdown_is_a_regression_in_gflops_and_the_speed_up_is_none(site: Path, planted: toy.Project) -> None:
+def test_the_slowdown_is_a_regression_in_gflops_and_the_speed_up_is_none(
+    site: Path, planted: toy.Project
+) -> None:
     found = load(site / "regressions.json")["regressions"]
     assert {row[0] for row in found} == {f"{DERIVED}('slowed', {n})" for n in (64, 128)}
-    revisions = {commit: int(revision) for revision, commit in load(site / "index.json")["revision_to_hash"].items()}
+    revisions = {
+        commit: int(revision)
+        for revision, commit in load(site / "index.json")["revision_to_hash"].items()
+    }
     for _, path, _, index, last, best, jumps in found:
         assert (site / path).is_file() or (site / f"{path}.json").is_file()
         assert last == pytest.approx(best / 1.4, rel=0.05)
-        assert best == pytest.approx(FLOPS[index] / toy.SECONDS / 1e9 / (POINTS[index][1] / 64) ** 3, rel=0.05)
+        assert best == pytest.approx(
+            FLOPS[index] / toy.SECONDS / 1e9 / (POINTS[index][1] / 64) ** 3, rel=0.05
+        )
         assert [jump[1] for jump in jumps] == [revisions[planted.commits[PLANTED]]]
 
 
@@ -80,11 +91,15 @@ def test_our_page_opens_from_the_navigation_and_links_to_graphs(site: Path) -> N
 def test_a_page_of_another_asv_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "summarylist.js"
     path.write_text("if (change > 5) if (change > 5)")
-    with pytest.raises(publish.ContractError, match=r"summarylist\.js holds 'if \(change > 5\)' 2 times"):
+    with pytest.raises(
+        publish.ContractError, match=r"summarylist\.js holds 'if \(change > 5\)' 2 times"
+    ):
         publish.edit(path, publish.LIST)
 
 
-def test_a_plugin_without_a_leading_dot_would_be_ignored_in_silence(planted: toy.Project, tmp_path: Path) -> None:
+def test_a_plugin_without_a_leading_dot_would_be_ignored_in_silence(
+    planted: toy.Project, tmp_path: Path
+) -> None:
     root = tmp_path / "copy"
     shutil.copytree(planted.root, root)
     text = (root / "asv.conf.json").read_text()

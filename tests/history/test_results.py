@@ -34,14 +34,18 @@ def test_what_asv_wrote_is_read(project: Project) -> None:
     assert measure.seconds == pytest.approx(8 * SECONDS, rel=0.05)
     assert len(measure.samples) == 8
     assert measure.interval[0] < measure.seconds < measure.interval[1]
-    assert history.benchmarks[NAME].flops == {case(*p).point: w for p, w in zip(POINTS, FLOPS, strict=True)}
+    assert history.benchmarks[NAME].flops == {
+        case(*p).point: w for p, w in zip(POINTS, FLOPS, strict=True)
+    }
 
 
 def test_a_failure_is_known_and_what_does_not_exist_is_absent(project: Project) -> None:
     times = speeds()
     times[0], times[1] = None, math.nan
     project.record(project.commits[0], times)
-    assert "NaN" in next((project.results / "counter").glob("*-existing.json")).read_text()  # not strict JSON
+    assert (
+        "NaN" in next((project.results / "counter").glob("*-existing.json")).read_text()
+    )  # not strict JSON
     (run,) = results.read(project.results).runs
     assert run.measures[case("slowed", 64)] is None
     assert case("slowed", 128) not in run.measures
@@ -70,13 +74,31 @@ def cell(content: dict[str, Any], column: str, value: object) -> None:
     [
         (lambda content: content.update(version=1), "format version 1; this reads 2"),
         (lambda content: content.pop("commit_hash"), "'commit_hash' is missing"),
-        (lambda content: content["result_columns"].remove("samples"), "columns samples are missing"),
-        (lambda content: content["params"].update(machine="other"), "results of the machine 'other'"),
-        (lambda content: cell(content, "result", [1.0]), "6 combinations of parameters, but result holds 1"),
+        (
+            lambda content: content["result_columns"].remove("samples"),
+            "columns samples are missing",
+        ),
+        (
+            lambda content: content["params"].update(machine="other"),
+            "results of the machine 'other'",
+        ),
+        (
+            lambda content: cell(content, "result", [1.0]),
+            "6 combinations of parameters, but result holds 1",
+        ),
         (lambda content: cell(content, "samples", "none"), "but samples holds 'none'"),
-        (lambda content: cell(content, "result", [1.0, 2.0, "3", 1.0, 1.0, 1.0]), "took '3' seconds"),
-        (lambda content: cell(content, "result", [1.0, 2.0, -3.0, 1.0, 1.0, 1.0]), "took -3.0 seconds"),
-        (lambda content: cell(content, "result", [1.0, 2.0, math.inf, 1.0, 1.0, 1.0]), "took inf seconds"),
+        (
+            lambda content: cell(content, "result", [1.0, 2.0, "3", 1.0, 1.0, 1.0]),
+            "took '3' seconds",
+        ),
+        (
+            lambda content: cell(content, "result", [1.0, 2.0, -3.0, 1.0, 1.0, 1.0]),
+            "took -3.0 seconds",
+        ),
+        (
+            lambda content: cell(content, "result", [1.0, 2.0, math.inf, 1.0, 1.0, 1.0]),
+            "took inf seconds",
+        ),
         (lambda content: content.update(results={NAME: 3}), "no results of a commit"),
     ],
 )

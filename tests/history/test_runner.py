@@ -27,7 +27,9 @@ NAMES = [f"toy/strategy={strategy}/n={n}" for strategy, n in toy.POINTS]
 
 def plan(project: Project, **changes: object) -> runner.Plan:
     facts = {"machine": "counter", **FACTS}
-    given = runner.Plan(project.root, project.results, NAMES, "quick", "cpu", "float32", 4, 2, facts, existing=True)
+    given = runner.Plan(
+        project.root, project.results, NAMES, "quick", "cpu", "float32", 4, 2, facts, existing=True
+    )
     return replace(given, **changes)  # type: ignore[arg-type]  # fields of the plan
 
 
@@ -71,8 +73,12 @@ def test_the_pattern_selects_exactly_the_cases() -> None:
     pattern = re.compile(runner.pattern(cases.GATE))
     for name in {*cases.QUICK, *cases.FULL, *cases.GATE}:
         family, strategy, *sizes = name.split("/")
-        values = ", ".join([repr(strategy.partition("=")[2]), *(size.partition("=")[2] for size in sizes)])
-        assert bool(pattern.search(f"bench_{family}.Any.kernel_any({values})")) == (name in cases.GATE)
+        values = ", ".join(
+            [repr(strategy.partition("=")[2]), *(size.partition("=")[2] for size in sizes)]
+        )
+        assert bool(pattern.search(f"bench_{family}.Any.kernel_any({values})")) == (
+            name in cases.GATE
+        )
 
 
 def test_facts_are_of_this_machine_and_name_it_without_being_asked() -> None:
@@ -80,16 +86,34 @@ def test_facts_are_of_this_machine_and_name_it_without_being_asked() -> None:
     assert found["num_cpu"] == str(os.cpu_count())
     assert found["cpython"] == ".".join(map(str, sys.version_info[:3]))
     assert found["machine"].endswith(f"-{os.cpu_count()}")
-    assert set(found) >= {"os", "arch", "cpu", "ram", "torch", "blas", "threads", "device", "dtype", "data"}
+    assert set(found) >= {
+        "os",
+        "arch",
+        "cpu",
+        "ram",
+        "torch",
+        "blas",
+        "threads",
+        "device",
+        "dtype",
+        "data",
+    }
     assert all(isinstance(value, str) and value for value in found.values())
-    assert runner.facts("mine", device="cpu", dtype="float32", threads=1, data="airfoil")["machine"] == "mine"
+    assert (
+        runner.facts("mine", device="cpu", dtype="float32", threads=1, data="airfoil")["machine"]
+        == "mine"
+    )
 
 
 def test_the_machine_file_keeps_other_machines(tmp_path: Path) -> None:
     path = tmp_path / "machines.json"
     runner.write_machine({"machine": "one", "cpu": "1"}, tmp_path, path)
     runner.write_machine({"machine": "two", "cpu": "2"}, tmp_path, path)
-    expected = {"one": {"machine": "one", "cpu": "1"}, "two": {"machine": "two", "cpu": "2"}, "version": 1}
+    expected = {
+        "one": {"machine": "one", "cpu": "1"},
+        "two": {"machine": "two", "cpu": "2"},
+        "version": 1,
+    }
     assert json.loads(path.read_text()) == expected
     path.write_text("{")
     with pytest.raises(runner.RunnerError, match="not JSON"):
@@ -98,9 +122,13 @@ def test_the_machine_file_keeps_other_machines(tmp_path: Path) -> None:
 
 def test_another_machine_of_the_same_name_is_refused(project: Project) -> None:
     project.record(project.commits[0], speeds())
-    runner.write_machine({"machine": "counter", **FACTS, "torch": "2.14.0"}, project.results, project.root / "file")
+    runner.write_machine(
+        {"machine": "counter", **FACTS, "torch": "2.14.0"}, project.results, project.root / "file"
+    )
     with pytest.raises(runner.RunnerError, match=r"named counter: num_cpu was 2, is 64.*--machine"):
-        runner.write_machine({"machine": "counter", **FACTS, "num_cpu": "64"}, project.results, project.root / "file")
+        runner.write_machine(
+            {"machine": "counter", **FACTS, "num_cpu": "64"}, project.results, project.root / "file"
+        )
 
 
 SUITE = """
@@ -129,7 +157,10 @@ CASES = {"quick": [f"toy/strategy={s}/n={n}" for s in ("counted", "absent", "wro
 """
 PLAIN = "def counted(n):\n    return sum(i * i for i in range(n))\n"
 SLOWED = "def counted(n):\n    return sum(i * i for i in range(3 * n))\n"
-FAULTY = PLAIN + "import time\ndef wrong(n):\n    raise ArithmeticError\ndef endless(n):\n    time.sleep(60)\n"
+FAULTY = (
+    PLAIN
+    + "import time\ndef wrong(n):\n    raise ArithmeticError\ndef endless(n):\n    time.sleep(60)\n"
+)
 
 
 def packaged(root: Path) -> Project:
@@ -169,7 +200,9 @@ def environment(project: Project) -> dict[str, str]:
     return os.environ | {"HOME": str(home), "FLOPLINE_DATA": "surrogate"}
 
 
-def flopline(project: Project, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def flopline(
+    project: Project, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """`flopline history` in a package, with nobody to answer a question."""
     command = [sys.executable, "-m", "flopline", "history", *arguments]
     return subprocess.run(
@@ -184,7 +217,9 @@ def flopline(project: Project, *arguments: str, **variables: str) -> subprocess.
 
 
 @pytest.mark.judges_times
-def test_an_existing_environment_measures_commits_in_turns_under_another_name(package: Project) -> None:
+def test_an_existing_environment_measures_commits_in_turns_under_another_name(
+    package: Project,
+) -> None:
     plain, slowed, _ = package.commits
     asked = ("run", plain, slowed, "--existing", "--machine", "gpu-stand-in", "--scale", "gate")
     done = flopline(package, *asked)
@@ -194,7 +229,9 @@ def test_an_existing_environment_measures_commits_in_turns_under_another_name(pa
     for run in runs.values():
         assert run.machine == "gpu-stand-in"
         assert dict(run.series)["environment"].startswith("existing")
-        counts = {case.point: len(measure.samples) for case, measure in run.measures.items() if measure}
+        counts = {
+            case.point: len(measure.samples) for case, measure in run.measures.items() if measure
+        }
         assert counts == {("'counted'", "50"): 8, ("'counted'", "100"): 8}
 
     compared = flopline(package, "compare", plain, slowed, "--json")
@@ -210,7 +247,9 @@ def test_an_existing_environment_measures_commits_in_turns_under_another_name(pa
     assert {path: path.read_bytes() for path in package.results.rglob("*-existing*.json")} == before
 
 
-def test_what_fails_what_hangs_and_what_is_lacking_is_recorded_and_the_run_goes_on(package: Project) -> None:
+def test_what_fails_what_hangs_and_what_is_lacking_is_recorded_and_the_run_goes_on(
+    package: Project,
+) -> None:
     faulty = package.commits[2]
     done = flopline(package, "run", faulty, "--existing", "--machine", "cpu")
     assert done.returncode == 1, done.stdout + done.stderr

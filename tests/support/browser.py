@@ -35,11 +35,15 @@ class Page:
         self._sending, self._receiving = sending, receiving
         self._number, self._rest = 0, b""
         target = self.ask("Target.createTarget", session="", url="about:blank")["targetId"]
-        self._session = self.ask("Target.attachToTarget", session="", targetId=target, flatten=True)["sessionId"]
+        self._session = self.ask(
+            "Target.attachToTarget", session="", targetId=target, flatten=True
+        )["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{domain}.enable")
 
-    def ask(self, method: str, *, session: str | None = None, **parameters: object) -> dict[str, Any]:
+    def ask(
+        self, method: str, *, session: str | None = None, **parameters: object
+    ) -> dict[str, Any]:
         """Calls a method of the protocol and waits for its result."""
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
@@ -61,7 +65,13 @@ class Page:
 
     def open(self, address: str, *, width: int = 1000, dark: bool = False) -> None:
         """Opens an address other than the one that is shown, and waits until it is loaded."""
-        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 500)
+        self.ask(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
+            mobile=width < 500,
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.ask("Emulation.setEmulatedMedia", features=[scheme])
         self.events.clear()
@@ -71,7 +81,9 @@ class Page:
 
     def evaluate(self, expression: str) -> Any:  # noqa: ANN401  # whatever the page says
         """The value of a JavaScript expression."""
-        found = self.ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        found = self.ask(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
@@ -92,19 +104,36 @@ class Page:
 
     def complaints(self) -> list[str]:
         """What the page wrote to the console, and the errors it met."""
-        methods = {"Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded", "Network.loadingFailed"}
-        return [json.dumps(event["params"]) for event in self.events if event.get("method") in methods]
+        methods = {
+            "Runtime.consoleAPICalled",
+            "Runtime.exceptionThrown",
+            "Log.entryAdded",
+            "Network.loadingFailed",
+        }
+        return [
+            json.dumps(event["params"]) for event in self.events if event.get("method") in methods
+        ]
 
     def requests(self) -> list[str]:
         """The addresses it asked for, what is embedded in it left out."""
-        sent = [event["params"] for event in self.events if event.get("method") == "Network.requestWillBeSent"]
-        return [each["request"]["url"] for each in sent if not each["request"]["url"].startswith("data:")]
+        sent = [
+            event["params"]
+            for event in self.events
+            if event.get("method") == "Network.requestWillBeSent"
+        ]
+        return [
+            each["request"]["url"]
+            for each in sent
+            if not each["request"]["url"].startswith("data:")
+        ]
 
     def screenshot(self, path: Path) -> None:
         """Saves the whole page as a PNG file."""
         size = self.ask("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-        found = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
+        found = self.ask(
+            "Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip
+        )
         path.write_bytes(base64.b64decode(found["data"]))
 
 
@@ -119,8 +148,23 @@ def page(profile: Path) -> Iterator[Page]:
     receiving, back = os.pipe()
     # The protocol's pipes are file descriptors 3 and 4; a shell moves ours there.
     move = f'exec "$@" 3<&{theirs} 4>&{back}'
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
-    command = ["bash", "-c", move, "bash", program(), *options, f"--user-data-dir={profile}", "--remote-debugging-pipe"]
+    options = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+    ]
+    command = [
+        "bash",
+        "-c",
+        move,
+        "bash",
+        program(),
+        *options,
+        f"--user-data-dir={profile}",
+        "--remote-debugging-pipe",
+    ]
     with (
         (profile / "log").open("wb") as log,
         subprocess.Popen(command, pass_fds=(theirs, back), stdout=log, stderr=log) as browser,

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from flopline.bench import Bench, Row
     from flopline.chapter.claims.judge import Claims
+    from flopline.chapter.prediction import Machine
     from flopline.chapter.training import Trained, Training
-    from flopline.machine import Machine
 
 Theme = Literal["light", "dark"]
 INK = {"light": "#1f2328", "dark": "#e6e8eb"}
@@ -110,7 +110,13 @@ def _style(theme: Theme) -> Iterator[None]:
 
 def pictures(bench: Bench, training: Training, claims: Claims, machine: Machine) -> list[Picture]:
     """All pictures that these records allow."""
-    found = [ladder(bench, machine), roofline(bench, machine), blocks(bench, machine), epochs(bench), loss(training)]
+    found = [
+        ladder(bench, machine),
+        roofline(bench, machine),
+        blocks(bench, machine),
+        epochs(bench),
+        loss(training),
+    ]
     return found + ([noise(claims)] if claims.noise else [])
 
 
@@ -134,7 +140,10 @@ def _roof(row: Row, machine: Machine) -> float:
 def ladder(bench: Bench, machine: Machine) -> Picture:
     """GFLOPS of every product strategy, with the roof over each."""
     sizes = sorted({case.axes["n"] for case, _ in _products(bench)})
-    groups = {n: sorted(((c, r) for c, r in _products(bench) if c.axes["n"] == n), key=_rate) for n in sizes}
+    groups = {
+        n: sorted(((c, r) for c, r in _products(bench) if c.axes["n"] == n), key=_rate)
+        for n in sizes
+    }
     rows = tuple(
         (case.axes["n"], label(case), round(row.gflops, 4), round(_roof(row, machine), 4))
         for group in groups.values()
@@ -145,17 +154,33 @@ def ladder(bench: Bench, machine: Machine) -> Picture:
     def draw(theme: Theme) -> Figure:
         counts = [len(group) for group in groups.values()]
         figure = Figure(figsize=(8, 0.9 + 0.235 * sum(counts)))
-        axes = figure.subplots(len(groups), 1, sharex=True, height_ratios=counts, squeeze=False)[:, 0]
+        axes = figure.subplots(len(groups), 1, sharex=True, height_ratios=counts, squeeze=False)[
+            :, 0
+        ]
         for ax, (n, group) in zip(axes, groups.items(), strict=True):
             places = range(len(group))
             rates = [row.gflops for _, row in group]
             roofs = [_roof(row, machine) for _, row in group]
             ax.hlines(places, rates, roofs, color=QUIET[theme], linewidth=1, alpha=0.6)
-            ax.plot(roofs, places, "|", color=QUIET[theme], markersize=9, markeredgewidth=1.6, label="roof")
+            ax.plot(
+                roofs,
+                places,
+                "|",
+                color=QUIET[theme],
+                markersize=9,
+                markeredgewidth=1.6,
+                label="roof",
+            )
             for place, (case, row) in zip(places, group, strict=True):
                 colour = COLOURS[theme].get(case.strategy, INK[theme])
                 whole = case.strategy == "full"
-                ax.plot(row.gflops, place, "D" if whole else "o", color=colour, markersize=7 if whole else 6)
+                ax.plot(
+                    row.gflops,
+                    place,
+                    "D" if whole else "o",
+                    color=colour,
+                    markersize=7 if whole else 6,
+                )
             ax.axvline(peak, color=INK[theme], linewidth=1, linestyle=(0, (4, 3)))
             ax.set_yticks(list(places), [label(case) for case, _ in group])
             ax.set_ylim(-0.7, len(group) - 0.3)
@@ -199,12 +224,22 @@ def roofline(bench: Bench, machine: Machine) -> Picture:
         left, right = 0.12, 400.0
         for level in machine.ceilings.levels:
             ridge = peak / level.read
-            ax.plot([left, ridge], [left * level.read / 1e9, peak / 1e9], color=QUIET[theme], linewidth=1.2)
+            ax.plot(
+                [left, ridge],
+                [left * level.read / 1e9, peak / 1e9],
+                color=QUIET[theme],
+                linewidth=1.2,
+            )
             ax.annotate(
                 f"{level.name} {level.read / 1e9:.0f} GB/s", (left, left * level.read / 1e9), xytext=(-3, 0),
                 textcoords="offset points", color=QUIET[theme], fontsize=9, ha="right", va="center",
             )  # fmt: skip
-        ax.plot([peak / machine.ceilings.levels[0].read, right], [peak / 1e9] * 2, color=INK[theme], linewidth=1.4)
+        ax.plot(
+            [peak / machine.ceilings.levels[0].read, right],
+            [peak / 1e9] * 2,
+            color=INK[theme],
+            linewidth=1.4,
+        )
         ax.annotate(
             f"peak {peak / 1e9:.0f} GFLOPS", (right, peak / 1e9), xytext=(0, 5), textcoords="offset points",
             ha="right", color=INK[theme],
@@ -219,10 +254,16 @@ def roofline(bench: Bench, machine: Machine) -> Picture:
             )  # fmt: skip
             if solid and case.strategy in named:
                 ax.annotate(
-                    case.strategy, (intensity, row.gflops), xytext=(7, -3), textcoords="offset points", color=colour
+                    case.strategy,
+                    (intensity, row.gflops),
+                    xytext=(7, -3),
+                    textcoords="offset points",
+                    color=colour,
                 )
         for strategy in ("column_block", "row_block"):
-            ax.plot([], [], MARKERS[strategy], color=COLOURS[theme][strategy], label=NAMES[strategy])
+            ax.plot(
+                [], [], MARKERS[strategy], color=COLOURS[theme][strategy], label=NAMES[strategy]
+            )
         ax.plot([], [], "o", color=INK[theme], label="others, n = 256")
         ax.plot([], [], "o", color=INK[theme], markerfacecolor=PAPER[theme], label="larger n")
         ax.set_xscale("log")
@@ -241,7 +282,9 @@ def roofline(bench: Bench, machine: Machine) -> Picture:
         "The loops over elements and columns lie far below the roofs of every cache; blocks and the whole product "
         "approach the peak.",
         ("case", "flops per byte", "GFLOPS"),
-        tuple((row.case, round(intensity, 4), round(row.gflops, 4)) for _, row, intensity in points),
+        tuple(
+            (row.case, round(intensity, 4), round(row.gflops, 4)) for _, row, intensity in points
+        ),
         draw,
     )
 
@@ -262,14 +305,38 @@ def blocks(bench: Bench, machine: Machine) -> Picture:
             widths = [block for block, _ in sorted(points, key=lambda point: point[0])]
             ordered = [row for _, row in sorted(points, key=lambda point: point[0])]
             small = n == min(full, default=n)
-            style = {"color": COLOURS[theme][strategy], "marker": MARKERS[strategy], "markersize": 6}
-            style |= {"linestyle": "-" if small else "--", "markerfacecolor": style["color"] if small else PAPER[theme]}
-            top.plot(widths, [row.gflops for row in ordered], label=f"{NAMES[strategy]}, n = {n}", **style)
-            shares = [(width, row.overhead) for width, row in zip(widths, ordered, strict=True) if row.overhead]
-            bottom.plot([width for width, _ in shares], [100 * share for _, share in shares], **style)
-        whole = sorted((row.gflops, n) for n, row in full.items() if any(size == n for _, size in series))
-        for i, (rate, n) in enumerate(whole):  # the slowest is named below its line, so that two names do not meet
-            top.axhline(rate, color=INK[theme], linewidth=1, linestyle="-" if n == min(full) else "--")
+            style = {
+                "color": COLOURS[theme][strategy],
+                "marker": MARKERS[strategy],
+                "markersize": 6,
+            }
+            style |= {
+                "linestyle": "-" if small else "--",
+                "markerfacecolor": style["color"] if small else PAPER[theme],
+            }
+            top.plot(
+                widths,
+                [row.gflops for row in ordered],
+                label=f"{NAMES[strategy]}, n = {n}",
+                **style,
+            )
+            shares = [
+                (width, row.overhead)
+                for width, row in zip(widths, ordered, strict=True)
+                if row.overhead
+            ]
+            bottom.plot(
+                [width for width, _ in shares], [100 * share for _, share in shares], **style
+            )
+        whole = sorted(
+            (row.gflops, n) for n, row in full.items() if any(size == n for _, size in series)
+        )
+        for i, (rate, n) in enumerate(
+            whole
+        ):  # the slowest is named below its line, so that two names do not meet
+            top.axhline(
+                rate, color=INK[theme], linewidth=1, linestyle="-" if n == min(full) else "--"
+            )
             top.annotate(
                 f"full, n = {n}", (0, rate), xycoords=("axes fraction", "data"), xytext=(4, 3 if i else -12),
                 textcoords="offset points", color=INK[theme], fontsize=9,
@@ -295,7 +362,12 @@ def blocks(bench: Bench, machine: Machine) -> Picture:
         return figure
 
     rows = tuple(
-        (f"{strategy}, n = {n}", block, round(row.gflops, 4), "" if row.overhead is None else round(row.overhead, 4))
+        (
+            f"{strategy}, n = {n}",
+            block,
+            round(row.gflops, 4),
+            "" if row.overhead is None else round(row.overhead, 4),
+        )
         for (strategy, n), points in series.items()
         for block, row in sorted(points, key=lambda point: point[0])
     )
@@ -332,8 +404,21 @@ def epochs(bench: Bench) -> Picture:
                 [row.seconds - row.low for row in rows],
                 [row.high - row.seconds for row in rows],
             ]
-            left.errorbar(sizes, [row.seconds for row in rows], yerr=errors, elinewidth=1, label=strategy, **style)
-            right.plot(sizes, [row.calls / row.seconds for row in rows], label=f"{strategy}", zorder=3 + i, **style)
+            left.errorbar(
+                sizes,
+                [row.seconds for row in rows],
+                yerr=errors,
+                elinewidth=1,
+                label=strategy,
+                **style,
+            )
+            right.plot(
+                sizes,
+                [row.calls / row.seconds for row in rows],
+                label=f"{strategy}",
+                zorder=3 + i,
+                **style,
+            )
         for ax, name in ((left, "seconds per epoch"), (right, "updates per second")):
             ax.set_xscale("log")
             ax.set_yscale("log")
@@ -368,11 +453,15 @@ def _band(trained: Trained, quantile: Callable[[Sequence[float]], float]) -> lis
 
 
 def _tenth(values: Sequence[float]) -> float:
-    return statistics.quantiles(values, n=10, method="inclusive")[0] if len(values) > 1 else values[0]
+    return (
+        statistics.quantiles(values, n=10, method="inclusive")[0] if len(values) > 1 else values[0]
+    )
 
 
 def _ninetieth(values: Sequence[float]) -> float:
-    return statistics.quantiles(values, n=10, method="inclusive")[-1] if len(values) > 1 else values[0]
+    return (
+        statistics.quantiles(values, n=10, method="inclusive")[-1] if len(values) > 1 else values[0]
+    )
 
 
 def loss(training: Training) -> Picture:
@@ -382,12 +471,20 @@ def loss(training: Training) -> Picture:
     def abscissae(trained: Trained) -> tuple[list[float], list[float], list[float]]:
         count = len(_band(trained, statistics.median))
         seconds = [statistics.median(run.seconds[i] for run in trained.runs) for i in range(count)]
-        return seconds, [float(x) for x in trained.examples[:count]], [float(x) for x in trained.updates[:count]]
+        return (
+            seconds,
+            [float(x) for x in trained.examples[:count]],
+            [float(x) for x in trained.updates[:count]],
+        )
 
     def draw(theme: Theme) -> Figure:
         figure = Figure(figsize=(8, 7))
         grid = figure.add_gridspec(2, 2, height_ratios=(3, 2))
-        panels = [figure.add_subplot(grid[0, :]), figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])]
+        panels = [
+            figure.add_subplot(grid[0, :]),
+            figure.add_subplot(grid[1, 0]),
+            figure.add_subplot(grid[1, 1]),
+        ]
         heads = ("against time", "against examples", "against updates")
         names = ("seconds of training", "examples seen", "updates")
         for trained in training.experiments:
@@ -397,7 +494,14 @@ def loss(training: Training) -> Picture:
             low, high = _band(trained, _tenth), _band(trained, _ninetieth)
             label = NAMES.get(name, name) + (" (diverges)" if trained.diverged else "")
             for panel, xs in zip(panels, abscissae(trained), strict=True):
-                panel.plot(xs[1:], middle[1:], color=colour, marker=MARKERS.get(name, "o"), markersize=4, label=label)
+                panel.plot(
+                    xs[1:],
+                    middle[1:],
+                    color=colour,
+                    marker=MARKERS.get(name, "o"),
+                    markersize=4,
+                    label=label,
+                )
                 panel.fill_between(xs[1:], low[1:], high[1:], color=colour, alpha=0.16, linewidth=0)
         for panel, head, name in zip(panels, heads, names, strict=True):
             panel.axhline(limits.least, color=INK[theme], linewidth=1, linestyle=(0, (4, 3)))
@@ -457,7 +561,9 @@ def noise(claims: Claims) -> Picture:
             exact = [(point.size, point.theory) for point in points if point.theory > 1e-9]  # noqa: PLR2004  # as above
             line = "-" if sampling == "replacement" else "--"
             name = "b^(-1/2)" if sampling == "replacement" else "b^(-1/2) and the finite population"
-            ax.plot(*zip(*exact, strict=True), line, color=colour, linewidth=1.4, label=f"exact: {name}")
+            ax.plot(
+                *zip(*exact, strict=True), line, color=colour, linewidth=1.4, label=f"exact: {name}"
+            )
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_xticks(SIZES, [str(size) for size in SIZES])

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from flopline.bench import Bench
     from flopline.chapter.claims.judge import Claims
     from flopline.chapter.figures import Picture
+    from flopline.chapter.prediction import Machine
     from flopline.chapter.training import Training
-    from flopline.machine import Machine
-    from flopline.records import Record
+    from flopline.records import SavedRecord
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,17 @@ class Records:
     machine: Machine
 
     @property
-    def named(self) -> dict[str, Record]:
+    def named(self) -> dict[str, SavedRecord]:
         """The records by the command that wrote them."""
-        return {"bench": self.bench, "train": self.training, "claims": self.claims, "machine": self.machine}
+        return {
+            "bench": self.bench,
+            "train": self.training,
+            "claims": self.claims,
+            "machine": self.machine,
+        }
 
 
-def check(named: dict[str, Record]) -> None:
+def check(named: dict[str, SavedRecord]) -> None:
     """Refuses records that do not belong together: of different machines, or of different data.
 
     Raises:
@@ -54,10 +59,12 @@ def check(named: dict[str, Record]) -> None:
     (first, one), *rest = sources.items() or [("", "")]
     for name, other in rest:
         if one != other:
-            raise records.RecordError(f"{first} and {name} come from different data: {one!r} and {other!r}")
+            raise records.RecordError(
+                f"{first} and {name} come from different data: {one!r} and {other!r}"
+            )
 
 
-def _source(record: Record) -> str:
+def _source(record: SavedRecord) -> str:
     """The name of the data behind a record; empty where there are none."""
     if rows := getattr(record, "rows", None):
         return next((row.data for row in rows if row.data), "")
@@ -162,11 +169,22 @@ def html(found: Records, pictures: Sequence[Picture]) -> str:
         _section("claims", "The chapter's claims", _claims(found.claims)),
         _section("predicted", "Predicted and measured", _predicted(found.machine)),
         _section("machine", "The machine", _machine(found)),
-        _section("data", "The data", f"<p>{escape(data.ATTRIBUTION)} {escape(data.LICENCE)}</p>{surrogate}"),
+        _section(
+            "data",
+            "The data",
+            f"<p>{escape(data.ATTRIBUTION)} {escape(data.LICENCE)}</p>{surrogate}",
+        ),
     ]
     links = [(picture.name, picture.title) for picture in pictures]
-    links += [("training", "Experiments"), ("claims", "Claims"), ("predicted", "Predicted"), ("machine", "Machine")]
-    items = "".join(f'<li><a href="#{name}">{escape(title.partition(":")[0])}</a></li>' for name, title in links)
+    links += [
+        ("training", "Experiments"),
+        ("claims", "Claims"),
+        ("predicted", "Predicted"),
+        ("machine", "Machine"),
+    ]
+    items = "".join(
+        f'<li><a href="#{name}">{escape(title.partition(":")[0])}</a></li>' for name, title in links
+    )
     facts = found.machine.machine
     return f"""<!doctype html>
 <html lang="en">
@@ -205,7 +223,9 @@ def _section(name: str, title: str, body: str) -> str:
 
 
 def _figure(picture: Picture) -> str:
-    light, dark = (f"data:image/svg+xml;base64,{_encoded(picture.svg(theme))}" for theme in ("light", "dark"))
+    light, dark = (
+        f"data:image/svg+xml;base64,{_encoded(picture.svg(theme))}" for theme in ("light", "dark")
+    )
     return (
         f'<figure><picture><source media="screen and (prefers-color-scheme: dark)" srcset="{dark}">'
         f'<img src="{light}" alt="{escape(picture.alternative)}" id="picture-{picture.name}"></picture>'
@@ -220,7 +240,12 @@ def _encoded(text: str) -> str:
 
 
 def table(
-    columns: Sequence[str], rows: Iterable[Sequence[str | float]], name: str, caption: str, *, left: int | None = None
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | float]],
+    name: str,
+    caption: str,
+    *,
+    left: int | None = None,
 ) -> str:
     """Rows as an HTML table that scrolls, with the keyboard too; numbers have six digits.
 
@@ -232,12 +257,17 @@ def table(
         left: How many columns are words and stand to the left; by default those that hold texts alone.
     """
     listed = list(rows)
-    words = [all(isinstance(row[i], str) for row in listed) if left is None else i < left for i in range(len(columns))]
+    words = [
+        all(isinstance(row[i], str) for row in listed) if left is None else i < left
+        for i in range(len(columns))
+    ]
 
     def line(tag: str, row: Sequence[str | float]) -> str:
         texts = (escape(cell if isinstance(cell, str) else digits(cell)) for cell in row)
         kinds = (" class=words" if word else "" for word in words)
-        cells = "".join(f"<{tag}{kind}>{text}</{tag[:2]}>" for kind, text in zip(kinds, texts, strict=True))
+        cells = "".join(
+            f"<{tag}{kind}>{text}</{tag[:2]}>" for kind, text in zip(kinds, texts, strict=True)
+        )
         return f"<tr>{cells}</tr>"
 
     body = "".join(line("td", row) for row in listed)
@@ -281,7 +311,9 @@ def _claims(found: Claims) -> str:
             f"<td><ul>{shown}</ul>{note}{rest}</td>"
             f'<td class="verdict"><span aria-hidden="true">{MARKS[each.verdict]}</span>&nbsp;{each.verdict}</td></tr>'
         )
-    heads = "".join(f'<th scope="col">{head}</th>' for head in ("", "claim and rule", "measured", "verdict"))
+    heads = "".join(
+        f'<th scope="col">{head}</th>' for head in ("", "claim and rule", "measured", "verdict")
+    )
     return (
         '<p>Intervals have a confidence of 99 %. A claim is decided only where they separate.</p><table class="claims" '
         f'id="data-claims"><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
@@ -290,7 +322,9 @@ def _claims(found: Claims) -> str:
 
 def _predicted(found: Machine) -> str:
     cases = [(Case.parse(row.case), row) for row in found.cases]
-    rows = [(figures.label(case), str(case.axes["n"]), *tables.prediction(row)) for case, row in cases]
+    rows = [
+        (figures.label(case), str(case.axes["n"]), *tables.prediction(row)) for case, row in cases
+    ]
     low, high = tables.EXPLAINED
     text = (
         "<p>Predicted is max(flops / as narrow, bytes / read) + calls x overhead. As narrow is the rate, in GFLOPS, of "
@@ -305,7 +339,12 @@ def _predicted(found: Machine) -> str:
 def _machine(found: Records) -> str:
     top = found.machine.ceilings
     facts: list[tuple[str, str]] = [
-        (str(key), ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value))
+        (
+            str(key),
+            ", ".join(f"{k} {v}" for k, v in value.items())
+            if isinstance(value, dict)
+            else str(value),
+        )
         for key, value in found.machine.machine.items()
     ]
     facts.append(("fastest product, float32", f"{top.flops / 1e9:.1f} GFLOPS"))
@@ -313,5 +352,8 @@ def _machine(found: Records) -> str:
     for side, known in (("rows", top.rows), ("columns", top.columns)):
         rates = ", ".join(f"{each.width}: {each.flops / 1e9:.1f}" for each in known)
         facts.append((f"product by number of {side}", f"{rates} GFLOPS"))
-    facts += [("copy, memory", f"{top.copy / 1e9:.1f} GB/s"), ("framework call", tables.seconds(top.dispatch))]
+    facts += [
+        ("copy, memory", f"{top.copy / 1e9:.1f} GB/s"),
+        ("framework call", tables.seconds(top.dispatch)),
+    ]
     return table(("what", "here"), facts, "data-machine", "Facts and ceilings")

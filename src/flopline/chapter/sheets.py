@@ -16,15 +16,18 @@ if TYPE_CHECKING:
 
     from flopline.chapter.claims.evidence import Quantity
     from flopline.chapter.claims.judge import Claims
+    from flopline.chapter.prediction import Explained, Machine
     from flopline.chapter.training import Trained, Training
-    from flopline.machine import Explained, Machine
     from flopline.workload import Measured
 
 
 def measured(rows: Sequence[Measured], width: int) -> str:
     """A table per family, at most `width` columns wide where the content allows it."""
     families = dict.fromkeys(row.case.family for row in rows)
-    return "".join(_render(family, [row for row in rows if row.case.family == family], width) for family in families)
+    return "".join(
+        _render(family, [row for row in rows if row.case.family == family], width)
+        for family in families
+    )
 
 
 def _render(family: str, rows: Sequence[Measured], width: int) -> str:
@@ -34,7 +37,9 @@ def _render(family: str, rows: Sequence[Measured], width: int) -> str:
     for name in ("strategy", *axes, *names):
         table.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
     for row, *values in zip(rows, *cells, strict=True):
-        table.add_row(row.case.strategy, *(str(row.case.axes.get(axis, "")) for axis in axes), *values)
+        table.add_row(
+            row.case.strategy, *(str(row.case.axes.get(axis, "")) for axis in axes), *values
+        )
     out = io.StringIO()
     Console(file=out, width=width).print(table)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n\n"
@@ -53,7 +58,10 @@ def _columns(family: str, rows: Sequence[Measured]) -> Iterable[tuple[str, list[
         yield "GFLOPS", [f"{row.gflops:.3g}" for row in rows]
     if family == "matmul":
         full = {row.case.axes["n"]: row.seconds for row in rows if row.case.strategy == "full"}
-        shares = [full[row.case.axes["n"]] / row.seconds if row.case.axes["n"] in full else None for row in rows]
+        shares = [
+            full[row.case.axes["n"]] / row.seconds if row.case.axes["n"] in full else None
+            for row in rows
+        ]
         yield "of full", ["" if share is None else f"{share:.3f}" for share in shares]
     if family == "sgd":
         yield "updates/s", [f"{row.calls / row.seconds:,.0f}" for row in rows]
@@ -84,7 +92,9 @@ UNLIMITED = 1000
 """Columns; lines that a terminal would break are easier to read than columns that were left out."""
 
 
-def _grid(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:
+def _grid(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1
+) -> str:
     """A table as wide as it must be, whose first columns are words and the others numbers."""
     table = plain(title=title, title_justify="left")
     for i, name in enumerate(columns):
@@ -103,24 +113,41 @@ def machine(found: Machine) -> str:
     top = found.ceilings
     facts = [("product, float32", f"{top.flops / 1e9:.1f} GFLOPS")]
     facts += [(f"read, {level.name}", f"{level.read / 1e9:.1f} GB/s") for level in top.levels]
-    facts += [("copy, memory", f"{top.copy / 1e9:.1f} GB/s"), ("framework call", seconds(top.dispatch))]
+    facts += [
+        ("copy, memory", f"{top.copy / 1e9:.1f} GB/s"),
+        ("framework call", seconds(top.dispatch)),
+    ]
     narrow = [
         (str(each.width), f"{each.flops / 1e9:.1f}", f"{other.flops / 1e9:.1f}")
         for each, other in zip(top.rows, top.columns, strict=True)
     ]
     low, high = EXPLAINED
     rows = [
-        (row.case.removeprefix("matmul/strategy="), str(row.calls), row.level, *prediction(row)) for row in found.cases
+        (row.case.removeprefix("matmul/strategy="), str(row.calls), row.level, *prediction(row))
+        for row in found.cases
     ]
     return (
         _grid(f"ceilings, threads {found.threads}", ("what", "best"), facts)
         + _grid("products by their width", ("width", "rows, GFLOPS", "columns, GFLOPS"), narrow)
-        + _grid("max(flops/as narrow, bytes/read) + calls x overhead", ("case", "calls", "level", *PREDICTION), rows)
+        + _grid(
+            "max(flops/as narrow, bytes/read) + calls x overhead",
+            ("case", "calls", "level", *PREDICTION),
+            rows,
+        )
         + f"! predicted over measured time is outside {low:g} to {high:g}\n"
     )
 
 
-PREDICTION = ("as narrow", "predicted", "measured", "explained", "GFLOPS", "of peak", "of roof", "overhead")
+PREDICTION = (
+    "as narrow",
+    "predicted",
+    "measured",
+    "explained",
+    "GFLOPS",
+    "of peak",
+    "of roof",
+    "overhead",
+)
 
 
 def prediction(row: Explained) -> tuple[str, ...]:
@@ -137,7 +164,18 @@ def prediction(row: Explained) -> tuple[str, ...]:
 DISTANCES = (0.01, 0.02, 0.05)
 """Distances to the least loss, as shares of it, to which the time is told."""
 EXPERIMENT = (
-    *("experiment", "strategy", "batch", "lr", "epochs", "updates", "final loss", "sd", "s/epoch", "IQR"),
+    *(
+        "experiment",
+        "strategy",
+        "batch",
+        "lr",
+        "epochs",
+        "updates",
+        "final loss",
+        "sd",
+        "s/epoch",
+        "IQR",
+    ),
     *(f"to L*+{distance:.0%}" for distance in DISTANCES),
 )
 
@@ -146,7 +184,11 @@ def training(found: Training) -> str:
     """Losses, seconds per epoch and times to a loss, over seeds."""
     limits = found.problem
     rows = [experiment(trained, limits.least) for trained in found.experiments]
-    notes = [f"{trained.experiment.name} {trained.diverged}\n" for trained in found.experiments if trained.diverged]
+    notes = [
+        f"{trained.experiment.name} {trained.diverged}\n"
+        for trained in found.experiments
+        if trained.diverged
+    ]
     seeds = len(found.experiments[0].runs) if found.experiments else 0
     return (
         _grid(f"training, {seeds} seeds", EXPERIMENT, rows, left=2)
@@ -162,7 +204,9 @@ def experiment(trained: Trained, least: float) -> tuple[str, ...]:
     final = f"{statistics.fmean(finals):.5f}" if finals else "not finite"
     spread = f"{statistics.stdev(finals):.5f}" if len(finals) > 1 else ""
     low, middle, high = statistics.quantiles(epochs, n=4) if len(epochs) > 1 else epochs * 3
-    times = [[run.reaches(least * (1 + distance)) for run in trained.runs] for distance in DISTANCES]
+    times = [
+        [run.reaches(least * (1 + distance)) for run in trained.runs] for distance in DISTANCES
+    ]
     return (
         *(what.name, what.strategy, str(what.batch), f"{what.lr:g}", str(what.epochs)),
         *(str(trained.updates[-1]), final, spread, seconds(middle), f"{(high - low) / middle:.1%}"),
@@ -175,20 +219,36 @@ def reached(times: Sequence[float | None]) -> str:
     there = [value for value in times if value is not None]
     if not there:
         return "never"
-    return seconds(statistics.median(there)) + (f" ({len(there)})" if len(there) < len(times) else "")
+    return seconds(statistics.median(there)) + (
+        f" ({len(there)})" if len(there) < len(times) else ""
+    )
 
 
 def claims(found: Claims, width: int) -> str:
     """Claim, what was measured with its interval, and the verdict."""
     table = plain(title=f"the chapter's claims, data {found.source}", title_justify="left")
-    for name, share in (("", None), ("claim", 5), ("measured, with 99 % intervals", 6), ("verdict", None)):
+    for name, share in (
+        ("", None),
+        ("claim", 5),
+        ("measured, with 99 % intervals", 6),
+        ("verdict", None),
+    ):
         table.add_column(name, ratio=share, overflow="fold", no_wrap=share is None)
     table.padding = (0, 1, 1, 0)
     for each in found.judged:
-        table.add_row(each.id, each.claim, "\n".join(quantity(one) for one in each.measured[:SHOWN]), each.verdict)
+        table.add_row(
+            each.id,
+            each.claim,
+            "\n".join(quantity(one) for one in each.measured[:SHOWN]),
+            each.verdict,
+        )
     text = _text(table, max(100, width))
-    counts = {verdict: sum(each.verdict == verdict for each in found.judged) for verdict in VERDICTS}
-    return text + ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) + "\n"
+    counts = {
+        verdict: sum(each.verdict == verdict for each in found.judged) for verdict in VERDICTS
+    }
+    return (
+        text + ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) + "\n"
+    )
 
 
 VERDICTS = ("confirmed", "refuted", "depends on the machine", "not testable here")
@@ -199,7 +259,9 @@ SHOWN = 3
 def quantity(found: Quantity) -> str:
     """A quantity in words: `epoch of 100 over 1, loader: 0.0172 [0.0168, 0.0177]`."""
     interval = (
-        "" if found.low == found.high else f" [{number(found.low, found.unit)}, {number(found.high, found.unit)}]"
+        ""
+        if found.low == found.high
+        else f" [{number(found.low, found.unit)}, {number(found.high, found.unit)}]"
     )
     return f"{found.what}: {number(found.value, found.unit)}{interval}"
 
@@ -209,4 +271,8 @@ def number(value: float, unit: str) -> str:
     if unit == "s":
         return seconds(value)
     names = {"flop/s": "GFLOPS", "B/s": "GB/s"}
-    return f"{value / 1e9:.4g} {names[unit]}" if unit in names else f"{value:.4g}" + (f" {unit}" if unit else "")
+    return (
+        f"{value / 1e9:.4g} {names[unit]}"
+        if unit in names
+        else f"{value:.4g}" + (f" {unit}" if unit else "")
+    )

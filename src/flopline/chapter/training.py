@@ -18,15 +18,15 @@ from torch import Tensor
 
 from flopline import data, records, sgd, timing
 from flopline import workload as strategies
+from flopline.chapter.prediction import silent
 from flopline.data import Batches
-from flopline.machine import silent
 from flopline.workload import Case
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from flopline.chapter.prediction import Report
     from flopline.data import Table
-    from flopline.machine import Report
     from flopline.timing import Clock
 
 Sampling = Literal["shuffled", "replacement"]
@@ -110,10 +110,17 @@ def check(experiment: Experiment, n: int) -> None:
             f"{experiment.name}: the batch size is {experiment.batch}; allowed are 1 to {total}, the number of examples"
         )
     if not 0 < experiment.lr < math.inf:
-        raise ExperimentError(f"{experiment.name}: the learning rate is {experiment.lr}; allowed is a number above 0")
-    for what, number in (("number of epochs", experiment.epochs), ("distance between points", experiment.every)):
+        raise ExperimentError(
+            f"{experiment.name}: the learning rate is {experiment.lr}; allowed is a number above 0"
+        )
+    for what, number in (
+        ("number of epochs", experiment.epochs),
+        ("distance between points", experiment.every),
+    ):
         if number < 1:
-            raise ExperimentError(f"{experiment.name}: the {what} is {number}; allowed is 1 or more")
+            raise ExperimentError(
+                f"{experiment.name}: the {what} is {number}; allowed is 1 or more"
+            )
 
 
 def points(n: int, batch: int, epochs: int, every: int) -> list[tuple[int, int]]:
@@ -156,7 +163,10 @@ class Run:
 
     def reaches(self, loss: float) -> float | None:
         """Seconds of training at the first point with at most this loss; None if there is none."""
-        return next((time for time, found in zip(self.seconds, self.losses, strict=False) if found <= loss), None)
+        return next(
+            (time for time, found in zip(self.seconds, self.losses, strict=False) if found <= loss),
+            None,
+        )
 
 
 @dataclass(frozen=True)
@@ -219,7 +229,7 @@ def problem(table: Table) -> Problem:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training(records.Record):
+class Training(records.SavedRecord):
     """What `flopline train` found."""
 
     kind: ClassVar[str] = "train"
@@ -231,7 +241,10 @@ class Training(records.Record):
 def start(experiment: Experiment, d: int, generator: torch.Generator) -> Tensor:
     """The parameters, (d + 1,) float64, from which a run starts: weights N(0, 0.01^2), bias 0 unless `library`."""
     w = torch.cat(
-        [0.01 * torch.randn(d, generator=generator, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)]
+        [
+            0.01 * torch.randn(d, generator=generator, dtype=torch.float64),
+            torch.zeros(1, dtype=torch.float64),
+        ]
     )
     if experiment.library:
         w[-1] = (2 * torch.rand((), generator=generator, dtype=torch.float64) - 1) / math.sqrt(d)
@@ -271,7 +284,10 @@ def run(
         strategy(w, X, y, batches, lr)
         epochs.append(clock() - before)
         drawn.append(batches)
-    stopped, where = origin.clone(), points(len(y), experiment.batch, experiment.epochs, experiment.every)
+    stopped, where = (
+        origin.clone(),
+        points(len(y), experiment.batch, experiment.epochs, experiment.every),
+    )
     losses = [float(sgd.loss(stopped.double(), table.X, table.y))]
     for lr, part in _parts(where, drawn, experiment.rates()):
         strategy(stopped, X, y, part, lr)
@@ -287,7 +303,10 @@ def run(
             )
     each, updates = len(drawn[0]), [updates for _, updates in where]
     ends = [0.0, *itertools.accumulate(epochs)]
-    seconds = [ends[k // each] + (k % each) / each * epochs[min(k // each, len(epochs) - 1)] for k in updates]
+    seconds = [
+        ends[k // each] + (k % each) / each * epochs[min(k // each, len(epochs) - 1)]
+        for k in updates
+    ]
     return Run(seed, tuple(epochs), tuple(seconds), tuple(losses))
 
 
@@ -298,7 +317,10 @@ def _parts(
     n = len(drawn[0].rows)
     for (begin, _), (end, _) in itertools.pairwise(where):
         epoch = begin // n
-        yield rates[epoch], Batches(drawn[epoch].rows[begin - epoch * n : end - epoch * n], drawn[epoch].size)
+        yield (
+            rates[epoch],
+            Batches(drawn[epoch].rows[begin - epoch * n : end - epoch * n], drawn[epoch].size),
+        )
 
 
 def train(
@@ -342,12 +364,15 @@ def train(
             raise
     limits = problem(table)
     return tuple(
-        _trained(experiment, tuple(turn[j] for turn in finished), limits) for j, experiment in enumerate(experiments)
+        _trained(experiment, tuple(turn[j] for turn in finished), limits)
+        for j, experiment in enumerate(experiments)
     )
 
 
 def _trained(experiment: Experiment, runs: tuple[Run, ...], limits: Problem) -> Trained:
-    where = points(limits.examples * experiment.copies, experiment.batch, experiment.epochs, experiment.every)
+    where = points(
+        limits.examples * experiment.copies, experiment.batch, experiment.epochs, experiment.every
+    )
     examples, updates = zip(*where, strict=True)
     trained = Trained(experiment, examples, updates, runs, "")
     return replace(trained, diverged=divergence(trained, limits))
@@ -361,14 +386,20 @@ def divergence(trained: Trained, limits: Problem) -> str:
     """
     experiment = trained.experiment
     facts = f"2/lambda_max = {limits.limit:.4f} (lambda_max = {limits.curvature:.4f})"
-    whole = experiment.batch == limits.examples * experiment.copies and experiment.sampling == "shuffled"
+    whole = (
+        experiment.batch == limits.examples * experiment.copies
+        and experiment.sampling == "shuffled"
+    )
     if whole and experiment.rates()[-1] >= limits.limit:
         least = statistics.median(run.losses.index(min(run.losses)) for run in trained.runs)
         return (
             f"diverges: the learning rate {experiment.step:g} is above the stability limit {facts}; "
             f"the loss is lowest after {trained.updates[round(least)]} updates (median) and rises from there"
         )
-    lost = sum(len(run.losses) < len(trained.examples) or run.losses[-1] > run.losses[0] for run in trained.runs)
+    lost = sum(
+        len(run.losses) < len(trained.examples) or run.losses[-1] > run.losses[0]
+        for run in trained.runs
+    )
     if lost:
         side = "above" if experiment.step >= limits.limit else "below"
         return (
@@ -378,7 +409,9 @@ def divergence(trained: Trained, limits: Problem) -> str:
     return ""
 
 
-def ensemble(experiment: Experiment, table: Table, seeds: int, generator: torch.Generator) -> Tensor:
+def ensemble(
+    experiment: Experiment, table: Table, seeds: int, generator: torch.Generator
+) -> Tensor:
     """Losses of many independent runs at once, by the float64 loop on all of them together; nothing is timed.
 
     Args:

@@ -25,16 +25,31 @@ from flopline import __version__
 from flopline.chapter.sheets import plain
 from flopline.cli import chapter
 from flopline.cli import history as cli_history
-from flopline.cli.console import Json, fail, print_json, require, stdout, suite, suite_cases, writable
-from flopline.workload import Case, installed, provider
+from flopline.cli.console import (
+    Json,
+    fail,
+    print_json,
+    require,
+    stdout,
+    suite,
+    suite_cases,
+    writable,
+)
+from flopline.registry import installed, provider
+from flopline.workload import Case
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from flopline.gate.record import Record
+    from flopline.gate.record import GateRecord
     from flopline.gate.run import Progress
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
 
 
 def main() -> None:
@@ -47,7 +62,9 @@ def main() -> None:
 
 
 @app.callback(invoke_without_command=True)
-def flopline(*, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def flopline(
+    *, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
     """Performance of numerical code: measured, remembered, guarded."""
     if version:
         sys.stdout.write(f"flopline {__version__}\n")
@@ -67,7 +84,11 @@ def list_cases(*, as_json: Json = False) -> None:
     names = dict.fromkeys([*(name for listed in cases.CASES.values() for name in listed), *added])
     if as_json:
         rows = [
-            {"name": name, "scales": [scale for scale in scales if name in scales[scale]], "from": _origin(name, added)}
+            {
+                "name": name,
+                "scales": [scale for scale in scales if name in scales[scale]],
+                "from": _origin(name, added),
+            }
             for name in names
         ]
         print_json({"cases": rows})
@@ -92,13 +113,19 @@ def _origin(name: str, added: dict[str, str]) -> str:
 def _sizes(cases: list[Case]) -> str:
     """The smallest and the largest value of every axis, for example `n 64...2048, block 8...1024`."""
     axes = dict.fromkeys(axis for case in cases for axis in case.axes)
-    spans = {axis: sorted({case.axes[axis] for case in cases if axis in case.axes}) for axis in axes}
-    return ", ".join(f"{axis} {'...'.join(map(str, dict.fromkeys((v[0], v[-1]))))}" for axis, v in spans.items())
+    spans = {
+        axis: sorted({case.axes[axis] for case in cases if axis in case.axes}) for axis in axes
+    }
+    return ", ".join(
+        f"{axis} {'...'.join(map(str, dict.fromkeys((v[0], v[-1]))))}" for axis, v in spans.items()
+    )
 
 
 @app.command("data")
 def show_data(
-    path: Annotated[str | None, typer.Argument(help="A file, or the word surrogate; by default as everywhere.")] = None,
+    path: Annotated[
+        str | None, typer.Argument(help="A file, or the word surrogate; by default as everywhere.")
+    ] = None,
     *,
     as_json: Json = False,
 ) -> None:
@@ -127,16 +154,26 @@ def show_data(
 def bench(
     context: typer.Context,
     *,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Save the record here.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Save the record here.")
+    ] = None,
 ) -> None:
     """Verifies and times the suite; arguments after -- go to pytest (for example -- -k column)."""
     require("flopline.matmul")
-    import pytest  # noqa: PLC0415  # the other commands do without
+    import pytest
 
     writable(json_file)
     root = suite()
     arguments = [
-        *("--rootdir", str(root), "-o", f"pythonpath={root}", "-p", "no:cacheprovider", "--import-mode=importlib"),
+        *(
+            "--rootdir",
+            str(root),
+            "-o",
+            f"pythonpath={root}",
+            "-p",
+            "no:cacheprovider",
+            "--import-mode=importlib",
+        ),
         *("--benchmark-only", "--benchmark-quiet", "--tb=short", "-W", "default"),
         *(["--benchmark-json", str(json_file)] if json_file else []),
         str(root / "benchmarks" / "pytest_suite"),
@@ -154,56 +191,84 @@ class Outputs:
     markdown: Path | None
     junit: Path | None
 
-    def write(self, found: Record) -> None:
+    def write(self, found: GateRecord) -> None:
         """Writes them, each whole or not at all."""
-        from flopline.gate import record  # noqa: PLC0415  # only the gate needs them
-        from flopline.gate.tell import text as report  # noqa: PLC0415  # only the gate needs them
+        from flopline import records
+        from flopline.gate import storage
+        from flopline.gate.tell import text as report
 
         if self.json:
-            record.save(found, self.json)
+            storage.save(found, self.json)
         if self.markdown:
-            record.write(self.markdown, report.markdown(found))
+            records.write(self.markdown, report.markdown(found))
         if self.junit:
-            record.write(self.junit, report.junit(found))
+            records.write(self.junit, report.junit(found))
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(summary).open("a", encoding="utf-8") as file:
                 file.write(report.markdown(found))
 
 
 @app.command("gate", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def gate(  # noqa: PLR0913  # a command line has as many parameters as options
+def gate(
     context: typer.Context,
     *,
-    baseline: Annotated[str | None, typer.Option(metavar="REV", help="Revision or folder to compare with.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="REV", help="Revision or folder to compare with.")
+    ] = None,
     candidate: Annotated[
-        str | None, typer.Option(metavar="REV", help="Revision or folder to judge; by default the working tree.")
+        str | None,
+        typer.Option(
+            metavar="REV", help="Revision or folder to judge; by default the working tree."
+        ),
     ] = None,
     baseline_python: Annotated[
-        str | None, typer.Option(metavar="PATH", help="A ready interpreter as baseline; nothing is built.")
+        str | None,
+        typer.Option(metavar="PATH", help="A ready interpreter as baseline; nothing is built."),
     ] = None,
-    candidate_python: Annotated[str | None, typer.Option(metavar="PATH", help="And one as candidate.")] = None,
-    detect: Annotated[str, typer.Option(metavar="PERCENT", help="The slowdown that must be found.")] = "3%",
-    alpha: Annotated[str, typer.Option(metavar="PERCENT", help="Probability of any false alarm in a run.")] = "1%",
+    candidate_python: Annotated[
+        str | None, typer.Option(metavar="PATH", help="And one as candidate.")
+    ] = None,
+    detect: Annotated[
+        str, typer.Option(metavar="PERCENT", help="The slowdown that must be found.")
+    ] = "3%",
+    alpha: Annotated[
+        str, typer.Option(metavar="PERCENT", help="Probability of any false alarm in a run.")
+    ] = "1%",
     budget: Annotated[str, typer.Option(metavar="SECONDS", help="Time for measuring.")] = "300s",
     suite_from: Annotated[
-        Literal["candidate", "baseline", "each"], typer.Option(help="Whose benchmark files both sides run.")
+        Literal["candidate", "baseline", "each"],
+        typer.Option(help="Whose benchmark files both sides run."),
     ] = "candidate",
-    isolated: Annotated[bool, typer.Option("--isolated", help="Give each side its own dependencies.")] = False,
+    isolated: Annotated[
+        bool, typer.Option("--isolated", help="Give each side its own dependencies.")
+    ] = False,
     self_check: Annotated[
-        int, typer.Option("--self-check", metavar="N", min=0, help="Measure this machine's own error rates, N times.")
+        int,
+        typer.Option(
+            "--self-check",
+            metavar="N",
+            min=0,
+            help="Measure this machine's own error rates, N times.",
+        ),
     ] = 0,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Save the record.")] = None,
-    markdown_file: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Save Markdown.")] = None,
-    junit_file: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Save JUnit XML.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Save the record.")
+    ] = None,
+    markdown_file: Annotated[
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Save Markdown.")
+    ] = None,
+    junit_file: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Save JUnit XML.")
+    ] = None,
 ) -> None:
     """Is the candidate slower? Compares two versions of any pytest-benchmark suite; arguments after -- go to pytest.
 
     Exit codes: 0 no regression, 1 a confirmed regression, 2 the gate could not do its work, 3 inconclusive.
     `flopline gate show FILE` prints a saved record again.
     """
-    from flopline.gate import record, selfcheck  # noqa: PLC0415  # they load scipy
-    from flopline.gate import run as procedure  # noqa: PLC0415  # they load scipy
-    from flopline.gate.sides import environment as environments  # noqa: PLC0415  # they load scipy
+    from flopline.gate import record, selfcheck
+    from flopline.gate import run as procedure
+    from flopline.gate.sides import environment as environments
 
     files = Outputs(json_file, markdown_file, junit_file)
     if context.args[:1] == ["show"]:
@@ -217,18 +282,28 @@ def gate(  # noqa: PLR0913  # a command line has as many parameters as options
         arguments=tuple(context.args),
         suite_from=suite_from,
     )
-    if (baseline_python is None) != (candidate_python is None) or (baseline is None) == (baseline_python is None):
-        fail("give --baseline REV (and --candidate REV), or both --baseline-python PATH and --candidate-python PATH")
+    if (baseline_python is None) != (candidate_python is None) or (baseline is None) == (
+        baseline_python is None
+    ):
+        fail(
+            "give --baseline REV (and --candidate REV), or both --baseline-python PATH and --candidate-python PATH"
+        )
     with contextlib.ExitStack() as stack:
         # Or a cancelled job would leave its workers behind.
-        stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler))
+        stack.callback(
+            signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler)
+        )
         try:
             report = stack.enter_context(_progress())
             report(procedure.Progress("building"))
             if baseline_python and candidate_python:
-                sides = stack.enter_context(environments.interpreters(Path.cwd(), baseline_python, candidate_python))
+                sides = stack.enter_context(
+                    environments.interpreters(Path.cwd(), baseline_python, candidate_python)
+                )
             else:
-                chosen = environments.sides(Path.cwd(), baseline or "", candidate, isolated=isolated)
+                chosen = environments.sides(
+                    Path.cwd(), baseline or "", candidate, isolated=isolated
+                )
                 sides = stack.enter_context(chosen)
             if self_check:
                 rates = selfcheck.self_check(*sides, settings, runs=self_check, report=report)
@@ -261,21 +336,22 @@ def _number(option: str, text: str, unit: str, low: float, high: float) -> float
 
 
 def _show(arguments: list[str], files: Outputs) -> None:
-    from flopline.gate import record  # noqa: PLC0415  # only the gate needs it
+    from flopline import records
+    from flopline.gate import storage
 
     if len(arguments) != 1:
         fail("gate show takes one file, a record that `flopline gate --json FILE` saved")
     try:
-        found = record.load(Path(arguments[0]))
-    except (record.RecordError, OSError) as error:
+        found = storage.load(Path(arguments[0]))
+    except (records.RecordError, OSError) as error:
         fail(str(error))
     writable(files.json, files.markdown, files.junit)
     files.write(found)
     _print_record(found)
 
 
-def _print_record(found: Record) -> None:
-    from flopline.gate.tell import text as report  # noqa: PLC0415  # only the gate needs it
+def _print_record(found: GateRecord) -> None:
+    from flopline.gate.tell import text as report
 
     console = stdout()
     sys.stdout.write(report.text(found, console.width, colour=console.is_terminal) + "\n")
@@ -290,13 +366,17 @@ def _progress() -> Iterator[Callable[[Progress], None]]:
 
         def report(where: Progress) -> None:
             nonlocal last
-            line = where.stage + (f", block {where.done + 1} of {where.blocks}" if where.blocks else "")
+            line = where.stage + (
+                f", block {where.done + 1} of {where.blocks}" if where.blocks else ""
+            )
             if where.left is not None:
                 line += f", {where.left:.0f} s left"
             if status is not None:
                 status.update(escape(f"{line}  {where.benchmark}"))
             elif line != last:
-                console.print(f"flopline gate: {line}", markup=False, highlight=False, soft_wrap=True)
+                console.print(
+                    f"flopline gate: {line}", markup=False, highlight=False, soft_wrap=True
+                )
             last = line
 
         yield report

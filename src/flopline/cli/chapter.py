@@ -18,20 +18,26 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flopline import __version__, records
 from flopline.cli.console import fail, require, stdout, suite_cases, writable
-from flopline.workload import Case, UnknownStrategyError, WrongAnswerError
+from flopline.registry import UnknownStrategyError
+from flopline.workload import Case, WrongAnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from flopline.bench import Bench
+    from flopline.chapter.prediction import Machine
     from flopline.chapter.training import Experiment, Training
     from flopline.data import Table
-    from flopline.machine import Machine
 
 app = typer.Typer()
 
-JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Save the record here.")]
-Data = Annotated[str | None, typer.Option("--data", metavar="PATH", help="The airfoil table, or the word surrogate.")]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Save the record here.")
+]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", metavar="PATH", help="The airfoil table, or the word surrogate."),
+]
 
 CHAPTER = ("gd", "sgd", "batch100", "batch10", "concise")
 
@@ -47,15 +53,23 @@ def progress() -> Iterator[Callable[[str, float], None]]:
 
     What the chapter's rooms refuse ends the command with a message.
     """
-    from flopline.chapter.training import ExperimentError  # noqa: PLC0415  # it loads torch
+    from flopline.chapter.training import ExperimentError
 
     console = Console(stderr=True)
     columns = (BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
     try:
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        with Progress(
+            *columns, console=console, transient=True, disable=not console.is_terminal
+        ) as bars:
             task = bars.add_task("starting", total=1.0)
             yield lambda name, share: bars.update(task, description=escape(name), completed=share)
-    except (UnknownStrategyError, WrongAnswerError, ExperimentError, records.RecordError, OSError) as error:
+    except (
+        UnknownStrategyError,
+        WrongAnswerError,
+        ExperimentError,
+        records.RecordError,
+        OSError,
+    ) as error:
         fail(str(error))
     except KeyboardInterrupt:
         fail("interrupted; nothing was written")
@@ -64,8 +78,8 @@ def progress() -> Iterator[Callable[[str, float], None]]:
 @app.command("machine")
 def machine(*, json_file: JsonFile = None) -> None:
     """Measures this machine's ceilings, and how much of the products' times they explain."""
-    require("flopline.machine")
-    from flopline.chapter import sheets as tables  # noqa: PLC0415  # after what it needs
+    require("flopline.chapter.prediction")
+    from flopline.chapter import sheets as tables
 
     writable(json_file)
     with progress() as report:
@@ -77,21 +91,25 @@ def machine(*, json_file: JsonFile = None) -> None:
 
 def measure_machine(report: Callable[[str, float], None]) -> Machine:
     """Examines this machine with the products of the quick suite."""
-    from flopline import machine, matmul  # noqa: PLC0415  # they load torch
+    from flopline import machine, matmul
+    from flopline.chapter import prediction
 
     names = [*(name for name in suite_cases().QUICK if name.startswith("matmul/")), *EXTRA]
     with machine.pinned(1):
         workloads = [matmul.prepare(Case.parse(name)) for name in names]
-        return machine.examine(workloads, report=report)
+        return prediction.examine(workloads, report=report)
 
 
 @app.command("train")
-def train(  # noqa: PLR0913  # a command line has as many parameters as options
+def train(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[EXPERIMENT]...", help="By default the chapter's five.")
+        list[str] | None,
+        typer.Argument(metavar="[EXPERIMENT]...", help="By default the chapter's five."),
     ] = None,
     *,
-    strategy: Annotated[str | None, typer.Option(help="How an epoch is run: loader, autograd, module, ...")] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="How an epoch is run: loader, autograd, module, ...")
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="Examples in a minibatch.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
@@ -106,7 +124,7 @@ def train(  # noqa: PLR0913  # a command line has as many parameters as options
     every experiment that is named. Ctrl-C keeps the seeds that have finished.
     """
     training = require("flopline.chapter.training")
-    from flopline.chapter import sheets as tables  # noqa: PLC0415  # after what it needs
+    from flopline.chapter import sheets as tables
 
     writable(json_file)
     known = training.EXPERIMENTS
@@ -123,15 +141,17 @@ def train(  # noqa: PLR0913  # a command line has as many parameters as options
     done = len(found.experiments[0].runs)
     tables.show(tables.training(found))
     if done < seeds:
-        Console(stderr=True).print(f"interrupted: {done} of {seeds} seeds finished and are kept", highlight=False)
+        Console(stderr=True).print(
+            f"interrupted: {done} of {seeds} seeds finished and are kept", highlight=False
+        )
 
 
 def measure_training(
     chosen: list[Experiment], seeds: int, data: str | None, report: Callable[[str, float], None]
 ) -> Training:
     """Runs experiments with seeds 0, 1, ... on one thread."""
-    from flopline import machine  # noqa: PLC0415  # they load torch
-    from flopline.chapter import training  # noqa: PLC0415  # they load torch
+    from flopline import machine
+    from flopline.chapter import training
 
     table = load_table(data)
     begin, started = time.perf_counter(), records.now()
@@ -150,7 +170,7 @@ def measure_training(
 
 def load_table(path: str | None) -> Table:
     """The training set, as everywhere."""
-    from flopline import data  # noqa: PLC0415  # it loads torch
+    from flopline import data
 
     try:
         return data.resolve(path)
@@ -167,8 +187,8 @@ def claims(
 ) -> None:
     """Measures every claim of the chapter on this machine, and says which hold."""
     require("flopline.chapter.claims.judge")
-    from flopline.chapter import sheets as tables  # noqa: PLC0415  # after what it needs
-    from flopline.chapter.claims import judge as trial  # noqa: PLC0415  # it loads torch
+    from flopline.chapter import sheets as tables
+    from flopline.chapter.claims import judge as trial
 
     writable(json_file)
     try:
@@ -183,13 +203,23 @@ def claims(
 
 
 @app.command("report")
-def report_page(  # noqa: PLR0913  # a command line has as many parameters as options
-    page: Annotated[Path, typer.Argument(metavar="[FILE]", help="The page.")] = Path("flopline.html"),
+def report_page(
+    page: Annotated[Path, typer.Argument(metavar="[FILE]", help="The page.")] = Path(
+        "flopline.html"
+    ),
     *,
-    bench: Annotated[Path | None, typer.Option(metavar="JSON", help="As `flopline bench --json` saved it.")] = None,
-    train: Annotated[Path | None, typer.Option(metavar="JSON", help="As `flopline train --json` saved it.")] = None,
-    claims: Annotated[Path | None, typer.Option(metavar="JSON", help="As `flopline claims --json` saved it.")] = None,
-    machine: Annotated[Path | None, typer.Option(metavar="JSON", help="As `flopline machine --json` saved it.")] = None,
+    bench: Annotated[
+        Path | None, typer.Option(metavar="JSON", help="As `flopline bench --json` saved it.")
+    ] = None,
+    train: Annotated[
+        Path | None, typer.Option(metavar="JSON", help="As `flopline train --json` saved it.")
+    ] = None,
+    claims: Annotated[
+        Path | None, typer.Option(metavar="JSON", help="As `flopline claims --json` saved it.")
+    ] = None,
+    machine: Annotated[
+        Path | None, typer.Option(metavar="JSON", help="As `flopline machine --json` saved it.")
+    ] = None,
     figures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Save the pictures here too, SVG and PNG.")
     ] = None,
@@ -198,13 +228,13 @@ def report_page(  # noqa: PLR0913  # a command line has as many parameters as op
     """Writes one HTML page with every picture, from saved records; what is missing is measured (minutes)."""
     require("flopline.chapter.claims.judge")
     try:
-        from flopline.chapter import page as report  # noqa: PLC0415  # it loads matplotlib
+        from flopline.chapter import page as report
     except ModuleNotFoundError as error:
         fail(f"the page needs {error.name}: pip install 'flopline[suite,report]'")
-    from flopline import bench as benches  # noqa: PLC0415  # it loads nothing that is not there already
-    from flopline.chapter.claims import judge as trial  # noqa: PLC0415  # it loads torch
-    from flopline.chapter.training import EXPERIMENTS, Training  # noqa: PLC0415  # as claims
-    from flopline.machine import Machine  # noqa: PLC0415  # as claims
+    from flopline import bench as benches
+    from flopline.chapter.claims import judge as trial
+    from flopline.chapter.prediction import Machine
+    from flopline.chapter.training import EXPERIMENTS, Training
 
     writable(page)
     if figures is not None and not figures.is_dir():
@@ -219,7 +249,8 @@ def report_page(  # noqa: PLR0913  # a command line has as many parameters as op
         report.check({name: record for name, record in given.items() if record is not None})
         found = report.Records(
             bench=timed or measure_bench(data, show),
-            training=trained or measure_training([EXPERIMENTS[name] for name in CHAPTER], SEEDS, data, show),
+            training=trained
+            or measure_training([EXPERIMENTS[name] for name in CHAPTER], SEEDS, data, show),
             claims=judged or trial.judge(trial.select(""), load_table(data), report=show),
             machine=examined or measure_machine(show),
         )
@@ -230,14 +261,16 @@ def report_page(  # noqa: PLR0913  # a command line has as many parameters as op
 
 def measure_bench(data: str | None, report: Callable[[str, float], None]) -> Bench:
     """Runs `flopline bench` and reads what it saved."""
-    from flopline import bench  # noqa: PLC0415  # as report_page
+    from flopline import bench
 
     report("the suite", 0.0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.json"
         options = ["--flopline-data", data] if data else []
         command = [sys.executable, "-m", "flopline", "bench", "--json", str(path), "--", *options]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own command
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode or not path.is_file():
-            fail(f"`flopline bench` ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            fail(
+                f"`flopline bench` ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+            )
         return bench.load(path)

@@ -20,7 +20,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 def fail(message: str) -> NoReturn:
     """Ends the command with exit code 2 and a line on stderr."""
-    Console(stderr=True, soft_wrap=True).print(f"flopline: {message}", markup=False, highlight=False)
+    Console(stderr=True, soft_wrap=True).print(
+        f"flopline: {message}", markup=False, highlight=False
+    )
     raise typer.Exit(2)
 
 
@@ -51,7 +53,9 @@ def suite() -> Path:
     for folder in (Path.cwd(), package / "suite", package.parents[1]):
         if (folder / "benchmarks" / "cases.py").is_file():
             return folder
-    fail("no suite here: run this in a checkout of flopline, or install the package, which brings its own")
+    fail(
+        "no suite here: run this in a checkout of flopline, or install the package, which brings its own"
+    )
 
 
 def suite_cases() -> ModuleType:

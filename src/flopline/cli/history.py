@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from flopline.history.compare import Comparison
     from flopline.history.results import History, Problem
 
-app = typer.Typer(no_args_is_help=True, help="The speed of every commit: measure, compare, list regressions.")
+app = typer.Typer(
+    no_args_is_help=True, help="The speed of every commit: measure, compare, list regressions."
+)
 
 Machine = Annotated[str | None, typer.Option(metavar="NAME", help="Only this machine's results.")]
 CONFIG = Path("asv.conf.json")
@@ -44,7 +46,7 @@ def _config() -> dict[str, Any]:
 
 
 def _history(config: dict[str, Any], machine: str | None) -> History:
-    from flopline.history import results  # noqa: PLC0415  # only the history needs it
+    from flopline.history import results
 
     try:
         found = results.read(Path(config["results_dir"]))
@@ -52,7 +54,10 @@ def _history(config: dict[str, Any], machine: str | None) -> History:
         fail(str(error))
     if machine is None:
         return found
-    names = sorted({run.machine for run in found.runs} | {problem.path.parent.name for problem in found.problems})
+    names = sorted(
+        {run.machine for run in found.runs}
+        | {problem.path.parent.name for problem in found.problems}
+    )
     if machine not in names:
         fail(f"no results of a machine {machine!r}; there are: {', '.join(names) or 'none'}")
     return dataclasses.replace(
@@ -66,7 +71,9 @@ def _named(problems: Iterable[Problem], hashes: Iterable[str]) -> bool:
     """Names every file that was left out; whether one of them is of these commits."""
     shown = list(problems)
     for problem in shown:
-        Console(stderr=True, soft_wrap=True).print(f"left out: {problem}", markup=False, highlight=False)
+        Console(stderr=True, soft_wrap=True).print(
+            f"left out: {problem}", markup=False, highlight=False
+        )
     return any(problem.path.name.startswith(commit[:8]) for problem in shown for commit in hashes)
 
 
@@ -83,7 +90,7 @@ def compare_commits(
     Exit codes: 0 no regression, 1 a regression, 2 nothing compared or a case lost, 3 most cases undecided.
     """
     config = _config()
-    from flopline.history import commits, compare  # noqa: PLC0415  # they load scipy
+    from flopline.history import commits, compare
 
     history = _history(config, machine)
     try:
@@ -97,7 +104,14 @@ def compare_commits(
     code = compare.exit_code(found)
     code = 2 if hurt and code != 1 else code
     if as_json:
-        print_json({"base": hashes[0], "head": hashes[1], "exit_code": code, "cases": [_record(row) for row in found]})
+        print_json(
+            {
+                "base": hashes[0],
+                "head": hashes[1],
+                "exit_code": code,
+                "cases": [_record(row) for row in found],
+            }
+        )
     else:
         _print_comparisons(found)
     raise typer.Exit(code)
@@ -111,7 +125,7 @@ def _nothing(history: History, asked: dict[str, str]) -> str:
 
 
 def _record(row: Comparison) -> dict[str, object]:
-    from flopline.history import compare  # noqa: PLC0415  # as above
+    from flopline.history import compare
 
     base, head = (side.seconds if side else None for side in (row.base, row.head))
     return {
@@ -138,13 +152,20 @@ def _print_comparisons(found: list[Comparison]) -> None:
         rows = [row for row in found if row.machine == machine]
         table = plain(title=machine, title_justify="left")
         for name in ("case", "base", "head", "GFLOPS", "time", "verdict"):
-            table.add_column(name, justify="left" if name in ("case", "verdict") else "right", overflow="fold")
+            table.add_column(
+                name, justify="left" if name in ("case", "verdict") else "right", overflow="fold"
+            )
         for row in sorted(rows, key=lambda row: (ORDER.index(row.verdict), -(row.ratio or 0))):
             record = _record(row)
             cells = (seconds(side.seconds) if side else "-" for side in (row.base, row.head))
-            rates = " to ".join(f"{record[key]:.3g}" if record[key] else "-" for key in ("base_gflops", "head_gflops"))
+            rates = " to ".join(
+                f"{record[key]:.3g}" if record[key] else "-"
+                for key in ("base_gflops", "head_gflops")
+            )
             change = f"{row.ratio - 1:+.1%}" if row.ratio else ""
-            table.add_row(str(row.case), *cells, rates, change, f"{row.verdict} {row.reason}".strip())
+            table.add_row(
+                str(row.case), *cells, rates, change, f"{row.verdict} {row.reason}".strip()
+            )
         console.print(table)
 
 
@@ -155,7 +176,7 @@ def list_regressions(*, machine: Machine = None, as_json: Json = False) -> None:
     Exit codes: 0 none, 1 some, 2 there was nothing to search, or the newest commit's file cannot be read.
     """
     config = _config()
-    from flopline.history import commits, compare  # noqa: PLC0415  # they load scipy
+    from flopline.history import commits, compare
 
     history = _history(config, machine)
     try:
@@ -164,14 +185,18 @@ def list_regressions(*, machine: Machine = None, as_json: Json = False) -> None:
         fail(str(error))
     known = {run.commit for run in history.runs} & set(line)
     broken = {problem.path.name[:8] for problem in history.problems}
-    newest = next((commit for commit in reversed(line) if commit in known or commit[:8] in broken), "")
+    newest = next(
+        (commit for commit in reversed(line) if commit in known or commit[:8] in broken), ""
+    )
     hurt = _named(history.problems, [newest] if newest else [])
     elsewhere = sorted({run.commit[:8] for run in history.runs} - {commit[:8] for commit in line})
     if elsewhere:
         message = f"not on this branch, so not searched: {', '.join(elsewhere)}"
         Console(stderr=True, soft_wrap=True).print(message, markup=False, highlight=False)
     if not known:
-        fail("no commit of this branch has results that can be read; measure some: nox -s history -- --commits 5")
+        fail(
+            "no commit of this branch has results that can be read; measure some: nox -s history -- --commits 5"
+        )
     found = compare.regressions(history, line, config.get("regressions_thresholds", {}))
     code = 1 if found else 2 if hurt else 0
     if as_json:
@@ -196,7 +221,9 @@ def list_regressions(*, machine: Machine = None, as_json: Json = False) -> None:
         raise typer.Exit(code)
     table = plain()
     for name in ("case", "machine", "after", "at", "base", "head", "time"):
-        table.add_column(name, justify="left" if name in ("case", "machine") else "right", overflow="fold")
+        table.add_column(
+            name, justify="left" if name in ("case", "machine") else "right", overflow="fold"
+        )
     for step in found:
         cells = (
             step.after[:8],
@@ -211,15 +238,22 @@ def list_regressions(*, machine: Machine = None, as_json: Json = False) -> None:
 
 
 @app.command("run")
-def run_commits(  # noqa: PLR0913  # a command line has as many parameters as options
+def run_commits(
     revisions: Annotated[
-        list[str] | None, typer.Argument(help="A range (v1..HEAD), commits, tags, or the word tags for all of them.")
+        list[str] | None,
+        typer.Argument(help="A range (v1..HEAD), commits, tags, or the word tags for all of them."),
     ] = None,
     *,
-    newest: Annotated[int, typer.Option("--commits", metavar="N", min=1, help="The newest N, if none is named.")] = 1,
-    machine: Annotated[str | None, typer.Option(metavar="NAME", help="A name for this machine.")] = None,
+    newest: Annotated[
+        int, typer.Option("--commits", metavar="N", min=1, help="The newest N, if none is named.")
+    ] = 1,
+    machine: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A name for this machine.")
+    ] = None,
     scale: Annotated[Literal["quick", "full", "gate"], typer.Option(help="Which cases.")] = "quick",
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N; cuda implies --existing.")] = "cpu",
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda or cuda:N; cuda implies --existing.")
+    ] = "cpu",
     dtype: Annotated[
         Literal["float32", "float64", "bfloat16", "tf32"], typer.Option(help="Of the operands.")
     ] = "float32",
@@ -232,8 +266,8 @@ def run_commits(  # noqa: PLR0913  # a command line has as many parameters as op
     Exit codes: 0 done, 1 a case failed and is recorded as failed, 2 nothing could be measured.
     """
     config = _config()
-    from flopline import data  # noqa: PLC0415  # it loads torch
-    from flopline.history import commits, results, runner  # noqa: PLC0415  # as above
+    from flopline import data
+    from flopline.history import commits, results, runner
 
     sys.path.insert(0, str(Path.cwd()))
     cases = importlib.import_module("benchmarks.cases")
@@ -241,7 +275,9 @@ def run_commits(  # noqa: PLR0913  # a command line has as many parameters as op
         source = data.resolve().source
         if source.kind == "surrogate":  # or every process would try to download it again
             os.environ["FLOPLINE_DATA"] = data.SURROGATE
-        threads = int(config.get("matrix", {}).get("env_nobuild", {}).get("OMP_NUM_THREADS", ["1"])[0])
+        threads = int(
+            config.get("matrix", {}).get("env_nobuild", {}).get("OMP_NUM_THREADS", ["1"])[0]
+        )
         found = runner.facts(machine, device=device, dtype=dtype, threads=threads, data=source.name)
         folder = Path(config["results_dir"])
         runner.write_machine(found, folder)
@@ -263,7 +299,9 @@ def run_commits(  # noqa: PLR0913  # a command line has as many parameters as op
         if measure is None
     ]
     for line in failed[:20]:
-        Console(stderr=True, soft_wrap=True).print(f"failed at {line}", markup=False, highlight=False)
+        Console(stderr=True, soft_wrap=True).print(
+            f"failed at {line}", markup=False, highlight=False
+        )
     if len(failed) > 20:  # noqa: PLR2004  # a screenful
         Console(stderr=True).print(f"and {len(failed) - 20} more", highlight=False)
     raise typer.Exit(1 if failed else 0)

@@ -1,31 +1,23 @@
-"""The record of one gate run: what was measured, on what, and what follows from it.
+"""The vocabulary of the gate: what is measured, what is known of it, and the record of a run.
 
-Times are seconds, changes are fractions (0.03 is 3 % slower), log-ratios are natural logarithms of candidate over
-baseline. Everything is frozen; `dump` and `load` turn a record into JSON and back.
+Times are seconds, changes are fractions (0.03 is 3 % slower), log-ratios are natural logarithms of
+candidate over baseline. Everything is frozen; `storage` turns a record into JSON and back.
 """
 
 from __future__ import annotations
 
-import itertools
-import json
-import math
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import ClassVar, Literal
 
-import cattrs
-
-from flopline.records import RecordError, parse, strict, write
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-__all__ = ["RecordError", "write"]  # of records, and part of this room's own words
-
-SCHEMA_VERSION = 2
+from flopline.progress import Progress  # noqa: TC001  # cattrs reads the types of fields
+from flopline.records import SavedRecord
 
 SideName = Literal["baseline", "candidate"]
 Stage = Literal["screen", "confirm"]
 Clock = Literal["cpu", "wall", "timer"]
+Phase = Literal["collect", "setup", "call", "teardown", "process"]
+Outcome = Literal["failed", "skipped", "crashed", "hung", "unused", "stopped", "missing", "changed"]
 Verdict = Literal["regressed", "improved", "unchanged", "inconclusive", "not comparable"]
 
 
@@ -71,15 +63,16 @@ class Loss:
 
     Attributes:
         side: The side at fault; None where both are.
-        phase: `setup`, `call`, `teardown`, `collect`, or `process` when the worker itself ended.
-        outcome: `failed`, `skipped`, `crashed`, `hung`, `unused` (it never called its fixture) or `stopped` (the
-            other side's fault).
+        phase: Where it happened; `process` when the worker itself ended.
+        outcome: What happened. `unused`: the test never called its fixture. `stopped`: the other
+            side is at fault. `missing`: one side does not collect it. `changed`: its source differs
+            between the sides, which matters only with `--suite-from each`.
         text: The last lines of what it said.
     """
 
     side: SideName | None
-    phase: str
-    outcome: str
+    phase: Phase
+    outcome: Outcome
     text: str
 
 
@@ -130,7 +123,9 @@ class Comparison:
         change: Estimated relative change of the time per call; None where nothing was measured.
         low: Lower end of the 95 % interval of the change.
         high: Upper end.
-        sees: The smallest slowdown that this run would have called regressed with a probability of 90 %.
+        detectable: The smallest slowdown, a fraction, that the last stage would have found.
+        detectable_probability: With which probability: 0.95 that the screen suspects it, or 0.9 that
+            the confirming blocks reject it.
         seconds: Seconds per call of the baseline, median.
         sigma: Standard deviation of the block values, in log-ratios.
         clock: What decided.
@@ -148,7 +143,7 @@ class Comparison:
     change: float | None = None
     low: float | None = None
     high: float | None = None
-    sees: float | None = None
+    detectable: float | None = None
     seconds: float | None = None
     sigma: float | None = None
     clock: Clock | None = None
@@ -159,6 +154,7 @@ class Comparison:
     limit: float | None = None
     note: str = ""
     planned: int = 0
+    detectable_probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -181,7 +177,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Side:
+class SideFacts:
     """One of the two versions.
 
     Attributes:
@@ -218,16 +214,59 @@ class Settings:
     suite_from: Literal["candidate", "baseline", "each"] = "candidate"
 
 
-@dataclass(frozen=True)
-class Record:
-    """Everything a gate run found; `exit_code` is 0 no regression, 1 regression, 2 could not work, 3 inconclusive."""
+class ExitCode(IntEnum):
+    """What a gate run ends with, and what it means."""
 
-    settings: Settings
-    baseline: Side
-    candidate: Side
-    machine: dict[str, Any]
-    started: str
+    NO_REGRESSION = 0
+    REGRESSION = 1
+    COULD_NOT_WORK = 2
+    UNDECIDED = 3
+
+
+@dataclass(frozen=True)
+class BlockRequest:
+    """One block that should be measured next.
+
+    Attributes:
+        stage: The stage that it belongs to.
+        benchmarks: Node ids of the benchmarks, in the order in which they run.
+        seconds: Timed seconds per benchmark, both sides together.
+        progress: Where the run is, for people who wait.
+    """
+
+    stage: Stage
+    benchmarks: tuple[str, ...]
     seconds: float
+    progress: Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateRecord(SavedRecord):
+    """Everything that a gate run found.
+
+    Attributes:
+        settings: What was asked.
+        baseline: The version that was compared with.
+        candidate: The version that was judged.
+        blocks: Every block in the order in which it was measured.
+        comparisons: What is known about each benchmark.
+        added: Node ids that only the candidate has.
+        removed: Node ids that only the baseline has.
+        canary: The known slowdown of `settings.detect` as it was measured, a fraction; None where
+            it was not measured.
+        control: The known slowdown of zero as it was measured.
+        noise: The smallest change that a single quad can show here, a fraction.
+        explanations: Per regressed benchmark, the call sites that the candidate runs more often.
+        warnings: What a reader must know, in words.
+        result: The run's answer in words.
+        exit_code: The run's answer as the exit code of `flopline gate`.
+    """
+
+    kind: ClassVar[str] = "gate"
+    schema_version: ClassVar[int] = 3
+    settings: Settings
+    baseline: SideFacts
+    candidate: SideFacts
     blocks: list[Block]
     comparisons: list[Comparison]
     added: list[str]
@@ -238,90 +277,4 @@ class Record:
     explanations: dict[str, list[Difference]]
     warnings: list[str]
     result: str
-    exit_code: int
-    flopline: str
-    schema_version: int = SCHEMA_VERSION
-
-
-FIELDS = tuple(field.name for field in fields(Batch))
-TIMES = {name: f"{name}_ns" for name in ("wall", "cpu", "process", "timer")}
-"""Fields of a batch that are seconds, and their columns in a file."""
-
-CONVERTER = cattrs.Converter()
-
-
-# A record has tens of thousands of batches, so they are written as columns: how many `batches` a side has in each quad,
-# and each field of all of them in time order. Where a column's values are all the same it is that value. Clocks count
-# whole nanoseconds, which say the same as seconds in half as many digits; other times keep a thousandth of one.
-
-
-def _columns(quads: list[Quad]) -> dict[str, Any]:
-    taken = {side: [getattr(quad, side) for quad in quads] for side in get_args(SideName)}
-    return {"quads": len(quads), **{side: _packed(batches) for side, batches in taken.items()}}
-
-
-def _packed(taken: list[tuple[Batch, ...]]) -> dict[str, Any]:
-    batches = list(itertools.chain.from_iterable(taken))
-    columns: dict[str, list[Any]] = {"batches": list(map(len, taken))}
-    for name in FIELDS:
-        values = [getattr(batch, name) for batch in batches]
-        columns[TIMES.get(name, name)] = list(map(_nanoseconds, values)) if name in TIMES else values
-    return {name: column[0] if len(set(column)) == 1 else column for name, column in columns.items()}
-
-
-def _nanoseconds(seconds: float | None) -> float | None:
-    if seconds is None or not math.isfinite(seconds):
-        return None
-    counted = round(seconds * 1e9)
-    return counted if counted / 1e9 == seconds else round(seconds * 1e9, 3)
-
-
-def _quads(columns: dict[str, Any], _: object) -> list[Quad]:
-    sides = [_unpacked(columns[side], columns["quads"]) for side in get_args(SideName)]
-    return [Quad(*batches) for batches in zip(*sides, strict=True)]
-
-
-def _unpacked(columns: dict[str, Any], quads: int) -> list[tuple[Batch, ...]]:
-    def column(name: str, length: int) -> list[Any]:
-        values = columns[name]
-        if isinstance(values, list) and len(values) != length:
-            raise ValueError(f"{len(values)} {name} where {length} are told")
-        return values if isinstance(values, list) else [values] * length
-
-    counts = column("batches", quads)
-    taken = {name: column(TIMES.get(name, name), sum(counts)) for name in FIELDS}
-    for name in TIMES:
-        taken[name] = [None if value is None else value / 1e9 for value in taken[name]]
-    batches = itertools.starmap(Batch, zip(*taken.values(), strict=True))
-    return [tuple(itertools.islice(batches, count)) for count in counts]
-
-
-CONVERTER.register_unstructure_hook_func(lambda it: it == list[Quad], _columns)
-CONVERTER.register_structure_hook_func(lambda it: it == list[Quad], _quads)
-
-
-def dump(record: Record) -> str:
-    """The record as strict JSON: what is no finite number becomes null."""
-    return json.dumps(strict(CONVERTER.unstructure(record)), separators=(",", ":"), allow_nan=False) + "\n"
-
-
-def save(record: Record, path: Path) -> None:
-    """Writes the record's JSON whole or not at all."""
-    write(path, dump(record))
-
-
-def load(path: Path) -> Record:
-    """Reads a saved record.
-
-    Raises:
-        RecordError: The file is no JSON, no gate record, or of another schema version.
-        OSError: The file cannot be read.
-    """
-    found = parse(path, "flopline gate --json")
-    version = found.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise RecordError(f"{path}: schema version {version!r}; this flopline reads {SCHEMA_VERSION}")
-    try:
-        return CONVERTER.structure(found, Record)
-    except cattrs.BaseValidationError as error:
-        raise RecordError(f"{path} is not a gate record: {'; '.join(cattrs.transform_error(error)[:3])}") from error
+    exit_code: ExitCode

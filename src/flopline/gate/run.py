@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import math
 import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from flopline import __version__, records
 from flopline.gate.judge import answer as outcome
@@ -24,11 +22,23 @@ from flopline.gate.measure import block as lockstep
 from flopline.gate.measure import calls as explain
 from flopline.gate.measure import handle as child
 from flopline.gate.measure.block import Plan
-from flopline.gate.record import Block, Comparison, Difference, Loss, Quad, Record, Settings, Side, Stage
+from flopline.gate.record import (
+    Block,
+    Comparison,
+    Difference,
+    ExitCode,
+    GateRecord,
+    Loss,
+    Quad,
+    Settings,
+    SideFacts,
+    Stage,
+)
 from flopline.gate.sides import build as builds
 from flopline.gate.sides import environment as environments
 from flopline.gate.sides import overlay as suites
 from flopline.gate.sides import versions
+from flopline.machine import hardware
 
 if TYPE_CHECKING:
     from flopline.gate.judge.verdict import Confirmed, Screened
@@ -101,16 +111,16 @@ ERRORS = (
 """What a run can end with when it cannot do its work; each message says what to do."""
 
 
-def run(  # noqa: PLR0913  # two sides, what to do with them, where, and whom to tell
-    baseline: environments.Startable,
-    candidate: environments.Startable,
+def run(
+    baseline: environments.Side,
+    candidate: environments.Side,
     settings: Settings,
     *,
     cpus: Sequence[int] | None = None,
     report: Report = lambda _: None,
     schedule: Schedule | None = None,
     slowdown: Mapping[str, float] | None = None,
-) -> Record:
+) -> GateRecord:
     """Compares two sides; `slowdown` stretches what the candidate reports for some benchmarks, to test the gate.
 
     A run that is interrupted, or in which a side no longer starts, gives what it has measured, if any block ended.
@@ -134,11 +144,11 @@ def run(  # noqa: PLR0913  # two sides, what to do with them, where, and whom to
 class _Run:
     """The state of one run, stage by stage."""
 
-    def __init__(  # noqa: PLR0913  # as run
+    def __init__(
         self,
         *,
-        baseline: environments.Startable,
-        candidate: environments.Startable,
+        baseline: environments.Side,
+        candidate: environments.Side,
         settings: Settings,
         cpus: Sequence[int] | None,
         report: Report,
@@ -156,7 +166,7 @@ class _Run:
         self.planned: dict[str, int] = {}
         self.warnings: list[str] = []
 
-    def record(self) -> Record:
+    def record(self) -> GateRecord:
         """Runs all stages."""
         own = self.collect()
         ids = self.common(own)
@@ -166,7 +176,9 @@ class _Run:
         try:
             self.screen(ids)
             comparisons = self.verdicts(confirm=not self.checks().problems)
-            explanations = self.explain([row.id for row in comparisons if row.verdict == "regressed"][:PROFILED])
+            explanations = self.explain(
+                [row.id for row in comparisons if row.verdict == "regressed"][:PROFILED]
+            )
         except (KeyboardInterrupt, child.WorkerError) as error:
             if not self.blocks:
                 raise
@@ -174,20 +186,25 @@ class _Run:
             count = f"{len(self.blocks)} block{'s' * (len(self.blocks) > 1)}"
             broken = f"{BROKEN} after {count}: {str(error) or 'interrupted'}"
         if not self.screened():
-            raise GateError(f"none of {len(ids)} benchmarks could be measured on both sides:\n{self.losses()}")
+            raise GateError(
+                f"none of {len(ids)} benchmarks could be measured on both sides:\n{self.losses()}"
+            )
         canary, control, problems = self.checks()
         self.warnings += problems
         measured = {name for block in self.blocks for name in block.quads}
         result, code = (
-            (broken, 2) if broken else outcome.answer(comparisons, problems, self.lost, measured, self.settings.detect)
+            (broken, 2)
+            if broken
+            else outcome.answer(comparisons, problems, self.lost, measured, self.settings.detect)
         )
         quads = [quad for block in self.blocks for taken in block.quads.values() for quad in taken]
         packages = [side.packages for side in own]
-        return Record(
+        return GateRecord(
             settings=self.settings,
             baseline=_side(self.baseline, own[0]),
             candidate=_side(self.candidate, own[1]),
-            machine=machine(),
+            machine=hardware(),
+            threads=1,
             started=self.started,
             seconds=time.monotonic() - self.begin,
             blocks=self.blocks,
@@ -200,7 +217,7 @@ class _Run:
             explanations=explanations,
             warnings=[*self.warnings, *outcome.differing(*packages)],
             result=result,
-            exit_code=code,
+            exit_code=ExitCode(code),
             flopline=__version__,
         )
 
@@ -210,7 +227,8 @@ class _Run:
         own = child.collect([self.baseline, self.candidate], self.settings.arguments)
         for side, name in zip(own, ("baseline", "candidate"), strict=True):
             self.warnings += [
-                f"{name}: {file} could not be collected: {text.strip()[-300:]}" for file, text in side.errors
+                f"{name}: {file} could not be collected: {text.strip()[-300:]}"
+                for file, text in side.errors
             ]
         giver, source, taker = own[1], self.candidate, self.baseline
         if self.settings.suite_from == "baseline":
@@ -218,7 +236,8 @@ class _Run:
         if not giver.items:
             raise GateError(
                 "no benchmark found: no collected test uses the fixture `benchmark`; name the suite after --, "
-                "for example -- tests/benchmarks\n" + "\n".join(text for _, text in giver.errors)[-2000:]
+                "for example -- tests/benchmarks\n"
+                + "\n".join(text for _, text in giver.errors)[-2000:]
             )
         if self.settings.suite_from != "each" and source.tree != taker.tree:
             suites.overlay(source, taker, sorted({file for file, _ in giver.items.values()}))
@@ -230,7 +249,10 @@ class _Run:
         if self.settings.suite_from == "each":
             both = [name for name in first.items if name in second.items]
             changed = [name for name in both if first.items[name][1] != second.items[name][1]]
-            self.lost |= {name: Loss(None, "collect", "changed", "the benchmark's source changed") for name in changed}
+            self.lost |= {
+                name: Loss(None, "collect", "changed", "the benchmark's source changed")
+                for name in changed
+            }
             return [name for name in both if name not in changed]
         return list((second if self.settings.suite_from == "candidate" else first).items)
 
@@ -239,26 +261,37 @@ class _Run:
         planned, seconds = self.schedule.blocks, self.schedule.screen_seconds
         self.stage("screen", ids, planned, seconds)
         for extra in range(planned):
-            doubtful = [name for name, one in self.screened().items() if one is not None and self.doubts(one)]
+            doubtful = [
+                name
+                for name, one in self.screened().items()
+                if one is not None and self.doubts(one)
+            ]
             if not doubtful or not self.affords(1):
                 return
             self.stage(
-                "screen", doubtful, 1, 2 * seconds, where=Progress(f"second look at {len(doubtful)}, {extra + 1}", 0, 1)
+                "screen",
+                doubtful,
+                1,
+                2 * seconds,
+                where=Progress(f"second look at {len(doubtful)}, {extra + 1}", 0, 1),
             )
 
     def screened(self) -> dict[str, Screened | None]:
         """What the screen knows of every benchmark that is not lost."""
-        return {name: verdict.screen(name, quads, self.settings.detect) for name, quads in self.taken("screen").items()}
+        return {
+            name: verdict.screen(name, quads, self.settings.detect)
+            for name, quads in self.taken("screen").items()
+        }
 
     def doubts(self, one: Screened) -> bool:
         """Whether more blocks of the screen would help: to drop a suspicion that is not clear, or to see finer."""
         suspicion = verdict.suspicious(one, self.settings.detect)
         if suspicion is None:
-            return not one.sees <= self.settings.detect
+            return not one.detectable <= self.settings.detect
         limit = math.log1p(self.settings.detect)
         return one.low <= limit / 2 if suspicion == "slower" else one.high >= -limit
 
-    def stage(  # noqa: PLR0913  # what, of whom, how much, and how it is told
+    def stage(
         self,
         stage: Stage,
         ids: list[str],
@@ -289,13 +322,21 @@ class _Run:
             begun = told.done + done
             if self.blocks and not self.affords(1, share):
                 budget = f"the budget of {self.settings.budget:.0f} s"
-                self.warnings.append(f"{budget} ended in the stage {stage!r} after {begun} of {told.blocks} blocks")
+                self.warnings.append(
+                    f"{budget} ended in the stage {stage!r} after {begun} of {told.blocks} blocks"
+                )
                 return False
             place = replace(told, done=begun, left=self.expected(told.blocks - begun))
             block = self.block(stage, left, seconds, place)
             self.blocks.append(block)
-            gone = [loss for loss in block.lost.values() if loss.phase == "process" and loss.outcome != "stopped"]
-            self.lost |= {name: loss for name, loss in block.lost.items() if loss.outcome != "stopped"}
+            gone = [
+                loss
+                for loss in block.lost.values()
+                if loss.phase == "process" and loss.outcome != "stopped"
+            ]
+            self.lost |= {
+                name: loss for name, loss in block.lost.items() if loss.outcome != "stopped"
+            }
             if gone and spare:
                 spare -= 1
                 continue
@@ -314,7 +355,10 @@ class _Run:
             progress=lambda name: self.report(replace(where, benchmark=name)),
         )
         missing = [name for name in ids if name not in block.quads and name not in block.lost]
-        absent = {name: Loss("baseline", "collect", "missing", "it is not collected there") for name in missing}
+        absent = {
+            name: Loss("baseline", "collect", "missing", "it is not collected there")
+            for name in missing
+        }
         return replace(block, lost=block.lost | absent)
 
     def expected(self, blocks: int, share: float = 1.0) -> float | None:
@@ -333,9 +377,13 @@ class _Run:
 
     def taken(self, stage: Stage) -> dict[str, list[list[Quad]]]:
         """Per benchmark that is not lost, the quads of each block of a stage that has any."""
-        names = dict.fromkeys(name for block in self.blocks for name in block.quads if name not in self.lost)
+        names = dict.fromkeys(
+            name for block in self.blocks for name in block.quads if name not in self.lost
+        )
         chosen = [block for block in self.blocks if block.stage == stage]
-        return {name: [block.quads[name] for block in chosen if block.quads.get(name)] for name in names}
+        return {
+            name: [block.quads[name] for block in chosen if block.quads.get(name)] for name in names
+        }
 
     def unfinished(self) -> list[Comparison]:
         """What can be said of a run that broke off: nothing is unchanged before its screen is done."""
@@ -343,12 +391,17 @@ class _Run:
         if len(self.blocks) >= self.schedule.blocks:
             return rows
         note = f"{len(self.blocks)} of {self.schedule.blocks} blocks of the screen were run"
-        return [replace(row, verdict="inconclusive", note=note) if row.verdict == "unchanged" else row for row in rows]
+        return [
+            replace(row, verdict="inconclusive", note=note) if row.verdict == "unchanged" else row
+            for row in rows
+        ]
 
     def checks(self) -> controls.Controls:
         """What the run's built-in checks read so far."""
         return controls.check(
-            [block.canary for block in self.blocks], [block.control for block in self.blocks], self.settings.detect
+            [block.canary for block in self.blocks],
+            [block.control for block in self.blocks],
+            self.settings.detect,
         )
 
     def verdicts(self, *, confirm: bool) -> list[Comparison]:
@@ -364,36 +417,62 @@ class _Run:
         suspects = [name for name in known if direction[name]]
         if confirm and suspects and self.confirm(known, families):
             tested = self.tests(known, families, suspects)
-            near = [name for family in tested.values() for name, one in family.items() if verdict.near(one)]
+            near = [
+                name
+                for family in tested.values()
+                for name, one in family.items()
+                if verdict.near(one)
+            ]
             if near:
                 self.again(near)
                 second = self.tests(known, families, near)
-                tested = {way: first | {n: second[way][n] for n in first if n in near} for way, first in tested.items()}
+                tested = {
+                    way: first | {n: second[way][n] for n in first if n in near}
+                    for way, first in tested.items()
+                }
         rows = [
-            self.cut(verdict.compare(name, one, tested["slower"].get(name), tested["faster"].get(name), detect))
+            self.cut(
+                verdict.compare(
+                    name, one, tested["slower"].get(name), tested["faster"].get(name), detect
+                )
+            )
             for name, one in screened.items()
             if name not in self.lost
         ]
-        return rows + [Comparison(name, "not comparable", note=outcome.why(loss)) for name, loss in self.lost.items()]
+        return rows + [
+            Comparison(name, "not comparable", note=outcome.why(loss))
+            for name, loss in self.lost.items()
+        ]
 
     def cut(self, row: Comparison) -> Comparison:
         """The same verdict, with what was planned for it; where the budget ended before, a note says so."""
         planned = self.planned.get(row.id, 0)
-        short = row.verdict == "inconclusive" and row.stage == "confirm" and row.blocks < planned and not row.note
+        short = (
+            row.verdict == "inconclusive"
+            and row.stage == "confirm"
+            and row.blocks < planned
+            and not row.note
+        )
         return replace(
-            row, planned=planned, note=f"{row.blocks} usable blocks of {planned} planned" if short else row.note
+            row,
+            planned=planned,
+            note=f"{row.blocks} usable blocks of {planned} planned" if short else row.note,
         )
 
     def confirm(self, screened: dict[str, Screened], families: Families) -> bool:
         """Runs the planned numbers of fresh blocks, or as many as the budget allows; tells if that can decide."""
         detect, alpha = self.settings.detect, self.settings.alpha / verdict.LOOKS
         planned = {
-            name: verdict.plan(one.sigma, len(family), detect, alpha, least=verdict.certain(one), most=MOST_BLOCKS)
+            name: verdict.plan(
+                one.sigma, len(family), detect, alpha, least=verdict.certain(one), most=MOST_BLOCKS
+            )
             for family in families.values()
             for name, one in ((name, screened[name]) for name in family)
         }
         self.planned = {name: planned[name] for name in families["slower"]}
-        floor = max(math.ceil(math.log2(len(family) / alpha)) for family in families.values() if family)
+        floor = max(
+            math.ceil(math.log2(len(family) / alpha)) for family in families.values() if family
+        )
         suspects = [name for name in screened if name in planned]
         seconds = self.confirm_seconds(len(suspects))
         most = blocks = max(planned.values())
@@ -415,7 +494,9 @@ class _Run:
             share = max(share, SHORTEST * longest / seconds)
             seconds *= share
             staying = [name for name in suspects if planned[name] > done]
-            if not self.stage("confirm", staying, 1, seconds, where=Progress("confirm", done, blocks), share=share):
+            if not self.stage(
+                "confirm", staying, 1, seconds, where=Progress("confirm", done, blocks), share=share
+            ):
                 break
         return True
 
@@ -426,11 +507,17 @@ class _Run:
     def again(self, near: list[str]) -> None:
         """Runs more blocks of what was nearly rejected, as many as there may be and the budget has room for."""
         self.planned |= {name: MOST_BLOCKS for name in near if name in self.planned}
-        more = MOST_BLOCKS - min(len(quads) for name, quads in self.taken("confirm").items() if name in near)
+        more = MOST_BLOCKS - min(
+            len(quads) for name, quads in self.taken("confirm").items() if name in near
+        )
         while more > 0 and not self.affords(more):
             more -= 1
         self.stage(
-            "confirm", near, more, self.confirm_seconds(len(near)), where=Progress(f"last look at {len(near)}", 0, more)
+            "confirm",
+            near,
+            more,
+            self.confirm_seconds(len(near)),
+            where=Progress(f"last look at {len(near)}", 0, more),
         )
 
     def tests(
@@ -440,7 +527,9 @@ class _Run:
         taken = self.taken("confirm")
 
         def values(name: str, sign: int) -> list[float]:
-            found = [clocks.block_value(quads, screened[name].clock) for quads in taken.get(name, [])]
+            found = [
+                clocks.block_value(quads, screened[name].clock) for quads in taken.get(name, [])
+            ]
             return [sign * value for value in found if value is not None] if name in names else []
 
         return {
@@ -467,7 +556,9 @@ class _Run:
 
     def losses(self) -> str:
         """Every lost benchmark and why, a line each."""
-        return "\n".join(f"  {name}: {outcome.why(loss)}" for name, loss in list(self.lost.items())[:10])
+        return "\n".join(
+            f"  {name}: {outcome.why(loss)}" for name, loss in list(self.lost.items())[:10]
+        )
 
 
 def timed(block: Block) -> float:
@@ -481,23 +572,13 @@ def fitting(last: Block, blocks: int, room: float) -> float:
 
     What else a block takes cannot be cut; so the share may be negative.
     """
-    return (0.95 * room / blocks - (last.seconds - timed(last))) / timed(last) if timed(last) else 1.0
+    return (
+        (0.95 * room / blocks - (last.seconds - timed(last))) / timed(last) if timed(last) else 1.0
+    )
 
 
-def _side(startable: environments.Startable, collected: Collected) -> Side:
+def _side(startable: environments.Side, collected: Collected) -> SideFacts:
     version = startable.version
-    return Side(startable.name, version.label, version.commit, collected.python, collected.packages)
-
-
-def machine() -> dict[str, Any]:
-    """What machine this is: processor, usable CPUs, operating system."""
-    models = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        if line.startswith("model name")
-    ]
-    return {
-        "cpu": models[0] if models else platform.machine(),
-        "cpus": len(os.sched_getaffinity(0)),
-        "os": platform.platform(),
-    }
+    return SideFacts(
+        startable.name, version.label, version.commit, collected.python, collected.packages
+    )

@@ -14,8 +14,8 @@ from flopline.gate.measure import handle as child
 from flopline.gate.run import BROKEN, GateError, Report, run
 
 if TYPE_CHECKING:
-    from flopline.gate.record import Record, Settings
-    from flopline.gate.sides.environment import Startable
+    from flopline.gate.record import GateRecord, Settings
+    from flopline.gate.sides.environment import Side
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class Rates:
         )
 
 
-def self_check(  # noqa: PLR0913  # as run, and how often
-    baseline: Startable,
-    candidate: Startable,
+def self_check(
+    baseline: Side,
+    candidate: Side,
     settings: Settings,
     *,
     runs: int,
@@ -72,22 +72,37 @@ def self_check(  # noqa: PLR0913  # as run, and how often
     Raises:
         GateError: As `run`; so are the others.
     """
-    twin = replace(baseline, version=replace(baseline.version, name="candidate"), tree=candidate.tree)
+    twin = replace(
+        baseline, version=replace(baseline.version, name="candidate"), tree=candidate.tree
+    )
     names = list(child.collect([baseline], settings.arguments)[0].items)
     equal, unequal, false, found, chosen = [], [], 0, 0, 0
     for number in range(runs):
-        one = run(baseline, twin, settings, report=_titled(report, f"self-check {number + 1} of {runs}, identical"))
+        one = run(
+            baseline,
+            twin,
+            settings,
+            report=_titled(report, f"self-check {number + 1} of {runs}, identical"),
+        )
         _demand_whole(one)
         equal.append(one)
         slow = secrets.SystemRandom().sample(names, min(slowed, len(names)))
         title = f"self-check {number + 1} of {runs}, {len(slow)} slowed"
         two = run(
-            baseline, twin, settings, report=_titled(report, title), slowdown=dict.fromkeys(slow, settings.detect)
+            baseline,
+            twin,
+            settings,
+            report=_titled(report, title),
+            slowdown=dict.fromkeys(slow, settings.detect),
         )
         _demand_whole(two)
         unequal.append(two)
         red = {row.id for row in two.comparisons if row.verdict == "regressed"}
-        chosen, found, false = chosen + len(slow), found + len(red & set(slow)), false + len(red - set(slow))
+        chosen, found, false = (
+            chosen + len(slow),
+            found + len(red & set(slow)),
+            false + len(red - set(slow)),
+        )
     return Rates(
         runs=runs,
         alarms=sum(one.exit_code == 1 for one in equal),
@@ -100,7 +115,7 @@ def self_check(  # noqa: PLR0913  # as run, and how often
     )
 
 
-def _demand_whole(record: Record) -> None:
+def _demand_whole(record: GateRecord) -> None:
     if record.result.startswith(BROKEN):
         raise GateError(f"the self-check was {record.result}")
 

@@ -48,8 +48,8 @@ def tags(repository: Path) -> dict[str, str]:
 
 
 def _git(repository: Path, *arguments: str, asked: str) -> list[str]:
-    done = subprocess.run(  # noqa: S603  # arguments are a list, and names of revisions are checked by git
-        ["git", *arguments],  # noqa: S607  # git stands where PATH says
+    done = subprocess.run(
+        ["git", *arguments],
         cwd=repository,
         capture_output=True,
         text=True,
@@ -57,5 +57,7 @@ def _git(repository: Path, *arguments: str, asked: str) -> list[str]:
     )
     if done.returncode:
         said = done.stderr.strip().splitlines()
-        raise CommitError(f"git knows no commit {asked!r} in {repository}" + (f": {said[-1]}" if said else ""))
+        raise CommitError(
+            f"git knows no commit {asked!r} in {repository}" + (f": {said[-1]}" if said else "")
+        )
     return done.stdout.split("\n")[:-1]

@@ -32,7 +32,10 @@ ALPHA = 0.002
 
 def threshold(case: Case, thresholds: Thresholds) -> float:
     """The slowdown that counts for a case: the largest of the patterns that match its start, as asv has it."""
-    return max((value for pattern, value in thresholds.items() if re.match(pattern, str(case))), default=DEFAULT)
+    return max(
+        (value for pattern, value in thresholds.items() if re.match(pattern, str(case))),
+        default=DEFAULT,
+    )
 
 
 @dataclass(frozen=True)
@@ -177,10 +180,13 @@ def regressions(history: History, line: Sequence[str], thresholds: Thresholds) -
         thresholds: What slowdown counts.
     """
     place = {commit: i for i, commit in enumerate(line)}
-    runs = sorted((run for run in history.runs if run.commit in place), key=lambda run: place[run.commit])
+    runs = sorted(
+        (run for run in history.runs if run.commit in place), key=lambda run: place[run.commit]
+    )
     found = []
     for (machine, series), group in itertools.groupby(
-        sorted(runs, key=lambda run: (run.machine, run.series)), key=lambda run: (run.machine, run.series)
+        sorted(runs, key=lambda run: (run.machine, run.series)),
+        key=lambda run: (run.machine, run.series),
     ):
         members = list(group)
         for case in dict.fromkeys(case for run in members for case in run.measures):
@@ -191,19 +197,36 @@ def regressions(history: History, line: Sequence[str], thresholds: Thresholds) -
             points = [
                 (run.commit, measure)
                 for run in members
-                if run.versions[case.benchmark] == listed.version and (measure := run.measures.get(case))
+                if run.versions[case.benchmark] == listed.version
+                and (measure := run.measures.get(case))
             ]
             for before, after, base, head in _jumps(points, threshold(case, thresholds)):
-                found.append(Step(case, machine, series, points[before][0], points[after][0], base, head, flops))
+                found.append(
+                    Step(
+                        case,
+                        machine,
+                        series,
+                        points[before][0],
+                        points[after][0],
+                        base,
+                        head,
+                        flops,
+                    )
+                )
     return sorted(found, key=lambda step: (-place[step.at], step.base / step.head))
 
 
-def _jumps(points: Sequence[tuple[str, Measure]], limit: float) -> list[tuple[int, int, float, float]]:
+def _jumps(
+    points: Sequence[tuple[str, Measure]], limit: float
+) -> list[tuple[int, int, float, float]]:
     """Where the seconds rose for good: index before, index after, and both levels."""
     seconds = [measure.seconds for _, measure in points]
     weights = [_weight(measure) for _, measure in points]
     _, _, jumps = step_detect.detect_regressions(step_detect.detect_steps(seconds, weights), limit)
-    return [(int(before), int(after), float(base), float(head)) for before, after, base, head in jumps or ()]
+    return [
+        (int(before), int(after), float(base), float(head))
+        for before, after, base, head in jumps or ()
+    ]
 
 
 def _weight(measure: Measure) -> float | None:

@@ -76,7 +76,9 @@ def sections(
     """
     place = {commit: i for i, commit in enumerate(line)}
     groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[Run]] = {}
-    for run in sorted((run for run in history.runs if run.commit in place), key=lambda run: place[run.commit]):
+    for run in sorted(
+        (run for run in history.runs if run.commit in place), key=lambda run: place[run.commit]
+    ):
         groups.setdefault((run.machine, run.series), []).append(run)
     found = []
     for (machine, series), runs in groups.items():
@@ -92,7 +94,11 @@ def sections(
 
 
 def _row(
-    history: History, case: Case, runs: Sequence[Run], tagged: set[str], thresholds: compare.Thresholds
+    history: History,
+    case: Case,
+    runs: Sequence[Run],
+    tagged: set[str],
+    thresholds: compare.Thresholds,
 ) -> Row | None:
     listed = history.benchmarks.get(case.benchmark)
     if listed is None or not listed.flops or case.point not in listed.flops:
@@ -107,7 +113,10 @@ def _row(
         return None
     commit, newest = points[-1]
     earlier = points[:-1]
-    chosen = next((point for point in reversed(earlier) if point[0] in tagged), earlier[0] if earlier else None)
+    chosen = next(
+        (point for point in reversed(earlier) if point[0] in tagged),
+        earlier[0] if earlier else None,
+    )
     since, base = chosen or (None, None)
     rates = tuple(flops / measure.seconds / 1e9 for _, measure in points)
     change = base.seconds / newest.seconds - 1 if base else None
@@ -117,7 +126,10 @@ def _row(
 
 def page(project: str, found: Sequence[Section], tags: Mapping[str, str]) -> str:
     """The page as HTML: no script, no style and no picture from elsewhere."""
-    body = "".join(_section(section, {commit: name for name, commit in reversed([*tags.items()])}) for section in found)
+    body = "".join(
+        _section(section, {commit: name for name, commit in reversed([*tags.items()])})
+        for section in found
+    )
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{html.escape(project)}: GFLOPS</title>
@@ -131,7 +143,9 @@ def page(project: str, found: Sequence[Section], tags: Mapping[str, str]) -> str
 
 
 def _section(section: Section, names: Mapping[str, str]) -> str:
-    facts = ", ".join(f"{html.escape(key)} {html.escape(value)}" for key, value in section.facts.items())
+    facts = ", ".join(
+        f"{html.escape(key)} {html.escape(value)}" for key, value in section.facts.items()
+    )
     rows = "".join(_cells(section, row, names) for row in section.rows)
     changes = [row.change for row in section.rows if row.change is not None]
     shared = (
@@ -154,7 +168,9 @@ def _cells(section: Section, row: Row, names: Mapping[str, str]) -> str:
     case = html.escape(label(row))
     since = "" if row.since is None else html.escape(names.get(row.since, row.since[:8]))
     change = "" if row.change is None else f"{row.change:+.1%}"
-    marks = f'data-case="{html.escape(str(row.case))}" data-machine="{html.escape(section.machine)}"'
+    marks = (
+        f'data-case="{html.escape(str(row.case))}" data-machine="{html.escape(section.machine)}"'
+    )
     return (
         f'<tr class="{row.verdict}" {marks}>'
         f'<td><a href="{html.escape(link(section.machine, row))}">{case}</a>'

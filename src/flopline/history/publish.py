@@ -85,7 +85,9 @@ class Direction(OutputPublisher):  # type: ignore[misc]  # as above
         line, tags = commits.line(root, conf.branches[0]), commits.tags(root)
         elsewhere = sorted({run.commit[:8] for run in history.runs if run.commit not in line})
         if elsewhere:
-            log.warning(f"measured, but not on {conf.branches[0]}, so in no page: {', '.join(elsewhere)}")
+            log.warning(
+                f"measured, but not on {conf.branches[0]}, so in no page: {', '.join(elsewhere)}"
+            )
         shown = summary.sections(history, line, tags, conf.regressions_thresholds)
         (site / PAGE).write_text(summary.page(conf.project, shown, tags), encoding="utf-8")
 
@@ -101,7 +103,9 @@ LIST = {
 """In the list a rise beyond 5 % is red; of a series that counts up it is the fall."""
 
 REGRESSIONS = '<li id="nav-li-regressions"><a href="#/regressions">Regressions</a></li>'
-NAVIGATION = {REGRESSIONS: f'{REGRESSIONS}\n\t<li id="nav-li-gflops"><a href="{PAGE}">GFLOPS</a></li>'}
+NAVIGATION = {
+    REGRESSIONS: f'{REGRESSIONS}\n\t<li id="nav-li-gflops"><a href="{PAGE}">GFLOPS</a></li>'
+}
 
 
 def edit(path: Path, changes: dict[str, str]) -> None:
@@ -128,6 +132,16 @@ def in_gflops(row: list[Any], benchmarks: Any) -> list[Any]:  # noqa: ANN401  # 
     if not work or name + SUFFIX not in benchmarks:
         return row
     flops = work[index or 0]
-    rates = [[before, after, gflops(flops, old), gflops(flops, new)] for before, after, old, new in jumps]
+    rates = [
+        [before, after, gflops(flops, old), gflops(flops, new)] for before, after, old, new in jumps
+    ]
     derived = path.removesuffix(f"{name}.json") + f"{name}{SUFFIX}.json"
-    return [f"{name}{SUFFIX}{bracket}{point}", derived, params, index, gflops(flops, last), gflops(flops, best), rates]
+    return [
+        f"{name}{SUFFIX}{bracket}{point}",
+        derived,
+        params,
+        index,
+        gflops(flops, last),
+        gflops(flops, best),
+        rates,
+    ]

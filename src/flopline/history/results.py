@@ -130,7 +130,9 @@ def read(folder: Path) -> History:
     """
     path = folder / "benchmarks.json"
     if not path.is_file():
-        raise ResultsError(f"{folder} holds no results: there is no {path.name}; run `nox -s history` first")
+        raise ResultsError(
+            f"{folder} holds no results: there is no {path.name}; run `nox -s history` first"
+        )
     listed = {name: value for name, value in _load(path).items() if name != "version"}
     benchmarks = {name: _benchmark(path, name, value) for name, value in listed.items()}
     runs: list[Run] = []
@@ -155,7 +157,9 @@ def read(folder: Path) -> History:
 
 def _two_machines(name: str, one: Mapping[str, str], other: Mapping[str, str]) -> str:
     different = sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
-    facts = "; ".join(f"{key} {one.get(key, 'unknown')} and {other.get(key, 'unknown')}" for key in different)
+    facts = "; ".join(
+        f"{key} {one.get(key, 'unknown')} and {other.get(key, 'unknown')}" for key in different
+    )
     return f"two machines are named {name}: {facts}; rename one of them, its folder and its files' params.machine"
 
 
@@ -171,32 +175,51 @@ def read_run(path: Path) -> Run:
         rows, commit = content["results"], content["commit_hash"]
         environment = {"environment": str(content["env_name"]), "python": str(content["python"])}
     except (KeyError, TypeError) as error:
-        raise ResultsError(f"{path}: no results of a commit: {error} is missing or of another type") from None
+        raise ResultsError(
+            f"{path}: no results of a commit: {error} is missing or of another type"
+        ) from None
     if missing := [column for column in NEEDED if column not in columns]:
-        raise ResultsError(f"{path}: the columns {', '.join(missing)} are missing; asv 0.6.6 writes them")
+        raise ResultsError(
+            f"{path}: the columns {', '.join(missing)} are missing; asv 0.6.6 writes them"
+        )
     if facts.get("machine") != path.parent.name:
-        raise ResultsError(f"{path}: these are results of the machine {facts.get('machine')!r}, in another's folder")
+        raise ResultsError(
+            f"{path}: these are results of the machine {facts.get('machine')!r}, in another's folder"
+        )
     measures: dict[Case, Measure | None] = {}
     versions = {}
     for name, row in rows.items():
         if not isinstance(row, list):
-            raise ResultsError(f"{path}: no results of a commit: {name} holds {row!r} instead of a row")
+            raise ResultsError(
+                f"{path}: no results of a commit: {name} holds {row!r} instead of a row"
+            )
         cells = dict(zip(columns, row, strict=False))  # asv cuts trailing nulls
         versions[name] = str(cells.get("version"))
         measures |= _measures(path, name, cells)
-    series = {**environment, **{key: str(value) for key, value in facts.items() if key != "machine"}}
-    return Run(path, str(commit), path.parent.name, tuple(sorted(series.items())), measures, versions)
+    series = {
+        **environment,
+        **{key: str(value) for key, value in facts.items() if key != "machine"},
+    }
+    return Run(
+        path, str(commit), path.parent.name, tuple(sorted(series.items())), measures, versions
+    )
 
 
 def _named(variables: Mapping[str, str]) -> dict[str, str]:
-    return {f"env-{name}": value for name, value in variables.items()}  # as asv names them in its pages
+    return {
+        f"env-{name}": value for name, value in variables.items()
+    }  # as asv names them in its pages
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))  # takes asv's bare NaN, which is not JSON
+        content = json.loads(
+            path.read_text(encoding="utf-8")
+        )  # takes asv's bare NaN, which is not JSON
     except (OSError, ValueError) as error:
-        raise ResultsError(f"{path}: not JSON, perhaps cut off while it was written: {error}") from None
+        raise ResultsError(
+            f"{path}: not JSON, perhaps cut off while it was written: {error}"
+        ) from None
     if not isinstance(content, dict):
         raise ResultsError(f"{path}: a JSON {type(content).__name__}; an object was expected")
     if content.get("version") != VERSION:
@@ -211,18 +234,28 @@ def _benchmark(path: Path, name: str, content: Mapping[str, Any]) -> Benchmark:
         points = tuple(itertools.product(*content["params"]))
         work = content.get("flops_per_call")
         flops = None if work is None else dict(zip(points, work, strict=True))
-        return Benchmark(name, tuple(content["param_names"]), points, str(content["version"]), content["unit"], flops)
+        return Benchmark(
+            name,
+            tuple(content["param_names"]),
+            points,
+            str(content["version"]),
+            content["unit"],
+            flops,
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise ResultsError(
             f"{path}: the entry {name} is not asv's: {error}; discover again with nox -s history"
         ) from None
 
 
-def _measures(path: Path, name: str, cells: Mapping[str, Any]) -> Iterator[tuple[Case, Measure | None]]:
+def _measures(
+    path: Path, name: str, cells: Mapping[str, Any]
+) -> Iterator[tuple[Case, Measure | None]]:
     points = list(itertools.product(*(cells.get("params") or [])))
     results = _column(path, name, cells, "result", len(points))
     lows, highs, samples = (
-        _column(path, name, cells, column, len(points)) for column in ("stats_ci_99_a", "stats_ci_99_b", "samples")
+        _column(path, name, cells, column, len(points))
+        for column in ("stats_ci_99_a", "stats_ci_99_b", "samples")
     )
     for point, result, low, high, taken in zip(points, results, lows, highs, samples, strict=True):
         if result is None:
@@ -239,8 +272,14 @@ def _column(path: Path, name: str, cells: Mapping[str, Any], column: str, length
         return [None] * length
     if not isinstance(values, list) or len(values) != length:
         found = len(values) if isinstance(values, list) else repr(values)
-        raise ResultsError(f"{path}: {name} has {length} combinations of parameters, but {column} holds {found}")
+        raise ResultsError(
+            f"{path}: {name} has {length} combinations of parameters, but {column} holds {found}"
+        )
     for value in values if column == "result" else ():
-        if value is not None and (not isinstance(value, int | float) or value <= 0 or math.isinf(value)):
-            raise ResultsError(f"{path}: {name} took {value!r} seconds; a time is a positive number, null or NaN")
+        if value is not None and (
+            not isinstance(value, int | float) or value <= 0 or math.isinf(value)
+        ):
+            raise ResultsError(
+                f"{path}: {name} took {value!r} seconds; a time is a positive number, null or NaN"
+            )
     return values

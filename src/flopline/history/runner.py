@@ -77,9 +77,9 @@ def facts(name: str | None, *, device: str, dtype: str, threads: int, data: str)
         threads: Of torch and BLAS.
         data: Which training set is in use.
     """
-    import torch  # noqa: PLC0415  # only measuring needs it
+    import torch
 
-    from flopline import machine  # noqa: PLC0415  # it loads torch
+    from flopline import machine
 
     known = machine.describe()
     found = {
@@ -97,8 +97,15 @@ def facts(name: str | None, *, device: str, dtype: str, threads: int, data: str)
         "data": data,
     }
     if device != "cpu":
-        found |= {"gpu": torch.cuda.get_device_name(device), "cuda": str(torch.version.cuda), "driver": _driver()}
-    default = "-".join(_slug(found[key]) for key in ("cpu", "gpu") if key in found) + f"-{found['num_cpu']}"
+        found |= {
+            "gpu": torch.cuda.get_device_name(device),
+            "cuda": str(torch.version.cuda),
+            "driver": _driver(),
+        }
+    default = (
+        "-".join(_slug(found[key]) for key in ("cpu", "gpu") if key in found)
+        + f"-{found['num_cpu']}"
+    )
     return {"machine": name or default, **found}
 
 
@@ -115,14 +122,16 @@ def _driver() -> str:
     if program is None:
         return "unknown"
     command = [program, "--query-gpu=driver_version", "--format=csv,noheader"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # a fixed command
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip().partition("\n")[0] or "unknown"
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((R|TM)\)|processor|cpu", "", text, flags=re.IGNORECASE).lower()).strip(
-        "-"
-    )
+    return re.sub(
+        r"[^a-z0-9]+",
+        "-",
+        re.sub(r"\((R|TM)\)|processor|cpu", "", text, flags=re.IGNORECASE).lower(),
+    ).strip("-")
 
 
 def write_machine(found: Mapping[str, str], results: Path, path: Path | None = None) -> None:
@@ -134,13 +143,21 @@ def write_machine(found: Mapping[str, str], results: Path, path: Path | None = N
     recorded = results / found["machine"] / "machine.json"
     if recorded.is_file():
         known = json.loads(recorded.read_text(encoding="utf-8"))
-        changed = [key for key in HARDWARE if key in known and key in found and str(known[key]) != found[key]]
+        changed = [
+            key
+            for key in HARDWARE
+            if key in known and key in found and str(known[key]) != found[key]
+        ]
         if changed:
             what = "; ".join(f"{key} was {known[key]}, is {found[key]}" for key in changed)
-            raise RunnerError(f"another machine is named {found['machine']}: {what}. Choose a name with --machine")
+            raise RunnerError(
+                f"another machine is named {found['machine']}: {what}. Choose a name with --machine"
+            )
     target = path or Path.home() / ".asv-machine.json"
     try:
-        listed = json.loads(target.read_text(encoding="utf-8")) if target.is_file() else {"version": 1}
+        listed = (
+            json.loads(target.read_text(encoding="utf-8")) if target.is_file() else {"version": 1}
+        )
     except ValueError as error:
         raise RunnerError(f"{target} is not JSON ({error}); repair or remove it") from None
     listed[found["machine"]] = dict(found)
@@ -180,7 +197,8 @@ def left(plan: Plan, commit: str) -> int:
     """
     most = plan.rounds
     wanted = {
-        (case.family, (repr(case.strategy), *map(str, case.axes.values()))) for case in map(Name.parse, plan.names)
+        (case.family, (repr(case.strategy), *map(str, case.axes.values())))
+        for case in map(Name.parse, plan.names)
     }
     for path in sorted((plan.results / plan.machine).glob(f"{commit[:8]}-*.json")):
         try:
@@ -188,7 +206,9 @@ def left(plan: Plan, commit: str) -> int:
         except ResultsError:
             path.rename(path.with_suffix(".json.unreadable"))
             continue
-        if run.commit != commit or plan.facts.items() - {("machine", plan.machine)} - set(run.series):
+        if run.commit != commit or plan.facts.items() - {("machine", plan.machine)} - set(
+            run.series
+        ):
             continue
         if plan.existing == run_exists(run):
             most = min(most, plan.rounds - _rounds(run, wanted, plan.repeat))
@@ -206,7 +226,11 @@ def _rounds(run: Run, wanted: set[tuple[str, tuple[str, ...]]], repeat: int) -> 
     def asked(case: Case) -> bool:
         return (case.benchmark.partition(".")[0].removeprefix("bench_"), case.point) in wanted
 
-    counts = [len(measure.samples) // repeat for case, measure in run.measures.items() if measure and asked(case)]
+    counts = [
+        len(measure.samples) // repeat
+        for case, measure in run.measures.items()
+        if measure and asked(case)
+    ]
     return min(counts, default=sys.maxsize)
 
 
@@ -228,7 +252,15 @@ def run(plan: Plan, chosen: Sequence[str]) -> None:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         # In turns, round by round, so that a drift of the machine hits all of them alike.
         turns = ["--interleave-rounds"] if len(lacking) > 1 else []
-        _asv(plan, {}, "-E", f"virtualenv:{version}", "--record-samples", *turns, f"HASHFILE:{listed}")
+        _asv(
+            plan,
+            {},
+            "-E",
+            f"virtualenv:{version}",
+            "--record-samples",
+            *turns,
+            f"HASHFILE:{listed}",
+        )
 
 
 def _run_here(plan: Plan, lacking: Mapping[str, int]) -> None:
@@ -246,14 +278,16 @@ def _run_here(plan: Plan, lacking: Mapping[str, int]) -> None:
 
 def _export(root: Path, commit: str, target: Path) -> Path:
     """The folder that holds a commit's package."""
-    packed = subprocess.run(  # noqa: S603  # a hash
-        ["git", "archive", commit, "src"],  # noqa: S607  # git stands where PATH says
+    packed = subprocess.run(
+        ["git", "archive", commit, "src"],
         cwd=root,
         capture_output=True,
         check=False,
     )
     if packed.returncode:
-        raise RunnerError(f"{commit[:8]} has no folder src: {packed.stderr.decode(errors='replace').strip()}")
+        raise RunnerError(
+            f"{commit[:8]} has no folder src: {packed.stderr.decode(errors='replace').strip()}"
+        )
     with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
         # As an argument it came with Python 3.11.4, which Debian 12 does not have.
         archive.extraction_filter = getattr(tarfile, "data_filter", None)
@@ -263,7 +297,16 @@ def _export(root: Path, commit: str, target: Path) -> Path:
 
 def _asv(plan: Plan, extra: Mapping[str, str], *arguments: str) -> None:
     command = [
-        *(sys.executable, "-m", "asv", "run", "--machine", plan.machine, "--bench", pattern(plan.names)),
+        *(
+            sys.executable,
+            "-m",
+            "asv",
+            "run",
+            "--machine",
+            plan.machine,
+            "--bench",
+            pattern(plan.names),
+        ),
         *("--show-stderr", *arguments),
     ]
     env = {
@@ -274,12 +317,14 @@ def _asv(plan: Plan, extra: Mapping[str, str], *arguments: str) -> None:
         "OMP_NUM_THREADS": plan.facts["threads"],
         **extra,
     }
-    with subprocess.Popen(  # noqa: S603  # ours
+    with subprocess.Popen(
         command, cwd=plan.root, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     ) as asv:
         assert asv.stdout is not None  # noqa: S101  # it was asked for
         for line in asv.stdout:
-            if not line.rstrip().endswith(" n/a"):  # the parameters are those of all scales: hundreds that are not run
+            if not line.rstrip().endswith(
+                " n/a"
+            ):  # the parameters are those of all scales: hundreds that are not run
                 sys.stdout.write(line)
                 sys.stdout.flush()
     if asv.returncode not in (0, 2):  # 2: a benchmark failed, which is recorded

@@ -53,7 +53,9 @@ def test_the_intervals_of_means_and_differences_cover_as_often_as_stated() -> No
     draw = np.random.default_rng(1)
     hits = [0, 0]
     for _ in range(RUNS):
-        one, other = (draw.normal(centre, deviation, 12).tolist() for centre, deviation in ((5, 1), (3, 4)))
+        one, other = (
+            draw.normal(centre, deviation, 12).tolist() for centre, deviation in ((5, 1), (3, 4))
+        )
         found = mean("", one), difference("", one, other)
         for i, centre in enumerate((5, 2)):
             hits[i] += found[i].low <= centre <= found[i].high
@@ -89,6 +91,8 @@ def test_a_bound_is_decided_only_by_an_interval_beside_it() -> None:
         ((None, False), "refuted", "depends on the machine"),
     ],
 )
-def test_several_answers_make_one_verdict(answers: tuple[bool | None, ...], joint: str, each: str) -> None:
+def test_several_answers_make_one_verdict(
+    answers: tuple[bool | None, ...], joint: str, each: str
+) -> None:
     assert jointly(*answers) == joint
     assert everywhere(*answers) == each

@@ -67,8 +67,12 @@ def test_descent_diverges_as_published_and_whitening_would_have_helped() -> None
     assert numbers["loss at step 50, lr 1"] == pytest.approx(9.568534794112662, rel=1e-9)
     assert numbers["loss at step 10, lr 0.9"] == pytest.approx(0.2420878807, abs=1e-9)
     assert numbers["2 / lambda_max"] == pytest.approx(0.9530692437)
-    assert numbers["largest correlation of two features"] == pytest.approx(0.753215013537717, abs=1e-9)
-    assert numbers["loss after one step of lr 1, whitened"] == pytest.approx(0.24168795509193775, abs=1e-12)
+    assert numbers["largest correlation of two features"] == pytest.approx(
+        0.753215013537717, abs=1e-9
+    )
+    assert numbers["loss after one step of lr 1, whitened"] == pytest.approx(
+        0.24168795509193775, abs=1e-12
+    )
 
 
 def test_the_noise_of_the_gradient_is_that_of_the_theory(table: Table) -> None:

@@ -18,20 +18,32 @@ def row(kind: Verdict, name: str = "a", change: float = 0.0) -> Comparison:
     return Comparison(name, kind, change=change, stage="screen")
 
 
-def code_of(rows: Sequence[Comparison], problems: Sequence[str] = (), lost: Mapping[str, Loss] | None = None) -> int:
+def code_of(
+    rows: Sequence[Comparison], problems: Sequence[str] = (), lost: Mapping[str, Loss] | None = None
+) -> int:
     """The exit code of a run whose losses were measured in no block."""
     return answer(rows, problems, lost or {}, (), 0.03)[1]
 
 
 def test_a_confirmed_regression_outranks_a_lost_benchmark() -> None:
     assert (
-        code_of([row("regressed"), row("not comparable", "b")], [], {"b": Loss("candidate", "call", "failed", "")}) == 1
+        code_of(
+            [row("regressed"), row("not comparable", "b")],
+            [],
+            {"b": Loss("candidate", "call", "failed", "")},
+        )
+        == 1
     )
 
 
 def test_missed_controls_outrank_everything_so_that_they_are_never_red() -> None:
     assert (
-        code_of([row("regressed")], ["the canary was not measured"], {"b": Loss("baseline", "call", "failed", "")}) == 3
+        code_of(
+            [row("regressed")],
+            ["the canary was not measured"],
+            {"b": Loss("baseline", "call", "failed", "")},
+        )
+        == 3
     )
 
 
@@ -50,7 +62,9 @@ def test_missed_controls_outrank_everything_so_that_they_are_never_red() -> None
     ],
     ids=lambda value: f"{value.outcome}-{value.side}" if isinstance(value, Loss) else str(value),
 )
-def test_a_loss_is_a_fault_if_the_candidate_caused_it_or_a_process_vanished(loss: Loss, code: int) -> None:
+def test_a_loss_is_a_fault_if_the_candidate_caused_it_or_a_process_vanished(
+    loss: Loss, code: int
+) -> None:
     assert code_of([row("unchanged"), row("not comparable", "b")], [], {"b": loss}) == code
 
 
@@ -66,7 +80,10 @@ def test_most_benchmarks_too_noisy_is_exit_code_3_and_half_of_them_is_not() -> N
 
 
 def test_what_was_measured_and_then_lost_on_the_baseline_is_a_fault_too() -> None:
-    rows, lost = [row("unchanged"), row("not comparable", "b")], {"b": Loss("baseline", "call", "failed", "")}
+    rows, lost = (
+        [row("unchanged"), row("not comparable", "b")],
+        {"b": Loss("baseline", "call", "failed", "")},
+    )
     assert answer(rows, (), lost, {"a", "b"}, 0.03) == ("1 benchmark lost: b", 2)
 
 
@@ -82,11 +99,17 @@ def test_a_suspicion_that_was_not_confirmed_is_exit_code_3() -> None:
 
 def test_why_is_one_line_with_what_was_raised_or_how_the_process_ended() -> None:
     failed = "def test():\n>   f()\nE   ValueError: no\nE   more\ntest.py:3: ValueError"
-    assert why(Loss("candidate", "call", "failed", failed)) == "failed on the candidate (call): ValueError: no"
+    assert (
+        why(Loss("candidate", "call", "failed", failed))
+        == "failed on the candidate (call): ValueError: no"
+    )
     assert why(Loss("baseline", "process", "crashed", "exit code 7; last\nlines")) == (
         "crashed on the baseline (process): exit code 7; last"
     )
-    assert why(Loss(None, "setup", "skipped", "Skipped: not here")) == "skipped (setup): Skipped: not here"
+    assert (
+        why(Loss(None, "setup", "skipped", "Skipped: not here"))
+        == "skipped (setup): Skipped: not here"
+    )
     assert why(Loss(None, "call", "unused", "")) == "unused (call)"
 
 

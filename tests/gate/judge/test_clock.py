@@ -54,7 +54,9 @@ def test_one_wild_quad_does_not_move_the_block_value() -> None:
 
 def test_one_wild_batch_in_every_quad_does_not_move_the_block_value() -> None:
     wild = [Quad((timed(), timed()), (timed(ratio), timed(3.0))) for ratio in (0.010, 0.011, 0.012)]
-    crazy = [Quad((timed(), timed(3.0)), (timed(ratio), timed(ratio))) for ratio in (0.010, 0.011, 0.012)]
+    crazy = [
+        Quad((timed(), timed(3.0)), (timed(ratio), timed(ratio))) for ratio in (0.010, 0.011, 0.012)
+    ]
     assert block_value(wild + crazy, "cpu") == pytest.approx(0.011, abs=0.001)
 
 
@@ -75,13 +77,20 @@ def test_cpu_time_decides_pure_cpu_work() -> None:
     assert choose_clock([], 0.03) == "cpu"
 
 
-@pytest.mark.parametrize("victim", [quad(timed(wall=6e-3), timed()), quad(timed(wall=6e-3), timed(wall=5e-3))])
+@pytest.mark.parametrize(
+    "victim", [quad(timed(wall=6e-3), timed()), quad(timed(wall=6e-3), timed(wall=5e-3))]
+)
 def test_stolen_time_alone_does_not_choose_wall_time(victim: Quad) -> None:
     assert choose_clock([victim] * 3, 0.03) == "cpu"
 
 
 def test_preemption_alone_does_not_choose_wall_time() -> None:
-    assert choose_clock([quad(timed(), timed(involuntary=2, voluntary=1, wall=6e-3)), slower(0.0)] * 3, 0.03) == "cpu"
+    assert (
+        choose_clock(
+            [quad(timed(), timed(involuntary=2, voluntary=1, wall=6e-3)), slower(0.0)] * 3, 0.03
+        )
+        == "cpu"
+    )
 
 
 def test_wall_time_decides_where_both_sides_sleep() -> None:
@@ -128,7 +137,9 @@ def test_the_suites_own_timer_decides_where_every_batch_carries_it() -> None:
     assert choose_clock([quad(threaded, threaded), quad(threaded, timed())], 0.03) == "wall"
 
 
-def test_what_waits_on_a_crowded_machine_ends_without_numbers_rather_than_with_a_wrong_clock() -> None:
+def test_what_waits_on_a_crowded_machine_ends_without_numbers_rather_than_with_a_wrong_clock() -> (
+    None
+):
     crowded = [quad(replace(SLEEPING, involuntary=1), replace(SLEEPING, involuntary=1))] * 3
     assert choose_clock(crowded, 0.03) == "wall"
     assert block_value(crowded, "wall") is None

@@ -11,7 +11,9 @@ from tests.gate.support.samples import blocks, timed
 
 def test_the_noise_floor_is_the_distance_between_batches_of_equal_code() -> None:
     gaps = [(0.001, 0.05), (0.002, 0.002), (0.001, 0.06)]
-    quads = [Quad((timed(0.0), timed(one)), (timed(0.5), timed(0.5 - other))) for one, other in gaps]
+    quads = [
+        Quad((timed(0.0), timed(one)), (timed(0.5), timed(0.5 - other))) for one, other in gaps
+    ]
     assert steps(quads) == pytest.approx(math.expm1(0.002))
 
 
@@ -26,7 +28,9 @@ def test_the_noise_floor_of_wall_time_leaves_preempted_batches_out() -> None:
 
 
 def test_controls_that_read_what_they_are_raise_no_problem() -> None:
-    found = check(blocks([math.log(1.03), math.log(1.031), 1.0]), blocks([0.001, 0.002, -1.0]), 0.03)
+    found = check(
+        blocks([math.log(1.03), math.log(1.031), 1.0]), blocks([0.001, 0.002, -1.0]), 0.03
+    )
     assert found.canary == pytest.approx(0.031)
     assert found.control == pytest.approx(math.expm1(0.001))
     assert found.problems == []
@@ -45,4 +49,8 @@ def test_a_control_that_moved_is_a_problem(read: float) -> None:
 
 
 def test_controls_that_were_not_measured_are_a_problem() -> None:
-    assert check([], [[]], 0.03) == (None, None, ["the canary was not measured", "the control was not measured"])
+    assert check([], [[]], 0.03) == (
+        None,
+        None,
+        ["the canary was not measured", "the control was not measured"],
+    )

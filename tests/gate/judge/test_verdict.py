@@ -22,13 +22,13 @@ from flopline.gate.judge.verdict import (
     compare,
     confirm,
     demand_attainable,
+    detectable,
     hodges_lehmann,
     holm,
     margin,
     near,
     plan,
     screen,
-    sees,
     signed_rank,
     suspicious,
 )
@@ -60,7 +60,9 @@ def test_the_screen_takes_the_median_of_all_quads_and_the_sd_of_the_blocks() -> 
     assert found.estimate == pytest.approx(0.025)
     assert found.sigma == pytest.approx(statistics.stdev([0.01, 0.02, 0.03, 0.06]))
     assert found.seconds == pytest.approx(4e-5)
-    assert found.sees == pytest.approx(math.exp(math.log(1.03) / 2 + 1.645 * 1.2533 * found.sigma / 2) - 1, rel=1e-4)
+    assert found.detectable == pytest.approx(
+        math.exp(math.log(1.03) / 2 + 1.645 * 1.2533 * found.sigma / 2) - 1, rel=1e-4
+    )
 
 
 def test_the_screen_counts_blocks_beyond_the_margin_in_the_direction_of_its_estimate() -> None:
@@ -134,9 +136,17 @@ def test_quiet_benchmarks_take_the_floor(tests: int, floor: int) -> None:
 
 @pytest.mark.parametrize(
     ("detect", "sigma", "few", "many"),
-    [(0.03, 0.02, 17, 23), (0.03, 0.024, 24, 28), (0.02, 0.012, 14, 18), (0.02, 0.016, 24, 28), (0.03, 0.015, 12, 13)],
+    [
+        (0.03, 0.02, 17, 23),
+        (0.03, 0.024, 24, 28),
+        (0.02, 0.012, 14, 18),
+        (0.02, 0.016, 24, 28),
+        (0.03, 0.015, 12, 13),
+    ],
 )
-def test_noise_takes_more_blocks_up_to_the_cap(detect: float, sigma: float, few: int, many: int) -> None:
+def test_noise_takes_more_blocks_up_to_the_cap(
+    detect: float, sigma: float, few: int, many: int
+) -> None:
     found = [plan(sigma, tests, detect, ALPHA) for tests in range(1, 6)]
     assert found == sorted(found)
     assert few <= found[0] <= found[-1] <= many
@@ -158,7 +168,12 @@ def test_what_is_surely_large_takes_no_more_blocks_than_it_needs() -> None:
 
 
 def test_noise_asks_for_no_more_than_the_cap_and_no_sigma_asks_for_the_cap() -> None:
-    assert plan(0.5, 1, 0.03, ALPHA) == plan(math.nan, 2, 0.03, ALPHA) == plan(math.inf, 1, 0.03, ALPHA) == 28
+    assert (
+        plan(0.5, 1, 0.03, ALPHA)
+        == plan(math.nan, 2, 0.03, ALPHA)
+        == plan(math.inf, 1, 0.03, ALPHA)
+        == 28
+    )
     assert plan(0.5, 1, 0.03, ALPHA, most=40) == 40
 
 
@@ -241,7 +256,9 @@ def test_over_all_signs_of_any_distances_no_p_value_is_too_small(distances: list
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=20))
 def test_the_statistic_is_the_number_of_walsh_averages_above_the_bound(values: list[int]) -> None:
     above = sum(a + b > 0 for a, b in itertools.combinations_with_replacement(values, 2))
-    untied = -np.arange(1.0, len(values) + 1)  # other values with as many: any set of ranks of that sum
+    untied = -np.arange(
+        1.0, len(values) + 1
+    )  # other values with as many: any set of ranks of that sum
     for k in reversed(range(len(values))):
         if k < above:
             untied[k] = k + 1
@@ -255,8 +272,12 @@ def test_without_ties_it_is_scipys_exact_test() -> None:
     assert signed_rank(values, 0.1) == pytest.approx(expected)
 
 
-@given(st.lists(st.floats(-0.1, 0.1), min_size=1, max_size=12), st.floats(0, 0.1), st.integers(0, 11))
-def test_a_slower_block_never_speaks_for_innocence(values: list[float], more: float, which: int) -> None:
+@given(
+    st.lists(st.floats(-0.1, 0.1), min_size=1, max_size=12), st.floats(0, 0.1), st.integers(0, 11)
+)
+def test_a_slower_block_never_speaks_for_innocence(
+    values: list[float], more: float, which: int
+) -> None:
     raised = list(values)
     raised[which % len(values)] += more
     assert signed_rank(raised, margin(0.03)) <= signed_rank(values, margin(0.03))
@@ -278,7 +299,10 @@ def test_six_innocent_benchmarks_raise_no_more_false_alarms_than_one(common: flo
     shared = generator.standard_normal((RUNS, 1, 12))
     own = generator.standard_normal((RUNS, 6, 12))
     p = signed_rank(math.sqrt(common) * shared + math.sqrt(1 - common) * own, 0.0)
-    alarms = [any(hit for hit, _ in holm(dict(zip("abcdef", run, strict=True)), ALPHA).values()) for run in p.tolist()]
+    alarms = [
+        any(hit for hit, _ in holm(dict(zip("abcdef", run, strict=True)), ALPHA).values())
+        for run in p.tolist()
+    ]
     assert statistics.fmean(alarms) <= ALPHA + error(ALPHA, RUNS)
 
 
@@ -304,8 +328,14 @@ def test_a_second_look_finds_what_twelve_blocks_were_too_noisy_for() -> None:
 def test_near_is_what_was_not_rejected_with_a_p_value_of_a_tenth_at_most() -> None:
     values = np.random.default_rng(23).normal(math.log(1.03), 0.02, (200, 12))
     looked = [confirm({"b": list(row)}, 0.03, ALPHA)["b"] for row in values]
-    assert {(one.rejected, near(one)) for one in looked} == {(True, False), (False, True), (False, False)}
-    assert [one.p for one in looked if near(one)] == [one.p for one in looked if ALPHA < one.p <= 0.1]
+    assert {(one.rejected, near(one)) for one in looked} == {
+        (True, False),
+        (False, True),
+        (False, False),
+    }
+    assert [one.p for one in looked if near(one)] == [
+        one.p for one in looked if ALPHA < one.p <= 0.1
+    ]
 
 
 # Holm
@@ -313,7 +343,12 @@ def test_near_is_what_was_not_rejected_with_a_p_value_of_a_tenth_at_most() -> No
 
 def test_holm_by_hand() -> None:
     held = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}, 0.05)
-    assert held == {"d": (True, 0.05 / 4), "a": (True, 0.05 / 3), "c": (False, 0.05 / 2), "b": (False, 0.05 / 2)}
+    assert held == {
+        "d": (True, 0.05 / 4),
+        "a": (True, 0.05 / 3),
+        "c": (False, 0.05 / 2),
+        "b": (False, 0.05 / 2),
+    }
 
 
 def test_holm_rejects_all_where_each_meets_its_own_limit() -> None:
@@ -322,7 +357,9 @@ def test_holm_rejects_all_where_each_meets_its_own_limit() -> None:
 
 
 @given(st.dictionaries(st.text(max_size=3), st.floats(0, 0.05), max_size=8))
-def test_holm_rejects_exactly_what_is_within_its_limit_and_all_that_bonferroni_rejects(p: dict[str, float]) -> None:
+def test_holm_rejects_exactly_what_is_within_its_limit_and_all_that_bonferroni_rejects(
+    p: dict[str, float],
+) -> None:
     held = holm(p, 0.05)
     assert set(held) == set(p)
     assert all(hit == (p[name] <= limit) for name, (hit, limit) in held.items())
@@ -357,7 +394,9 @@ def test_up_to_six_values_give_the_widest_interval_and_none_give_nothing() -> No
 def test_negated_values_mirror_estimate_and_interval(values: list[float]) -> None:
     estimate, low, high = hodges_lehmann(values)
     assert low <= estimate <= high
-    assert hodges_lehmann([-value for value in values]) == pytest.approx((-estimate, -high, -low), abs=1e-12)
+    assert hodges_lehmann([-value for value in values]) == pytest.approx(
+        (-estimate, -high, -low), abs=1e-12
+    )
 
 
 # Confirming
@@ -383,8 +422,8 @@ def test_confirm_sums_up_and_decides() -> None:
     assert (slow.p, slow.limit, slow.beyond, slow.blocks) == (0.5**12, ALPHA / 4, 12, 12)
     assert (slow.estimate, slow.low, slow.high) == hodges_lehmann(values["slow"])
     assert slow.sigma == pytest.approx(statistics.stdev(values["slow"]))
-    assert slow.sees == sees(slow.sigma, 12, 0.03, ALPHA, 4)
-    assert (found["lost"].p, found["lost"].sees) == (0.5**7, math.inf)
+    assert slow.detectable == detectable(slow.sigma, 12, 0.03, ALPHA, 4)
+    assert (found["lost"].p, found["lost"].detectable) == (0.5**7, math.inf)
     assert (found["gone"].p, found["gone"].blocks) == (1.0, 0)
     assert confirm({}, 0.03, ALPHA) == {}
 
@@ -402,19 +441,23 @@ TABLE = {  # gate.md 4.4, simulated: percent by (blocks, tests) and sigma in per
 @pytest.mark.parametrize(("n", "tests"), TABLE)
 def test_the_detectable_effect_agrees_with_the_simulated_table(n: int, tests: int) -> None:
     for sigma, percent in TABLE[n, tests].items():
-        assert 100 * sees(sigma / 100, n, 0.03, ALPHA, tests) == pytest.approx(percent, abs=0.15)
+        assert 100 * detectable(sigma / 100, n, 0.03, ALPHA, tests) == pytest.approx(
+            percent, abs=0.15
+        )
 
 
-@pytest.mark.parametrize(("n", "tests"), [(12, 1), (12, 3), (12, 10), (13, 20), (16, 1), (16, 6), (20, 10), (28, 3)])
+@pytest.mark.parametrize(
+    ("n", "tests"), [(12, 1), (12, 3), (12, 10), (13, 20), (16, 1), (16, 6), (20, 10), (28, 3)]
+)
 def test_what_it_says_it_sees_is_rejected_nine_times_in_ten(n: int, tests: int) -> None:
-    shift = math.log1p(sees(0.006, n, 0.03, ALPHA, tests))
+    shift = math.log1p(detectable(0.006, n, 0.03, ALPHA, tests))
     values = shift + np.random.default_rng(20).normal(0, 0.006, (RUNS, n))
     assert 0.88 <= float(np.mean(signed_rank(values, margin(0.03)) <= ALPHA / tests)) <= 0.93
 
 
 def test_nothing_is_seen_where_nothing_can_be_rejected() -> None:
-    assert sees(0.001, 6, 0.03, ALPHA, 1) == math.inf
-    assert math.isfinite(sees(0.001, 7, 0.03, ALPHA, 1))
+    assert detectable(0.001, 6, 0.03, ALPHA, 1) == math.inf
+    assert math.isfinite(detectable(0.001, 7, 0.03, ALPHA, 1))
 
 
 # The verdict
@@ -422,7 +465,9 @@ def test_nothing_is_seen_where_nothing_can_be_rejected() -> None:
 
 def screened(estimate: float, sigma: float = 0.004, count: int = 4) -> Screened:
     """A screen whose block values have exactly this median, and a standard deviation of about sigma."""
-    found = screen("b", blocks([estimate + sigma * z for z in np.linspace(-1.16, 1.16, count)]), 0.03)
+    found = screen(
+        "b", blocks([estimate + sigma * z for z in np.linspace(-1.16, 1.16, count)]), 0.03
+    )
     assert found
     return found
 
@@ -445,7 +490,12 @@ def test_a_rejected_slowdown_is_a_regression() -> None:
     )
     assert found.change == pytest.approx(0.03, abs=0.002)
     assert (found.low, found.high) == (math.expm1(test.low), math.expm1(test.high))
-    assert (found.limit, found.sees, found.sigma, found.clock) == (ALPHA, test.sees, test.sigma, "cpu")
+    assert (found.limit, found.detectable, found.sigma, found.clock) == (
+        ALPHA,
+        test.detectable,
+        test.sigma,
+        "cpu",
+    )
     assert found.seconds == pytest.approx(4e-5)
     assert found.note == ""
 
@@ -462,15 +512,15 @@ def test_a_rejected_speed_up_is_an_improvement_and_its_numbers_are_negative() ->
 def test_a_suspicion_that_is_not_confirmed_is_unchanged_where_detect_would_have_been_seen() -> None:
     found = compare("b", screened(0.02), confirmed(0.005), None, 0.03)
     assert (found.verdict, found.stage) == ("unchanged", "confirm")
-    assert found.sees is not None
-    assert found.sees <= 0.03
+    assert found.detectable is not None
+    assert found.detectable <= 0.03
 
 
 def test_noise_that_hides_detect_is_inconclusive() -> None:
     found = compare("b", screened(0.02), confirmed(0.015, sigma=0.03), None, 0.03)
     assert found.verdict == "inconclusive"
-    assert found.sees is not None
-    assert found.sees > 0.03
+    assert found.detectable is not None
+    assert found.detectable > 0.03
 
 
 def test_an_estimate_beyond_detect_is_never_called_unchanged() -> None:
@@ -480,7 +530,13 @@ def test_an_estimate_beyond_detect_is_never_called_unchanged() -> None:
 
 def test_the_screen_alone_says_unchanged_or_inconclusive() -> None:
     found = compare("b", screened(0.001), None, None, 0.03)
-    assert (found.verdict, found.stage, found.blocks, found.p, found.note) == ("unchanged", "screen", 4, None, "")
+    assert (found.verdict, found.stage, found.blocks, found.p, found.note) == (
+        "unchanged",
+        "screen",
+        4,
+        None,
+        "",
+    )
     assert found.low is not None
     assert found.high is not None
     assert found.low < 0.001 < found.high
@@ -496,7 +552,10 @@ def test_of_two_tests_the_one_that_rejected_speaks() -> None:
 @pytest.mark.parametrize(("estimate", "word"), [(0.02, "slower"), (-0.04, "faster")])
 def test_a_suspicion_that_nobody_followed_is_inconclusive(estimate: float, word: str) -> None:
     found = compare("b", screened(estimate), None, None, 0.03)
-    assert (found.verdict, found.note) == ("inconclusive", f"looked {word} in the screen and was not confirmed")
+    assert (found.verdict, found.note) == (
+        "inconclusive",
+        f"looked {word} in the screen and was not confirmed",
+    )
 
 
 def test_too_few_usable_numbers_are_inconclusive_and_say_so() -> None:
@@ -505,16 +564,23 @@ def test_too_few_usable_numbers_are_inconclusive_and_say_so() -> None:
     assert "undisturbed" in nothing.note
     single = screen("b", blocks([0.0]), 0.03)
     one = compare("b", single, None, None, 0.03)
-    assert (one.verdict, one.sigma, one.sees, one.low) == ("inconclusive", None, None, None)
+    assert (one.verdict, one.sigma, one.detectable, one.low) == ("inconclusive", None, None, None)
     assert "only one block" in one.note
     lost = compare("b", screened(0.03), confirmed(0.05, n=6), None, 0.03)
-    assert (lost.verdict, lost.sees) == ("inconclusive", None)
+    assert (lost.verdict, lost.detectable) == ("inconclusive", None)
     assert lost.note == "6 usable blocks are too few to confirm anything"
     gone = confirm({"b": []}, 0.03, ALPHA)["b"]
     assert compare("b", screened(0.03), gone, None, 0.03).verdict == "inconclusive"
 
 
-@given(st.lists(st.floats(-0.2, 0.2), max_size=5), st.none() | st.lists(st.floats(-0.2, 0.2), max_size=12))
-def test_a_comparison_never_holds_what_json_has_no_word_for(seen: list[float], fresh: list[float] | None) -> None:
+@given(
+    st.lists(st.floats(-0.2, 0.2), max_size=5),
+    st.none() | st.lists(st.floats(-0.2, 0.2), max_size=12),
+)
+def test_a_comparison_never_holds_what_json_has_no_word_for(
+    seen: list[float], fresh: list[float] | None
+) -> None:
     test = None if fresh is None else confirm({"b": fresh}, 0.03, ALPHA)["b"]
-    json.dumps(asdict(compare("b", screen("b", blocks(seen), 0.03), test, None, 0.03)), allow_nan=False)
+    json.dumps(
+        asdict(compare("b", screen("b", blocks(seen), 0.03), test, None, 0.03)), allow_nan=False
+    )

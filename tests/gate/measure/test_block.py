@@ -11,7 +11,7 @@ import sys
 import textwrap
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -31,14 +31,21 @@ SHAPES, FAULTS = "test_shapes.py::", "test_faults.py::"
 BEFORE, FAULT, AFTER = (f"{FAULTS}test_{name}" for name in ("before", "fault", "after"))
 
 
-def pair_of(folder: Path, suite: str, candidate: str = "plain", **facts: str) -> tuple[Version, Version]:
+def pair_of(
+    folder: Path, suite: str, candidate: str = "plain", **facts: str
+) -> tuple[Version, Version]:
     """A baseline and a candidate with copies of a suite, the plain subject and another, and more environment."""
     trees = [shutil.copytree(SUITES / suite, folder / name) for name in ("base", "cand")]
-    paths = [{"PYTHONPATH": str(SUITES / "subjects" / subject), **facts} for subject in ("plain", candidate)]
+    paths = [
+        {"PYTHONPATH": str(SUITES / "subjects" / subject), **facts}
+        for subject in ("plain", candidate)
+    ]
     return Version("baseline", trees[0], paths[0]), Version("candidate", trees[1], paths[1])
 
 
-def plan(*ids: str, seconds: float = 0.02, detect: float = 0.1, slowdown: dict[str, float] | None = None) -> Plan:
+def plan(
+    *ids: str, seconds: float = 0.02, detect: float = 0.1, slowdown: dict[str, float] | None = None
+) -> Plan:
     return Plan("screen", ids, seconds, detect, slowdown or {})
 
 
@@ -135,10 +142,14 @@ def test_a_test_without_the_fixture_is_not_run(shapes: Block) -> None:
 
 
 def test_names_with_spaces_umlauts_and_brackets_survive(shapes: Block) -> None:
-    assert {SHAPES + rf"test_parameters[{name}]" for name in ("ten of them", r"h\xfcndert/[x|y]")} <= set(shapes.quads)
+    assert {
+        SHAPES + rf"test_parameters[{name}]" for name in ("ten of them", r"h\xfcndert/[x|y]")
+    } <= set(shapes.quads)
 
 
-@pytest.mark.parametrize("name", ["test_pedantic_promise", "test_pedantic_once", "test_pedantic_warmup"])
+@pytest.mark.parametrize(
+    "name", ["test_pedantic_promise", "test_pedantic_once", "test_pedantic_warmup"]
+)
 def test_no_more_calls_are_made_than_were_promised(shapes: Block, name: str) -> None:
     assert SHAPES + name in shapes.quads  # the suite itself counts its calls
 
@@ -147,9 +158,14 @@ def test_the_folder_that_a_test_changed_is_changed_back(shapes: Block) -> None:
     assert SHAPES + "test_finds_its_folder_again" in shapes.quads  # the suite itself looks
 
 
-def test_a_quad_has_two_batches_of_each_side_but_one_where_only_one_call_is_allowed(shapes: Block) -> None:
+def test_a_quad_has_two_batches_of_each_side_but_one_where_only_one_call_is_allowed(
+    shapes: Block,
+) -> None:
     once = SHAPES + "test_pedantic_once"
-    sizes = {name: {(len(q.baseline), len(q.candidate)) for q in quads} for name, quads in shapes.quads.items()}
+    sizes = {
+        name: {(len(q.baseline), len(q.candidate)) for q in quads}
+        for name, quads in shapes.quads.items()
+    }
     assert sizes.pop(once) == {(1, 1)}
     assert set.union(*sizes.values()) == {(2, 2)}
     assert [len(shapes.quads[name]) for name in (once, SHAPES + "test_pedantic_promise")] == [1, 1]
@@ -157,18 +173,24 @@ def test_a_quad_has_two_batches_of_each_side_but_one_where_only_one_call_is_allo
 
 def test_both_sides_make_equally_many_calls_in_every_batch(shapes: Block) -> None:
     for name, quads in shapes.quads.items():
-        assert len({batch.calls for quad in quads for batch in quad.baseline + quad.candidate}) == 1, name
+        assert (
+            len({batch.calls for quad in quads for batch in quad.baseline + quad.candidate}) == 1
+        ), name
 
 
 def test_a_timer_of_the_suite_is_recorded_and_no_other(shapes: Block) -> None:
     for name, quads in shapes.quads.items():
-        timers = {batch.timer is not None for quad in quads for batch in quad.baseline + quad.candidate}
+        timers = {
+            batch.timer is not None for quad in quads for batch in quad.baseline + quad.candidate
+        }
         assert timers == {name == SHAPES + "test_own_timer"}, name
 
 
 def test_what_sleeps_is_timed_wide_and_what_computes_is_not(shapes: Block) -> None:
     assert SHAPES + "test_sleeps" in shapes.wide
-    assert statistics.median(q.baseline[0].wall for q in shapes.quads[SHAPES + "test_sleeps"]) >= 0.002
+    assert (
+        statistics.median(q.baseline[0].wall for q in shapes.quads[SHAPES + "test_sleeps"]) >= 0.002
+    )
     assert set(shapes.wide) <= {SHAPES + name for name in TIMED}
     assert SHAPES + "test_session_fixture" not in shapes.wide
 
@@ -188,7 +210,11 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Block, Path]:
     """A block of the benchmarks that tell what they saw, and the folder with what they told."""
     folder = tmp_path_factory.mktemp("seen")
     sides = [
-        Version(side.name, side.tree, {"TURNS": f"{folder}/turns", "LETTER": letter, "SEEN": f"{folder}/{side.name}-"})
+        Version(
+            side.name,
+            side.tree,
+            {"TURNS": f"{folder}/turns", "LETTER": letter, "SEEN": f"{folder}/{side.name}-"},
+        )
         for side, letter in zip(pair_of(folder, "turns"), "BC", strict=True)
     ]
     names = [f"test_turns.py::test_{name}" for name in ("turns", "awake", "asleep", "gone")]
@@ -213,15 +239,25 @@ def test_progress_names_each_benchmark_in_order(seen: tuple[Block, Path]) -> Non
     assert (folder / "told").read_text().splitlines() == list(block.quads)
 
 
-def test_a_benchmark_that_a_side_does_not_have_is_neither_timed_nor_lost(seen: tuple[Block, Path]) -> None:
+def test_a_benchmark_that_a_side_does_not_have_is_neither_timed_nor_lost(
+    seen: tuple[Block, Path],
+) -> None:
     block, _ = seen
-    assert [name.removeprefix("test_turns.py::test_") for name in block.quads] == ["turns", "awake", "asleep"]
+    assert [name.removeprefix("test_turns.py::test_") for name in block.quads] == [
+        "turns",
+        "awake",
+        "asleep",
+    ]
     assert block.lost == {}
 
 
 def test_the_record_tells_what_both_processes_saw(seen: tuple[Block, Path]) -> None:
     block, folder = seen
-    slots = {"candidate": "0", "baseline": "1"} if block.candidate_first else {"candidate": "1", "baseline": "0"}
+    slots = (
+        {"candidate": "0", "baseline": "1"}
+        if block.candidate_first
+        else {"candidate": "1", "baseline": "0"}
+    )
     for name, slot in slots.items():
         told = json.loads((folder / f"{name}-awake").read_text())
         assert told["slot"] == slot
@@ -243,22 +279,33 @@ def test_what_waits_is_timed_on_all_cpus(seen: tuple[Block, Path]) -> None:
         assert told["threads"] == "1"
 
 
-def test_each_block_draws_its_own_seed_and_one_of_its_cpus(shapes: Block, seen: tuple[Block, Path]) -> None:
+def test_each_block_draws_its_own_seed_and_one_of_its_cpus(
+    shapes: Block, seen: tuple[Block, Path]
+) -> None:
     assert shapes.hash_seed != seen[0].hash_seed
     assert shapes.cpu in CPUS
 
 
-def test_the_slower_subject_reads_slower_in_one_block_and_its_equal_does_not(tmp_path: Path) -> None:
+def test_the_slower_subject_reads_slower_in_one_block_and_its_equal_does_not(
+    tmp_path: Path,
+) -> None:
     name = SHAPES + "test_plain"
-    block = run_block(*pair_of(tmp_path, "shapes", "slower"), [], plan(name, seconds=0.1), cpus=CPUS)
+    block = run_block(
+        *pair_of(tmp_path, "shapes", "slower"), [], plan(name, seconds=0.1), cpus=CPUS
+    )
     assert ratio(block.quads[name], cpu) > 0.03
     assert abs(ratio(block.control, cpu)) < math.log1p(0.05)
 
 
-def test_a_slowdown_stretches_every_clock_of_the_candidate_there_and_nothing_elsewhere(tmp_path: Path) -> None:
+def test_a_slowdown_stretches_every_clock_of_the_candidate_there_and_nothing_elsewhere(
+    tmp_path: Path,
+) -> None:
     stretched, other = SHAPES + "test_own_timer", SHAPES + "test_plain"
     block = run_block(
-        *pair_of(tmp_path, "shapes"), [], plan(stretched, other, seconds=0.1, slowdown={stretched: 1.0}), cpus=CPUS
+        *pair_of(tmp_path, "shapes"),
+        [],
+        plan(stretched, other, seconds=0.1, slowdown={stretched: 1.0}),
+        cpus=CPUS,
     )
     for clock in (cpu, wall, timer, lambda batch: batch.process):
         assert ratio(block.quads[stretched], clock) == pytest.approx(math.log(2), abs=0.2)
@@ -305,7 +352,9 @@ MILD = {
 
 
 @pytest.fixture(scope="module", params=["baseline", "candidate"])
-def mild(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Block, SideName]:
+def mild(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Block, SideName]:
     """A block in which one side's benchmarks go wrong in every way but a crash, and that side."""
     names = [BEFORE, *(f"{FAULTS}test_mild[{kind}]" for kind in MILD), AFTER]
     sides = faulty(tmp_path_factory.mktemp("mild"), " ".join(MILD), request.param)
@@ -313,7 +362,9 @@ def mild(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.mark.parametrize("kind", MILD)
-def test_a_benchmark_that_goes_wrong_on_one_side_is_lost_there(mild: tuple[Block, SideName], kind: str) -> None:
+def test_a_benchmark_that_goes_wrong_on_one_side_is_lost_there(
+    mild: tuple[Block, SideName], kind: str
+) -> None:
     block, side = mild
     outcome, text = MILD[kind]
     loss = block.lost[f"{FAULTS}test_mild[{kind}]"]
@@ -363,7 +414,9 @@ def test_a_suite_that_replaces_the_benchmark_fixture_is_told_by_the_error_of_pyt
         assert "without calling its benchmark fixture" in loss.text
     else:
         assert loss.outcome == "crashed"
-        assert loss.text.startswith("exit code 3; TypeError: unexpected type for `benchmark` in funcargs")
+        assert loss.text.startswith(
+            "exit code 3; TypeError: unexpected type for `benchmark` in funcargs"
+        )
 
 
 def test_after_a_crash_the_survivor_is_not_waited_for(
@@ -372,7 +425,7 @@ def test_after_a_crash_the_survivor_is_not_waited_for(
     outcomes: list[str] = []
 
     class Noted(child.WorkerGoneError):
-        def __init__(self, side: SideName, outcome: str, text: str) -> None:
+        def __init__(self, side: SideName, outcome: Literal["crashed", "hung"], text: str) -> None:
             outcomes.append(outcome)
             super().__init__(side, outcome, text)
 
@@ -381,8 +434,12 @@ def test_after_a_crash_the_survivor_is_not_waited_for(
     assert outcomes == ["crashed"]
 
 
-def test_a_hanging_benchmark_is_ended_after_the_silence(tmp_path: Path, impatient: Callable[[str], None]) -> None:
-    block = run_block(*faulty(tmp_path, "hang"), [], plan(BEFORE, FAULT, AFTER), cpus=CPUS, progress=impatient)
+def test_a_hanging_benchmark_is_ended_after_the_silence(
+    tmp_path: Path, impatient: Callable[[str], None]
+) -> None:
+    block = run_block(
+        *faulty(tmp_path, "hang"), [], plan(BEFORE, FAULT, AFTER), cpus=CPUS, progress=impatient
+    )
     assert list(block.quads) == [BEFORE]
     assert (block.lost[FAULT].side, block.lost[FAULT].outcome) == ("candidate", "hung")
     assert "nothing heard for 1 s" in block.lost[FAULT].text
@@ -409,14 +466,18 @@ def test_an_interrupted_block_ends_both_workers_and_removes_its_folder(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_block(*pair_of(tmp_path, "faults"), [], plan(BEFORE, FAULT), cpus=CPUS, progress=interrupt)
+        run_block(
+            *pair_of(tmp_path, "faults"), [], plan(BEFORE, FAULT), cpus=CPUS, progress=interrupt
+        )
     assert len(alive) == 2
     assert len(folders) == 1
     assert gone(marker)
     assert not folders[0].exists()
 
 
-def test_workers_end_when_the_coordinator_is_killed_in_the_middle_of_a_block(tmp_path: Path) -> None:
+def test_workers_end_when_the_coordinator_is_killed_in_the_middle_of_a_block(
+    tmp_path: Path,
+) -> None:
     sides = pair_of(tmp_path, "faults")
     marker = f"orphan-{uuid.uuid4()}"
     program = f"""
@@ -437,7 +498,9 @@ def test_workers_end_when_the_coordinator_is_killed_in_the_middle_of_a_block(tmp
         told = process.stdout.readline().decode().strip()
         alive = living(marker) - {process.pid}
         process.send_signal(signal.SIGKILL)
-    shutil.rmtree(next((tmp_path / "temporary").glob("flopline-*"), tmp_path / "none"), ignore_errors=True)
+    shutil.rmtree(
+        next((tmp_path / "temporary").glob("flopline-*"), tmp_path / "none"), ignore_errors=True
+    )
     assert told == BEFORE
     assert len(alive) == 2
     assert gone(marker)
@@ -453,5 +516,12 @@ def test_profiles_tell_what_the_slower_subject_calls_more_often(tmp_path: Path) 
     assert set(found) == {name}
     assert set(found[name]) == {"baseline", "candidate"}
     roots = [Path(side.environment["PYTHONPATH"]) for side in sides]
-    (extra,) = differences(found[name]["baseline"], found[name]["candidate"], ([roots[0]], [roots[1]]))
-    assert (extra.function, extra.where, extra.baseline, extra.candidate) == ("extra", "subject.py:10", 0, 125)
+    (extra,) = differences(
+        found[name]["baseline"], found[name]["candidate"], ([roots[0]], [roots[1]])
+    )
+    assert (extra.function, extra.where, extra.baseline, extra.candidate) == (
+        "extra",
+        "subject.py:10",
+        0,
+        125,
+    )

@@ -41,7 +41,10 @@ def compare(tmp_path: Path) -> Compare:
 
     def compared(baseline: str, candidate: str) -> list[Difference]:
         folders = tmp_path / "a", tmp_path / "another"
-        profiles = [written(folder, source) for folder, source in zip(folders, (baseline, candidate), strict=True)]
+        profiles = [
+            written(folder, source)
+            for folder, source in zip(folders, (baseline, candidate), strict=True)
+        ]
         return differences(profiles[0], profiles[1], ([folders[0]], [folders[1]]))
 
     return compared
@@ -116,7 +119,9 @@ def test_more_calls_on_a_line_that_moved_are_one_difference(compare: Compare) ->
     assert without_seconds(compare(baseline, candidate)) == [("len", "work.py:4", 4, 7)]
 
 
-def test_a_call_that_vanished_is_reported_with_the_baselines_line_after_what_is_more(compare: Compare) -> None:
+def test_a_call_that_vanished_is_reported_with_the_baselines_line_after_what_is_more(
+    compare: Compare,
+) -> None:
     baseline = """
         def run():
             text = "x"
@@ -180,7 +185,9 @@ def test_what_takes_longest_comes_first(compare: Compare) -> None:
 
 
 def test_the_time_of_the_additional_calls_is_their_share_of_all() -> None:
-    found = differences([["f", "/a/x.py", 1, 4, 1.0]], [["f", "/b/x.py", 1, 10, 5.0]], ([Path("/a")], [Path("/b")]))
+    found = differences(
+        [["f", "/a/x.py", 1, 4, 1.0]], [["f", "/b/x.py", 1, 10, 5.0]], ([Path("/a")], [Path("/b")])
+    )
     assert found == [Difference("f", "x.py:1", 4, 10, 3.0)]
 
 
@@ -220,7 +227,11 @@ def test_only_the_most_important_differences_are_given() -> None:
 
 SITES = st.lists(
     st.tuples(
-        st.sampled_from("fg"), st.sampled_from(["x.py", "y.py"]), st.integers(1, 9), st.integers(1, 5), st.just(0.1)
+        st.sampled_from("fg"),
+        st.sampled_from(["x.py", "y.py"]),
+        st.integers(1, 9),
+        st.integers(1, 5),
+        st.just(0.1),
     ).map(list),
     max_size=9,
     unique_by=lambda site: tuple(site[:3]),
@@ -234,7 +245,9 @@ def test_a_profile_does_not_differ_from_itself_moved(profile: Profile, moved: in
 
 
 @given(SITES, SITES)
-def test_the_differences_add_up_to_the_difference_of_the_sums(baseline: Profile, candidate: Profile) -> None:
+def test_the_differences_add_up_to_the_difference_of_the_sums(
+    baseline: Profile, candidate: Profile
+) -> None:
     expected = Counter(calls(candidate))
     expected.subtract(calls(baseline))
     found = Counter[str]()
@@ -276,7 +289,9 @@ def test_the_profiler_does_not_see_itself() -> None:
     assert collect(lambda: None)[0] == []
 
 
-@pytest.mark.parametrize("function", [functools.partial(int, "7"), functools.partial(len, ""), dict, [].copy])
+@pytest.mark.parametrize(
+    "function", [functools.partial(int, "7"), functools.partial(len, ""), dict, [].copy]
+)
 def test_what_is_no_python_function_can_be_profiled(function: Callable[[], object]) -> None:
     profile, result = collect(function)
     assert (profile, result) == ([], function())
@@ -300,7 +315,12 @@ def test_every_value_of_a_generator_is_a_call_and_one_left_alone_is_no_trouble()
 
     name = f"{run.__qualname__.removesuffix('run')}rows"
     profile, (_, _, kept) = collect(run)
-    assert calls(profile) == {name: 7, "abs": 6, "next": 1, "sum": 1}  # the sixth of sum's says that there is no more
+    assert calls(profile) == {
+        name: 7,
+        "abs": 6,
+        "next": 1,
+        "sum": 1,
+    }  # the sixth of sum's says that there is no more
     assert next(kept) == 1
 
 
@@ -402,7 +422,12 @@ def test_functions_in_c_are_named_by_their_type_or_module() -> None:
         dict.fromkeys("ab")
         callable(array)
 
-    assert calls(collect(run)[0]) == {"ndarray.copy": 1, "sys.getrefcount": 1, "dict.fromkeys": 1, "callable": 1}
+    assert calls(collect(run)[0]) == {
+        "ndarray.copy": 1,
+        "sys.getrefcount": 1,
+        "dict.fromkeys": 1,
+        "callable": 1,
+    }
 
 
 def test_a_function_that_switches_profiling_off_is_survived() -> None:

@@ -32,7 +32,9 @@ BEFORE = "test_faults.py::test_before"
 @pytest.fixture
 def sides(tmp_path: Path) -> list[Version]:
     """Two copies of the suite of faults, none of which is wanted."""
-    baseline, candidate = (shutil.copytree(SUITES / "faults", tmp_path / name) for name in ("base", "cand"))
+    baseline, candidate = (
+        shutil.copytree(SUITES / "faults", tmp_path / name) for name in ("base", "cand")
+    )
     return [Version("baseline", baseline), Version("candidate", candidate)]
 
 
@@ -44,7 +46,9 @@ def collected(sides: list[Version], *arguments: str) -> list[Collected]:
 
 def test_each_side_says_what_it_is_and_what_it_has(sides: list[Version]) -> None:
     (sides[0].tree / "test_broken.py").write_text("import nothing_of_this_name\n")
-    (sides[1].tree / "test_more.py").write_text("def test_more(benchmark):\n    benchmark(int)\ndef test_no(): pass\n")
+    (sides[1].tree / "test_more.py").write_text(
+        "def test_more(benchmark):\n    benchmark(int)\ndef test_no(): pass\n"
+    )
     baseline, candidate = collect(sides, [])
     for found in (baseline, candidate):
         assert found.python == platform.python_version()
@@ -58,9 +62,15 @@ def test_each_side_says_what_it_is_and_what_it_has(sides: list[Version]) -> None
     assert "No module named 'nothing_of_this_name'" in error[1]
 
 
-def test_a_changed_benchmark_has_another_hash_and_its_neighbours_have_not(sides: list[Version]) -> None:
+def test_a_changed_benchmark_has_another_hash_and_its_neighbours_have_not(
+    sides: list[Version],
+) -> None:
     file = sides[1].tree / "test_faults.py"
-    file.write_text(file.read_text().replace("def test_before(benchmark):", "def test_before(benchmark):\n    pass"))
+    file.write_text(
+        file.read_text().replace(
+            "def test_before(benchmark):", "def test_before(benchmark):\n    pass"
+        )
+    )
     baseline, candidate = (found.items for found in collected(sides))
     assert {name for name in baseline if baseline[name] != candidate[name]} == {BEFORE}
 
@@ -89,16 +99,22 @@ def test_arguments_under_which_nothing_is_timed_are_refused(
         collect(sides, arguments)
 
 
-def test_arguments_that_pytest_refuses_are_an_error_with_its_own_words(sides: list[Version]) -> None:
+def test_arguments_that_pytest_refuses_are_an_error_with_its_own_words(
+    sides: list[Version],
+) -> None:
     (sides[0].tree / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
     with pytest.raises(WorkerError, match=r"(?s)baseline: .*exit code 4.*--no-such-option"):
         collect(sides, [])
 
 
 @pytest.mark.parametrize("slot", [0, 1])
-def test_a_python_that_does_not_exist_is_an_error_that_names_the_side(sides: list[Version], slot: int) -> None:
+def test_a_python_that_does_not_exist_is_an_error_that_names_the_side(
+    sides: list[Version], slot: int
+) -> None:
     sides[slot] = Version(sides[slot].name, sides[slot].tree, python="/nowhere/python")
-    with pytest.raises(WorkerError, match=rf"{sides[slot].name}: /nowhere/python could not be started"):
+    with pytest.raises(
+        WorkerError, match=rf"{sides[slot].name}: /nowhere/python could not be started"
+    ):
         collect(sides, [])
 
 
@@ -114,22 +130,30 @@ def test_a_python_without_pytest_is_an_error_that_names_the_side(
         collect(sides, [])
 
 
-def test_a_python_that_ends_at_once_is_an_error_with_its_output(tmp_path: Path, sides: list[Version]) -> None:
+def test_a_python_that_ends_at_once_is_an_error_with_its_output(
+    tmp_path: Path, sides: list[Version]
+) -> None:
     dying = tmp_path / "dying"
     dying.write_text("#!/bin/sh\necho cannot go on\nexit 9\n")
     dying.chmod(0o755)
     sides[1] = Version("candidate", sides[1].tree, python=str(dying))
-    with pytest.raises(WorkerError, match=r"candidate: the worker crashed: exit code 9; cannot go on"):
+    with pytest.raises(
+        WorkerError, match=r"candidate: the worker crashed: exit code 9; cannot go on"
+    ):
         collect(sides, [])
 
 
-def test_an_unknown_pytest_benchmark_is_refused_by_its_parameters(tmp_path: Path, sides: list[Version]) -> None:
+def test_an_unknown_pytest_benchmark_is_refused_by_its_parameters(
+    tmp_path: Path, sides: list[Version]
+) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "from pytest_benchmark.fixture import BenchmarkFixture\n"
         "BenchmarkFixture._raw = lambda self, function, how_often: None\n"
     )
     sides[1] = Version("candidate", sides[1].tree, {"PYTHONPATH": str(tmp_path)})
-    with pytest.raises(WorkerError, match=r"(?s)candidate: .*not supported.*\('self', 'function', 'how_often'\)"):
+    with pytest.raises(
+        WorkerError, match=r"(?s)candidate: .*not supported.*\('self', 'function', 'how_often'\)"
+    ):
         collect(sides, [])
 
 
@@ -166,7 +190,9 @@ def test_the_padding_alone_decides_the_size_of_the_environment() -> None:
 def test_a_worker_that_was_killed_is_gone_whether_it_is_told_or_heard(sides: list[Version]) -> None:
     with pair(sides, [], hash_seed=1, padding=0) as (workers, _):
         os.kill(workers[1].process.pid, signal.SIGKILL)
-        with pytest.raises(WorkerGoneError, match="candidate: crashed: killed by signal SIGKILL") as heard:
+        with pytest.raises(
+            WorkerGoneError, match="candidate: crashed: killed by signal SIGKILL"
+        ) as heard:
             workers[1].hear()
         with pytest.raises(WorkerGoneError, match="killed by signal SIGKILL"):
             workers[1].tell("order", ids=[])
@@ -233,7 +259,12 @@ def test_output_of_any_size_does_not_block_a_worker_and_its_end_is_kept(tmp_path
     loud.chmod(0o755)
     reading, writing = os.pipe()
     try:
-        worker = Worker.start(Version("baseline", tmp_path, python=str(loud)), [], dict(os.environ), (reading, writing))
+        worker = Worker.start(
+            Version("baseline", tmp_path, python=str(loud)),
+            [],
+            dict(os.environ),
+            (reading, writing),
+        )
         try:
             with pytest.raises(WorkerGoneError, match="exit code 0"):
                 worker.hear()

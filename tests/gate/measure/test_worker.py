@@ -105,7 +105,9 @@ def test_commands_of_another_epoch_are_dropped(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(("kind", "more"), [(b".", True), (b"!", False)])
-def test_tokens_of_another_epoch_are_dropped(desks: tuple[Desk, Desk], kind: bytes, *, more: bool) -> None:
+def test_tokens_of_another_epoch_are_dropped(
+    desks: tuple[Desk, Desk], kind: bytes, *, more: bool
+) -> None:
     mine, peer = (desk.link for desk in desks)
     mine.epoch = 3
     for peer.epoch, token in ((2, b"!"), (2, b"."), (3, kind)):
@@ -130,7 +132,9 @@ def test_a_program_that_a_test_starts_does_not_inherit_the_pipes(desk: Desk) -> 
 def test_a_worker_ends_when_its_coordinator_is_gone() -> None:
     program = "import os; from flopline.gate.worker import Link; a, b = os.pipe(); c, d = os.pipe(); os.close(b); "
     program += "Link(a, d, *os.pipe()).hear(); print('went on')"
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=False, timeout=60
+    )
     assert (ended.returncode, ended.stdout, ended.stderr) == (3, b"", b"")
 
 
@@ -211,9 +215,9 @@ def test_pinning_moves_every_thread() -> None:
     helper.start()
     try:
         pin([min(before)])
-        assert {frozenset(os.sched_getaffinity(thread)) for thread in (0, helper.native_id or 0)} == {
-            frozenset({min(before)})
-        }
+        assert {
+            frozenset(os.sched_getaffinity(thread)) for thread in (0, helper.native_id or 0)
+        } == {frozenset({min(before)})}
     finally:
         pin(sorted(before))
         stop.set()
@@ -320,13 +324,17 @@ def test_methods_with_unknown_parameters_are_refused_by_name_and_left_alone(
 
     unpatched.setattr(BenchmarkFixture, name, unknown)
     before = BenchmarkFixture._raw, BenchmarkFixture._raw_pedantic  # noqa: SLF001  # the seam
-    with pytest.raises(RuntimeError, match=rf"not supported: .*\.{name} has .*\('self', 'function', 'often'\)"):
+    with pytest.raises(
+        RuntimeError, match=rf"not supported: .*\.{name} has .*\('self', 'function', 'often'\)"
+    ):
         worker.patch(desk.link)
     assert (BenchmarkFixture._raw, BenchmarkFixture._raw_pedantic) == before  # noqa: SLF001
 
 
-def test_the_parameters_of_every_supported_version_are_accepted(desk: Desk, unpatched: pytest.MonkeyPatch) -> None:
-    def until_5_1(  # noqa: PLR0913, PLR0917  # as it was
+def test_the_parameters_of_every_supported_version_are_accepted(
+    desk: Desk, unpatched: pytest.MonkeyPatch
+) -> None:
+    def until_5_1(  # as it was
         self: Any,  # noqa: ANN401
         target: Any,  # noqa: ANN401
         args: Any = (),  # noqa: ANN401
@@ -373,14 +381,19 @@ def test_the_hash_of_a_source_is_that_of_the_function_and_empty_where_there_is_n
 
 
 def test_a_reason_is_the_end_of_a_long_text_or_the_reason_of_a_skip() -> None:
-    assert reason(SimpleNamespace(longrepr=("file.py", 3, "Skipped: not today"))) == "Skipped: not today"
+    assert (
+        reason(SimpleNamespace(longrepr=("file.py", 3, "Skipped: not today")))
+        == "Skipped: not today"
+    )
     assert reason(SimpleNamespace(longrepr="x" * 5000 + "the end")).endswith("xthe end")
     assert len(reason(SimpleNamespace(longrepr="x" * 5000))) == 4000
 
 
 def test_the_worker_stands_alone() -> None:
     program = f"import runpy, sys; runpy.run_path({worker.__file__!r}); print(sorted(sys.modules))"
-    ended = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True
+    )
     assert "flopline" not in ended.stdout
     assert "pytest" not in ended.stdout
     assert Path(worker.__file__).parent.name == "worker"

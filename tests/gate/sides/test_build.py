@@ -27,7 +27,9 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "wheels"
 
 
-def test_a_build_error_names_its_side_and_ends_with_what_pip_said(tmp_path: Path, temporary: Path) -> None:
+def test_a_build_error_names_its_side_and_ends_with_what_pip_said(
+    tmp_path: Path, temporary: Path
+) -> None:
     project(tmp_path / "old", "1")
     project(tmp_path / "new", "2", before="raise SystemExit('the compiler has no mercy')")
     with pytest.raises(builds.BuildError) as caught, sides(tmp_path / "new", "../old"):
@@ -41,19 +43,20 @@ def test_a_build_error_names_its_side_and_ends_with_what_pip_said(tmp_path: Path
 
 
 @pytest.mark.parametrize("isolated", [False, True])
-def test_an_environment_without_pip_is_told_to_install_it(tmp_path: Path, isolated: bool) -> None:  # noqa: FBT001
+def test_an_environment_without_pip_is_told_to_install_it(tmp_path: Path, isolated: bool) -> None:
     project(tmp_path / "old", "1")
     python = venv(tmp_path / "bare")  # with everything else that this one has
     for file in Path(sysconfig.get_path("purelib")).iterdir():
         if not file.name.startswith("pip"):
             site(tmp_path / "bare", file.name).symlink_to(file)
     program = GATE.replace(
-        "sides(Path(sys.argv[1]), sys.argv[2])", f"sides(Path(sys.argv[1]), '.', isolated={isolated})"
+        "sides(Path(sys.argv[1]), sys.argv[2])",
+        f"sides(Path(sys.argv[1]), '.', isolated={isolated})",
     )
-    done = subprocess.run([python, "-c", program, tmp_path / "old"], capture_output=True, text=True, check=False)
-    said = (
-        f"BuildError: both sides are built with pip, and the environment {tmp_path / 'bare'} has none; install it there"
+    done = subprocess.run(
+        [python, "-c", program, tmp_path / "old"], capture_output=True, text=True, check=False
     )
+    said = f"BuildError: both sides are built with pip, and the environment {tmp_path / 'bare'} has none; install it there"
     assert said in done.stderr
 
 
@@ -64,7 +67,9 @@ def test_sides_whose_build_fails_are_both_told(tmp_path: Path) -> None:
         pass
 
 
-def test_build_isolation_is_used_where_the_environment_lacks_what_a_build_needs(tmp_path: Path, wheels: Path) -> None:
+def test_build_isolation_is_used_where_the_environment_lacks_what_a_build_needs(
+    tmp_path: Path, wheels: Path
+) -> None:
     wheel(wheels, "strange_tool", "3")
     project(tmp_path / "old", "1")
     project(tmp_path / "new", "2", before="import strange_tool")
@@ -74,7 +79,9 @@ def test_build_isolation_is_used_where_the_environment_lacks_what_a_build_needs(
         assert [run(before), run(after)] == ["value of 1 1", "value of 2 2"]
 
 
-def test_where_a_build_fails_without_isolation_both_sides_are_built_with_it(tmp_path: Path, wheels: Path) -> None:
+def test_where_a_build_fails_without_isolation_both_sides_are_built_with_it(
+    tmp_path: Path, wheels: Path
+) -> None:
     wheel(wheels, "strange_tool", "3")
     project(tmp_path / "old", "1")
     project(tmp_path / "new", "2", before="import strange_tool", more=("strange_tool",))
@@ -102,7 +109,9 @@ def test_what_the_project_depends_on_is_this_environments(tmp_path: Path) -> Non
         (None, True),
     ],
 )
-def test_what_the_environment_has_for_a_build_is_known(tmp_path: Path, requires: list[str] | None, there: bool) -> None:  # noqa: FBT001
+def test_what_the_environment_has_for_a_build_is_known(
+    tmp_path: Path, requires: list[str] | None, there: bool
+) -> None:
     table = "" if requires is None else f"[build-system]\nrequires = {json.dumps(requires)}\n"
     assert builds._buildable(write(tmp_path, {"pyproject.toml": table})) is there  # noqa: SLF001
 
@@ -110,19 +119,25 @@ def test_what_the_environment_has_for_a_build_is_known(tmp_path: Path, requires:
 def test_a_version_that_comes_from_git_needs_no_git(tmp_path: Path) -> None:
     for name, version in (("old", "1"), ("new", "2")):
         project(
-            tmp_path / name, version, before="import os; assert os.environ['SETUPTOOLS_SCM_PRETEND_VERSION'] == '0.0.0'"
+            tmp_path / name,
+            version,
+            before="import os; assert os.environ['SETUPTOOLS_SCM_PRETEND_VERSION'] == '0.0.0'",
         )
     with sides(tmp_path / "new", "../old") as (_, after):
         assert run(after) == "value of 2 2"
 
 
-def test_ctrl_c_during_a_build_ends_the_build_and_leaves_nothing(tmp_path: Path, temporary: Path) -> None:
+def test_ctrl_c_during_a_build_ends_the_build_and_leaves_nothing(
+    tmp_path: Path, temporary: Path
+) -> None:
     sleeping = tmp_path / "pid"
     before = f"import os, time; pathlib.Path({str(sleeping)!r}).write_text(str(os.getpid())); time.sleep(100)"
     project(tmp_path / "old", "1", before=before)
     program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + GATE
     gate = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path / "old"), "."], stderr=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-c", program, str(tmp_path / "old"), "."],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
     while not (sleeping.exists() and sleeping.read_text()):
         assert gate.poll() is None, gate.communicate()
@@ -146,7 +161,10 @@ def test_isolated_sides_have_their_own_dependencies_and_this_environments_pytest
     for name, version in (("old", "1"), ("new", "2")):
         project(tmp_path / name, version, needs=f"Requires-Dist: helper=={version}\\n")
     with sides(tmp_path / "new", "../old", isolated=True) as (before, after):
-        program = ASK + "; import helper; print(helper.VERSION, version('pytest'), version('pytest-benchmark'))"
+        program = (
+            ASK
+            + "; import helper; print(helper.VERSION, version('pytest'), version('pytest-benchmark'))"
+        )
         harness = f"{metadata.version('pytest')} {metadata.version('pytest-benchmark')}"
         assert run(before, program).split("\n") == ["value of 1 1", f"1 {harness}"]
         assert run(after, program).split("\n") == ["value of 2 2", f"2 {harness}"]

@@ -28,13 +28,34 @@ pytestmark = pytest.mark.usefixtures("temporary")
 # From a folder to a side
 
 
-def test_each_side_imports_its_own_and_the_checkout_stays_as_it_was(repo: Path, temporary: Path) -> None:
-    write(repo, {"pyproject.toml": HATCHLING.format(version="1"), "src/subject/__init__.py": "VALUE = 'one'\n"})
-    write(repo, {"benchmarks/__init__.py": "", "benchmarks/cases.py": "CASES = [1]\n", ".gitignore": "*.log\n"})
+def test_each_side_imports_its_own_and_the_checkout_stays_as_it_was(
+    repo: Path, temporary: Path
+) -> None:
+    write(
+        repo,
+        {
+            "pyproject.toml": HATCHLING.format(version="1"),
+            "src/subject/__init__.py": "VALUE = 'one'\n",
+        },
+    )
+    write(
+        repo,
+        {
+            "benchmarks/__init__.py": "",
+            "benchmarks/cases.py": "CASES = [1]\n",
+            ".gitignore": "*.log\n",
+        },
+    )
     commit(repo, "installable")
     write(repo, {"data.txt": "for later"})
     git(repo, "stash")
-    write(repo, {"pyproject.toml": HATCHLING.format(version="2"), "src/subject/__init__.py": "VALUE = 'two'\n"})
+    write(
+        repo,
+        {
+            "pyproject.toml": HATCHLING.format(version="2"),
+            "src/subject/__init__.py": "VALUE = 'two'\n",
+        },
+    )
     write(repo, {"benchmarks/cases.py": "CASES = [1, 2]\n", "src/subject/new.py": "", "x.log": ""})
     (repo / "data.txt").unlink()
     git(repo, "config", "core.splitIndex", "true")
@@ -105,7 +126,11 @@ def test_ctrl_c_leaves_no_folder_even_while_it_is_made_or_removed(
 
 def test_a_project_that_pip_cannot_install_is_imported_from_its_tree(tmp_path: Path) -> None:
     for version in ("old", "new"):
-        files = {"src/subject/__init__.py": f"VALUE = '{version}'", "beside.py": "", "tests/__init__.py": ""}
+        files = {
+            "src/subject/__init__.py": f"VALUE = '{version}'",
+            "beside.py": "",
+            "tests/__init__.py": "",
+        }
         write(tmp_path / version, {**files, "pyproject.toml": "[tool.pytest.ini_options]\n"})
     with sides(tmp_path / "new", "../old") as (before, after):
         for side, value in ((before, "old"), (after, "new")):
@@ -115,25 +140,44 @@ def test_a_project_that_pip_cannot_install_is_imported_from_its_tree(tmp_path: P
             assert side.site is None
 
 
-@pytest.mark.parametrize("switch", ["[tool.uv]\npackage = false\n", "[tool.poetry]\npackage-mode = false\n"])
-def test_a_project_that_says_it_is_no_package_is_imported_from_its_tree(tmp_path: Path, switch: str) -> None:
-    write(tmp_path, {"a/pyproject.toml": "[project]\nname = 'x'\nversion = '1'\n" + switch, "a/x/__init__.py": ""})
+@pytest.mark.parametrize(
+    "switch", ["[tool.uv]\npackage = false\n", "[tool.poetry]\npackage-mode = false\n"]
+)
+def test_a_project_that_says_it_is_no_package_is_imported_from_its_tree(
+    tmp_path: Path, switch: str
+) -> None:
+    write(
+        tmp_path,
+        {
+            "a/pyproject.toml": "[project]\nname = 'x'\nversion = '1'\n" + switch,
+            "a/x/__init__.py": "",
+        },
+    )
     with sides(tmp_path / "a", ".") as (before, _):
         assert before.site is None
 
 
-def test_a_tree_that_comes_first_has_what_only_the_build_made_and_no_test_is_hidden_by_a_wheel(tmp_path: Path) -> None:
+def test_a_tree_that_comes_first_has_what_only_the_build_made_and_no_test_is_hidden_by_a_wheel(
+    tmp_path: Path,
+) -> None:
     for name, version in (("old", "1"), ("new", "2")):
-        write(project(tmp_path / name, version, where=""), {"tests/__init__.py": "", "tests/a.py": f"A = {version}"})
+        write(
+            project(tmp_path / name, version, where=""),
+            {"tests/__init__.py": "", "tests/a.py": f"A = {version}"},
+        )
     with sides(tmp_path / "new", "../old") as (_, after):
         program = "import sys; sys.path.insert(0, '.'); from subject import _made; print(_made.__file__, _made.MADE)"
         assert run(after, program).endswith("tree/subject/_made.py by the build of 2")
         assert after.packages == {"subject"}
-        assert run(after, "from tests import a; print(a.__file__)") == str(after.tree / "tests" / "a.py")
+        assert run(after, "from tests import a; print(a.__file__)") == str(
+            after.tree / "tests" / "a.py"
+        )
 
 
 @pytest.mark.parametrize("editable", [False, True])
-def test_an_installed_project_is_shadowed_on_both_sides(tmp_path: Path, environment: Path, editable: bool) -> None:  # noqa: FBT001
+def test_an_installed_project_is_shadowed_on_both_sides(
+    tmp_path: Path, environment: Path, editable: bool
+) -> None:
     for name, version in (("old", "1"), ("new", "2"), ("installed", "3")):
         files = {"src/subject/__init__.py": f"VALUE = 'value of {version}'\n"}
         write(tmp_path / name, {**files, "pyproject.toml": HATCHLING.format(version=version)})
@@ -141,12 +185,17 @@ def test_an_installed_project_is_shadowed_on_both_sides(tmp_path: Path, environm
     asked = subprocess.run([environment, "-c", ASK], capture_output=True, text=True, check=True)
     assert asked.stdout == "value of 3 3\n"
     done = subprocess.run(
-        [environment, "-c", GATE, str(tmp_path / "new"), "../old"], capture_output=True, text=True, check=False
+        [environment, "-c", GATE, str(tmp_path / "new"), "../old"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout == "value of 1 1\nvalue of 2 2\n", done.stderr
 
 
-def test_an_editable_installation_that_puts_itself_first_is_refused(tmp_path: Path, environment: Path) -> None:
+def test_an_editable_installation_that_puts_itself_first_is_refused(
+    tmp_path: Path, environment: Path
+) -> None:
     # as those of meson-python and scikit-build-core do
     project(tmp_path / "old", "1")
     write(tmp_path, {"elsewhere/subject/__init__.py": "VALUE = 'wrong'\n"})
@@ -162,37 +211,55 @@ def test_an_editable_installation_that_puts_itself_first_is_refused(tmp_path: Pa
     site(tmp_path / "venv", "hostile.py").write_text(textwrap.dedent(finder))
     site(tmp_path / "venv", "hostile.pth").write_text("import hostile\n")
     done = subprocess.run(
-        [environment, "-c", GATE, str(tmp_path / "old"), "."], capture_output=True, text=True, check=False
+        [environment, "-c", GATE, str(tmp_path / "old"), "."],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert "BuildError: the baseline would not run its own code: subject would come from" in done.stderr
+    assert (
+        "BuildError: the baseline would not run its own code: subject would come from"
+        in done.stderr
+    )
     assert "install without --editable" in done.stderr
 
 
 # Interpreters
 
 
-def test_two_interpreters_run_copies_of_the_working_tree(repo: Path, environment: Path, temporary: Path) -> None:
+def test_two_interpreters_run_copies_of_the_working_tree(
+    repo: Path, environment: Path, temporary: Path
+) -> None:
     write(repo, {"src/subject/__init__.py": "VALUE = 'tree'", "data.txt": "changed"})
     head, untouched = git(repo, "rev-parse", "HEAD"), state(repo)
     with interpreters(repo, sys.executable, str(environment)) as (before, after):
         assert (before.python, after.python) == (sys.executable, str(environment))
         for side in (before, after):
-            assert run(side, "import subject, sys; print(subject.VALUE, sys.executable)") == f"tree {side.python}"
+            assert (
+                run(side, "import subject, sys; print(subject.VALUE, sys.executable)")
+                == f"tree {side.python}"
+            )
             assert (side.tree / "data.txt").read_text() == "changed"
             assert side.version.commit == head
         number = ".".join(map(str, sys.version_info[:3]))
-        assert after.version.label == f"{environment} (Python {number}, working tree ({head[:7]} + changes))"
+        assert (
+            after.version.label
+            == f"{environment} (Python {number}, working tree ({head[:7]} + changes))"
+        )
         assert before.tree != after.tree
         assert environments.roots(after)[-1] == site(environment.parents[1])
     assert state(repo) == untouched
     assert not list(temporary.iterdir())
 
 
-def test_a_project_installed_in_an_interpreter_is_what_it_runs(tmp_path: Path, environment: Path) -> None:
+def test_a_project_installed_in_an_interpreter_is_what_it_runs(
+    tmp_path: Path, environment: Path
+) -> None:
     built = project(tmp_path / "built", "1", where="")
     write(built, {"pyproject.toml": OWN_BACKEND + "[project]\nname = 'subject'\nversion = '1'\n"})
     install(environment, str(built))
-    write(built, {"subject/__init__.py": "VALUE = 'tree'\n", "tests/test_x.py": "", "conftest.py": ""})
+    write(
+        built, {"subject/__init__.py": "VALUE = 'tree'\n", "tests/test_x.py": "", "conftest.py": ""}
+    )
     with interpreters(built, sys.executable, str(environment)) as (before, after):
         ask = "import sys; sys.path.insert(0, '.'); import subject; print(subject.VALUE)"
         assert [run(before, ask), run(after, ask)] == ["tree", "value of 1"]
@@ -201,7 +268,10 @@ def test_a_project_installed_in_an_interpreter_is_what_it_runs(tmp_path: Path, e
 
 
 def test_a_package_that_is_a_link_is_left_where_it_leads(tmp_path: Path, environment: Path) -> None:
-    built = write(project(tmp_path / "built", "1"), {"pyproject.toml": OWN_BACKEND + "[project]\nname = 'subject'\n"})
+    built = write(
+        project(tmp_path / "built", "1"),
+        {"pyproject.toml": OWN_BACKEND + "[project]\nname = 'subject'\n"},
+    )
     install(environment, str(built))
     (tmp_path / "elsewhere").mkdir()
     (built / "src").rename(tmp_path / "elsewhere" / "src")
@@ -216,24 +286,43 @@ def test_a_package_that_is_a_link_is_left_where_it_leads(tmp_path: Path, environ
     assert content(tmp_path / "elsewhere") == elsewhere
 
 
-def test_what_an_editable_installation_lists_is_not_taken_from_the_tree(tmp_path: Path, environment: Path) -> None:
-    plain = write(tmp_path / "plain", {"pyproject.toml": "[project]\nname = 'subject'\n", "subject/__init__.py": ""})
+def test_what_an_editable_installation_lists_is_not_taken_from_the_tree(
+    tmp_path: Path, environment: Path
+) -> None:
+    plain = write(
+        tmp_path / "plain",
+        {"pyproject.toml": "[project]\nname = 'subject'\n", "subject/__init__.py": ""},
+    )
     # as `setup.py develop` leaves it
-    old = {"PKG-INFO": "Metadata-Version: 1.0\nName: subject\nVersion: 1\n", "SOURCES.txt": "subject/__init__.py\n"}
+    old = {
+        "PKG-INFO": "Metadata-Version: 1.0\nName: subject\nVersion: 1\n",
+        "SOURCES.txt": "subject/__init__.py\n",
+    }
     write(site(tmp_path / "venv", "subject.egg-info"), old)
     with interpreters(plain, sys.executable, str(environment)) as (_, after):
         assert (after.tree / "subject").is_dir()
     shutil.rmtree(site(tmp_path / "venv", "subject.egg-info"))
-    install(environment, "--editable", str(write(plain, {"pyproject.toml": HATCHLING.format(version="1")})))
+    install(
+        environment,
+        "--editable",
+        str(write(plain, {"pyproject.toml": HATCHLING.format(version="1")})),
+    )
     with interpreters(plain, sys.executable, str(environment)) as (_, after):
-        assert run(after, "import subject; print(subject.__file__)") == str(after.tree / "subject" / "__init__.py")
+        assert run(after, "import subject; print(subject.__file__)") == str(
+            after.tree / "subject" / "__init__.py"
+        )
 
 
-def test_a_shell_given_for_an_interpreter_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shell_given_for_an_interpreter_runs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tool = write(tmp_path, {"bin/import": f"#!/bin/sh\ntouch '{tmp_path}/ran'\n"}) / "bin"
     (tool / "import").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tool}{os.pathsep}{os.environ['PATH']}")
-    with pytest.raises(environments.InterpreterError), interpreters(tmp_path / "bin", "/bin/sh", sys.executable):
+    with (
+        pytest.raises(environments.InterpreterError),
+        interpreters(tmp_path / "bin", "/bin/sh", sys.executable),
+    ):
         pass
     assert not (tmp_path / "ran").exists()
 
@@ -253,7 +342,9 @@ def test_what_is_no_python_is_refused_by_name(
 
 def test_an_interpreter_without_pytest_is_refused_with_what_it_lacks(tmp_path: Path) -> None:
     bare = venv(tmp_path / "bare")
-    refused = pytest.raises(environments.InterpreterError, match=r"the baseline's.*lacks pytest and pytest_benchmark")
+    refused = pytest.raises(
+        environments.InterpreterError, match=r"the baseline's.*lacks pytest and pytest_benchmark"
+    )
     with refused, interpreters(tmp_path, str(bare), sys.executable):
         pass
 

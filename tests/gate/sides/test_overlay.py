@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flopline.gate.sides.environment import Startable
+from flopline.gate.sides.environment import Side
 from flopline.gate.sides.overlay import OverlayError, overlay
 from flopline.gate.sides.versions import Version
 from tests.gate.support.projects import content, write
@@ -16,23 +16,37 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> tuple[Startable, Startable]:
+def pair(tmp_path: Path) -> tuple[Side, Side]:
     return startable(tmp_path / "base", "baseline"), startable(tmp_path / "cand", "candidate")
 
 
-def startable(tree: Path, name: SideName) -> Startable:
+def startable(tree: Path, name: SideName) -> Side:
     tree.mkdir()
     version = Version(name, "", "", "folder", tree)
-    return Startable(version, sys.executable, tree, {"PYTHONPATH": str(tree)}, frozenset({"pkg"}))
+    return Side(version, sys.executable, tree, {"PYTHONPATH": str(tree)}, frozenset({"pkg"}))
 
 
-def test_the_outermost_folder_around_a_benchmark_is_replaced_as_a_whole(pair: tuple[Startable, Startable]) -> None:
+def test_the_outermost_folder_around_a_benchmark_is_replaced_as_a_whole(
+    pair: tuple[Side, Side],
+) -> None:
     before, after = pair
     write(
-        before.tree, {"benchmarks/suite/test_x.py": "old", "benchmarks/only_old.py": "", "pkg/a.py": "old", "b": "old"}
+        before.tree,
+        {
+            "benchmarks/suite/test_x.py": "old",
+            "benchmarks/only_old.py": "",
+            "pkg/a.py": "old",
+            "b": "old",
+        },
     )
     write(
-        after.tree, {"benchmarks/suite/test_x.py": "new", "benchmarks/cases.py": "new", "pkg/a.py": "new", "b": "new"}
+        after.tree,
+        {
+            "benchmarks/suite/test_x.py": "new",
+            "benchmarks/cases.py": "new",
+            "pkg/a.py": "new",
+            "b": "new",
+        },
     )
     write(after.tree, {"benchmarks/__pycache__/x": ""})
     (after.tree / "benchmarks" / "link").symlink_to("cases.py")
@@ -60,7 +74,7 @@ def test_the_outermost_folder_around_a_benchmark_is_replaced_as_a_whole(pair: tu
     ],
 )
 def test_no_folder_with_the_subject_in_it_is_replaced(
-    pair: tuple[Startable, Startable], file: str, taken: set[str]
+    pair: tuple[Side, Side], file: str, taken: set[str]
 ) -> None:
     before, after = pair
     folders = [path.as_posix() for path in Path(file).parents][:-1]
@@ -70,14 +84,34 @@ def test_no_folder_with_the_subject_in_it_is_replaced(
     overlay(after, before, [file])
     new = {name for name, text in content(before.tree).items() if text == "candidate"}
     assert new == {
-        name for name in content(after.tree) if any(name == part or name.startswith(f"{part}/") for part in taken)
+        name
+        for name in content(after.tree)
+        if any(name == part or name.startswith(f"{part}/") for part in taken)
     }
 
 
-def test_every_conftest_above_and_every_configuration_of_pytest_come_along(pair: tuple[Startable, Startable]) -> None:
+def test_every_conftest_above_and_every_configuration_of_pytest_come_along(
+    pair: tuple[Side, Side],
+) -> None:
     before, after = pair
-    write(before.tree, {"pytest.ini": "old", "tox.ini": "old", "src/conftest.py": "old", "src/pkg/tests/a.py": "old"})
-    write(after.tree, {"pyproject.toml": "new", "tox.ini": "new", "conftest.py": "new", "src/pkg/conftest.py": "new"})
+    write(
+        before.tree,
+        {
+            "pytest.ini": "old",
+            "tox.ini": "old",
+            "src/conftest.py": "old",
+            "src/pkg/tests/a.py": "old",
+        },
+    )
+    write(
+        after.tree,
+        {
+            "pyproject.toml": "new",
+            "tox.ini": "new",
+            "conftest.py": "new",
+            "src/pkg/conftest.py": "new",
+        },
+    )
     write(after.tree, {"src/pkg/tests/a.py": "new", "src/pkg/b.py": "new"})
     overlay(after, before, ["src/pkg/tests/a.py"])
     assert content(before.tree) == {
@@ -89,7 +123,7 @@ def test_every_conftest_above_and_every_configuration_of_pytest_come_along(pair:
     }
 
 
-def test_a_linked_suite_brings_what_it_stands_for(pair: tuple[Startable, Startable]) -> None:
+def test_a_linked_suite_brings_what_it_stands_for(pair: tuple[Side, Side]) -> None:
     before, after = pair
     write(after.tree, {"perf/suite/test_x.py": "new"})
     (after.tree / "benchmarks").symlink_to("perf/suite")
@@ -100,10 +134,11 @@ def test_a_linked_suite_brings_what_it_stands_for(pair: tuple[Startable, Startab
 
 
 @pytest.mark.parametrize(
-    "file", ["../outside.py", "benchmarks/../../outside.py", "/etc/hostname", "nowhere.py", "out/x.py"]
+    "file",
+    ["../outside.py", "benchmarks/../../outside.py", "/etc/hostname", "nowhere.py", "out/x.py"],
 )
 def test_a_benchmark_file_outside_of_its_tree_is_refused(
-    pair: tuple[Startable, Startable], tmp_path: Path, file: str
+    pair: tuple[Side, Side], tmp_path: Path, file: str
 ) -> None:
     before, after = pair
     write(tmp_path, {"outside.py": "", "outside/x.py": ""})
@@ -113,7 +148,9 @@ def test_a_benchmark_file_outside_of_its_tree_is_refused(
     assert content(before.tree) == {}
 
 
-def test_nothing_is_written_through_a_link_of_the_other_side(pair: tuple[Startable, Startable], tmp_path: Path) -> None:
+def test_nothing_is_written_through_a_link_of_the_other_side(
+    pair: tuple[Side, Side], tmp_path: Path
+) -> None:
     before, after = pair
     outside = write(tmp_path / "outside", {"x.py": "safe", "pkg/x.py": "safe"})
     write(after.tree, {"benchmarks/x.py": "new", "src/pkg/x.py": "new"})

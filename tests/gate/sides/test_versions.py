@@ -26,7 +26,11 @@ def test_the_candidate_is_the_working_tree_unless_one_is_named(repo: Path) -> No
     two = commit(repo, "two")
     before, after = resolve(repo, "HEAD~1")
     assert (before.label, before.commit, before.kind) == (f"HEAD~1 ({one[:7]})", one, "commit")
-    assert (after.label, after.commit, after.kind) == (f"working tree ({two[:7]})", two, "working tree")
+    assert (after.label, after.commit, after.kind) == (
+        f"working tree ({two[:7]})",
+        two,
+        "working tree",
+    )
     write(repo, {"new.txt": ""})
     assert resolve(repo, "HEAD~1")[1].label == f"working tree ({two[:7]} + changes)"
     assert resolve(repo, one, "HEAD")[1].label == f"HEAD ({two[:7]})"
@@ -44,7 +48,9 @@ def test_a_baseline_gives_way_to_the_merge_base(repo: Path) -> None:
         assert after.commit == mine
 
 
-def test_uncommitted_changes_are_compared_with_the_commit_they_stand_on_though_the_branch_is_behind(repo: Path) -> None:
+def test_uncommitted_changes_are_compared_with_the_commit_they_stand_on_though_the_branch_is_behind(
+    repo: Path,
+) -> None:
     behind = git(repo, "rev-parse", "HEAD")
     git(repo, "branch", "feature")
     ahead = commit(repo, "what others did meanwhile")
@@ -145,13 +151,18 @@ def test_what_git_itself_refuses_is_shown(repo: Path) -> None:
 
 
 @pytest.mark.parametrize("git_there", [True, False])
-def test_two_folders_need_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git_there: bool) -> None:  # noqa: FBT001
+def test_two_folders_need_no_git(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git_there: bool
+) -> None:
     if not git_there:
         monkeypatch.setenv("PATH", "")
     write(tmp_path, {"old/a.txt": "old", "new/a.txt": "new"})
     before, after = resolve(tmp_path / "new", "../old")
     assert (before.label, before.commit, after.label) == ("folder ../old", "", "folder new")
-    assert (exported(before, tmp_path), exported(after, tmp_path)) == ({"a.txt": "old"}, {"a.txt": "new"})
+    assert (exported(before, tmp_path), exported(after, tmp_path)) == (
+        {"a.txt": "old"},
+        {"a.txt": "new"},
+    )
     with pytest.raises(versions.VersionError, match="in no git checkout"):
         resolve(tmp_path / "new", "main")
 
@@ -168,10 +179,18 @@ def test_the_variables_of_a_git_hook_do_not_lead_astray(
 # From a version to a folder
 
 
-def test_a_working_tree_is_what_lies_there_now_and_git_does_not_ignore(repo: Path, tmp_path: Path) -> None:
+def test_a_working_tree_is_what_lies_there_now_and_git_does_not_ignore(
+    repo: Path, tmp_path: Path
+) -> None:
     write(
         repo,
-        {".gitignore": "*.log\n/ignored/\n", "gone.txt": "", "from.txt": "moved", "-x y ü.txt": "", "hook.sh": "#!\n"},
+        {
+            ".gitignore": "*.log\n/ignored/\n",
+            "gone.txt": "",
+            "from.txt": "moved",
+            "-x y ü.txt": "",
+            "hook.sh": "#!\n",
+        },
     )
     (repo / "link").symlink_to("data.txt")
     commit(repo, "two")
@@ -180,7 +199,13 @@ def test_a_working_tree_is_what_lies_there_now_and_git_does_not_ignore(repo: Pat
     (repo / "hook.sh").chmod(0o755)
     write(
         repo,
-        {"data.txt": "changed", "new ü/-a.txt": "untracked", "a.log": "", "ignored/a.txt": "", "pkg/__pycache__/a": ""},
+        {
+            "data.txt": "changed",
+            "new ü/-a.txt": "untracked",
+            "a.log": "",
+            "ignored/a.txt": "",
+            "pkg/__pycache__/a": "",
+        },
     )
     write(repo, {"staged.txt": "staged"})
     git(repo, "add", "staged.txt")
@@ -217,7 +242,9 @@ def test_a_folder_that_became_a_link_is_not_written_through(repo: Path, tmp_path
     assert content(outside) == {"__init__.py": "outside"}
 
 
-def test_repositories_that_only_lie_in_the_working_tree_are_no_part_of_it(repo: Path, tmp_path: Path) -> None:
+def test_repositories_that_only_lie_in_the_working_tree_are_no_part_of_it(
+    repo: Path, tmp_path: Path
+) -> None:
     git(repo, "worktree", "add", "--quiet", "inner", "-b", "inner")
     git(repo, "init", "--quiet", "foreign")
     write(repo, {"foreign/a.txt": ""})
@@ -229,7 +256,10 @@ def test_a_commit_is_exported_with_what_archives_leave_out_and_with_its_own_line
 ) -> None:
     write(
         repo,
-        {".gitattributes": "tests export-ignore\n*.txt eol=crlf\n*.py export-subst\n", "tests/a.py": "$Format:%H$"},
+        {
+            ".gitattributes": "tests export-ignore\n*.txt eol=crlf\n*.py export-subst\n",
+            "tests/a.py": "$Format:%H$",
+        },
     )
     commit(repo, "two")
     write(repo, {".gitattributes": "*.txt eol=lf\n"})
@@ -290,9 +320,18 @@ def outer(tmp_path: Path) -> Path:
         git(tmp_path, "init", "--quiet", name)
         write(tmp_path / name, {f"{name}.txt": "1"})
         if inner:
-            git(tmp_path / name, "submodule", "--quiet", "add", (tmp_path / inner).as_uri(), f"{inner} ü")
+            git(
+                tmp_path / name,
+                "submodule",
+                "--quiet",
+                "add",
+                (tmp_path / inner).as_uri(),
+                f"{inner} ü",
+            )
         commit(tmp_path / name, "one")
-    git(tmp_path, "clone", "--quiet", "--recurse-submodules", (tmp_path / "outer").as_uri(), "clone")
+    git(
+        tmp_path, "clone", "--quiet", "--recurse-submodules", (tmp_path / "outer").as_uri(), "clone"
+    )
     return tmp_path / "clone"
 
 
@@ -315,15 +354,28 @@ def test_submodules_are_exported_at_the_commit_that_was_theirs(outer: Path, tmp_
     assert state(outer) == untouched
 
 
-def test_a_submodule_that_is_not_there_is_named_with_the_remedy(outer: Path, tmp_path: Path) -> None:
+def test_a_submodule_that_is_not_there_is_named_with_the_remedy(
+    outer: Path, tmp_path: Path
+) -> None:
     before, _ = resolve(outer, "HEAD")
     git(outer, "submodule", "--quiet", "deinit", "--all", "--force")
-    with pytest.raises(versions.ExportError, match=r"submodule middle ü .*git submodule update --init"):
+    with pytest.raises(
+        versions.ExportError, match=r"submodule middle ü .*git submodule update --init"
+    ):
         exported(before, tmp_path)
 
 
-def test_a_project_in_a_folder_of_the_repository_is_found_and_is_what_counts(repo: Path, tmp_path: Path) -> None:
-    write(repo, {"packages/mine/setup.py": "", "packages/mine/bench/test_x.py": "", "packages/other/setup.py": ""})
+def test_a_project_in_a_folder_of_the_repository_is_found_and_is_what_counts(
+    repo: Path, tmp_path: Path
+) -> None:
+    write(
+        repo,
+        {
+            "packages/mine/setup.py": "",
+            "packages/mine/bench/test_x.py": "",
+            "packages/other/setup.py": "",
+        },
+    )
     commit(repo, "two")
     before, after = resolve(repo / "packages" / "mine" / "bench", "HEAD")
     assert before.project == after.project == Path("packages/mine")

@@ -13,7 +13,7 @@ from tests.gate.support.projects import write
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flopline.gate.sides.environment import Startable
+    from flopline.gate.sides.environment import Side
 
 # Packs a folder into a wheel: a build that needs nothing, and takes little time.
 BACKEND = """\
@@ -59,7 +59,7 @@ with sides(Path(sys.argv[1]), sys.argv[2]) as both:
 """
 
 
-def project(  # noqa: PLR0913  # each is one thing a project may be like
+def project(
     folder: Path,
     version: str,
     *,
@@ -94,11 +94,22 @@ def wheel(folder: Path, name: str, version: str) -> None:
 
 
 def install(python: Path, *arguments: str) -> None:
-    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps"]
-    subprocess.run([*command, "--no-build-isolation", "--disable-pip-version-check", *arguments], check=True)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "--quiet",
+        "--no-deps",
+    ]
+    subprocess.run(
+        [*command, "--no-build-isolation", "--disable-pip-version-check", *arguments], check=True
+    )
 
 
-def run(side: Startable, program: str = ASK, cwd: Path | None = None) -> str:
+def run(side: Side, program: str = ASK, cwd: Path | None = None) -> str:
     done = subprocess.run(
         [side.python, "-P", "-c", program],
         cwd=cwd or side.tree,

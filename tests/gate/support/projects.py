@@ -74,7 +74,9 @@ def world(folder: Path) -> Iterator[Path]:
 def git(folder: Path, *arguments: str) -> str:
     environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
     command = [shutil.which("git") or "git", *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=True
+    )
     return done.stdout.strip()
 
 
@@ -134,7 +136,9 @@ def state(folder: Path) -> object:
 def venv(folder: Path, *, everything: bool = False) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     if everything:
-        site(folder, "outer.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+        site(folder, "outer.pth").write_text(
+            f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
+        )
     return folder / "bin" / "python"
 
 

@@ -7,12 +7,26 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from flopline.gate.record import Batch, Block, Comparison, Difference, Loss, Quad, Record, Settings, Side, Stage
+from flopline.gate.record import (
+    Batch,
+    Block,
+    Comparison,
+    Difference,
+    ExitCode,
+    GateRecord,
+    Loss,
+    Quad,
+    Settings,
+    SideFacts,
+    Stage,
+)
 
 FILE = "bench/test_matmul.py"
 QUAD = Quad((Batch(9, 4e-3, 4e-3, 4e-3, 0, 0),) * 2, (Batch(9, 4e-3, 4e-3, 4e-3, 0, 0),) * 2)
 LOST = {
-    f"{FILE}::test_lost": Loss("candidate", "call", "failed", "def test_lost():\n>   f()\nE   ValueError: \x1b[31mno"),
+    f"{FILE}::test_lost": Loss(
+        "candidate", "call", "failed", "def test_lost():\n>   f()\nE   ValueError: \x1b[31mno"
+    ),
     f"{FILE}::test_a[tile]": Loss("baseline", "process", "stopped", "after test_lost crashed"),
 }
 
@@ -44,9 +58,36 @@ def unchanged(name: str, change: float = 0.001) -> Comparison:
 
 ROWS = [
     unchanged(f"{FILE}::test_same[1]"),
-    Comparison(f"{FILE}::test_a[row]", "improved", -0.27, -0.28, -0.26, 0.017, 3.1, 0.004, "timer", "confirm", 12, 12),
-    Comparison(f"{FILE}::test_lost", "not comparable", note="failed on the candidate (call): ValueError"),
-    Comparison(f"{FILE}::test_a[naive]", "inconclusive", 0.019, 0.006, 0.033, 0.036, 0.27, 0.034, "cpu", "screen", 4),
+    Comparison(
+        f"{FILE}::test_a[row]",
+        "improved",
+        -0.27,
+        -0.28,
+        -0.26,
+        0.017,
+        3.1,
+        0.004,
+        "timer",
+        "confirm",
+        12,
+        12,
+    ),
+    Comparison(
+        f"{FILE}::test_lost", "not comparable", note="failed on the candidate (call): ValueError"
+    ),
+    Comparison(
+        f"{FILE}::test_a[naive]",
+        "inconclusive",
+        0.019,
+        0.006,
+        0.033,
+        0.036,
+        0.27,
+        0.034,
+        "cpu",
+        "screen",
+        4,
+    ),
     Comparison(f"{FILE}::test_a[few]", "inconclusive", note="too few undisturbed batches"),
     Comparison(
         f"{FILE}::test_a[tile]",
@@ -54,7 +95,7 @@ ROWS = [
         change=0.032,
         low=0.029,
         high=0.035,
-        sees=0.018,
+        detectable=0.018,
         seconds=1.234e-3,
         sigma=0.004,
         clock="cpu",
@@ -64,14 +105,16 @@ ROWS = [
         p=0.00049,
         limit=0.005,
     ),
-    dataclasses.replace(unchanged(f"{FILE}::test_same[2]", -0.002), stage="confirm", p=0.31, limit=0.005, blocks=12),
+    dataclasses.replace(
+        unchanged(f"{FILE}::test_same[2]", -0.002), stage="confirm", p=0.31, limit=0.005, blocks=12
+    ),
     Comparison(
         f"{FILE}::test_a[loader]",
         "regressed",
         change=0.112,
         low=0.099,
         high=0.125,
-        sees=0.018,
+        detectable=0.018,
         seconds=1.234e-6,
         sigma=0.004,
         clock="wall",
@@ -82,11 +125,12 @@ ROWS = [
         limit=0.0033,
     ),
 ]
-RECORD = Record(
+RECORD = GateRecord(
     settings=Settings(),
-    baseline=Side("baseline", "origin/main (1a2b3c4)"),
-    candidate=Side("candidate", "working tree"),
+    baseline=SideFacts("baseline", "origin/main (1a2b3c4)"),
+    candidate=SideFacts("candidate", "working tree"),
     machine={"cpus": 2},
+    threads=1,
     started="2026-03-01T12:00:00+00:00",
     seconds=168.2,
     blocks=[*([block("screen", 3, lost=LOST)] * 4), *([block("confirm", 6)] * 12)],
@@ -106,15 +150,20 @@ RECORD = Record(
     },
     warnings=["the sides' packages differ: torch 2.12.0 -> 2.13.0"],
     result="2 confirmed regressions",
-    exit_code=1,
+    exit_code=ExitCode(1),
     flopline="0.1",
 )
 HOSTILE = st.text(
-    st.one_of(st.characters(), st.sampled_from("\x1b\x9b\x07\r\n\t\0\x7f\u202e\u2028\ud800\ufffe|`\\<>&[]()*_#@~$\"'")),
+    st.one_of(
+        st.characters(),
+        st.sampled_from("\x1b\x9b\x07\r\n\t\0\x7f\u202e\u2028\ud800\ufffe|`\\<>&[]()*_#@~$\"'"),
+    ),
     max_size=20,
 )
 
 
-def of(rows: list[Comparison], **facts: Any) -> Record:  # noqa: ANN401  # any fact
+def of(rows: list[Comparison], **facts: Any) -> GateRecord:  # noqa: ANN401  # any fact
     """The record of these comparisons alone."""
-    return dataclasses.replace(RECORD, comparisons=rows, added=[], removed=[], blocks=[], explanations={}, **facts)
+    return dataclasses.replace(
+        RECORD, comparisons=rows, added=[], removed=[], blocks=[], explanations={}, **facts
+    )

@@ -24,14 +24,23 @@ def test_changes_are_signed_percent_with_one_decimal(fraction: float, shown: str
     assert percent(fraction) == shown
 
 
-@pytest.mark.parametrize(("fraction", "shown"), [(0.0, "0.0 %"), (1e-5, "< 0.1 %"), (0.006, "0.6 %"), (1.0, "100.0 %")])
+@pytest.mark.parametrize(
+    ("fraction", "shown"), [(0.0, "0.0 %"), (1e-5, "< 0.1 %"), (0.006, "0.6 %"), (1.0, "100.0 %")]
+)
 def test_proportions_have_no_sign_and_do_not_vanish(fraction: float, shown: str) -> None:
     assert share(fraction) == shown
 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0.0, "0 ns"), (1.5e-9, "1.5 ns"), (1.234e-6, "1.234 us"), (0.27, "270 ms"), (1.0, "1 s"), (12.3456, "12.35 s")],
+    [
+        (0.0, "0 ns"),
+        (1.5e-9, "1.5 ns"),
+        (1.234e-6, "1.234 us"),
+        (0.27, "270 ms"),
+        (1.0, "1 s"),
+        (12.3456, "12.35 s"),
+    ],
 )
 def test_times_have_the_unit_that_suits_them(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown

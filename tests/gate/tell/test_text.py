@@ -10,7 +10,15 @@ from hypothesis import example, given
 from markdown_it import MarkdownIt
 from rich.cells import cell_len
 
-from flopline.gate.record import Comparison, Difference, Loss, Record, Settings, Side
+from flopline.gate.record import (
+    Comparison,
+    Difference,
+    ExitCode,
+    GateRecord,
+    Loss,
+    Settings,
+    SideFacts,
+)
 from flopline.gate.tell.summary import visible
 from flopline.gate.tell.text import junit, markdown, text
 from tests.gate.support.records import FILE, HOSTILE, QUAD, RECORD, ROWS, block, of, unchanged
@@ -129,18 +137,21 @@ E   ValueError: \x1b[31mno
 - screen: 4 blocks x 3 quads: 4 suspicious
 - confirm: 12 fresh blocks x 6 quads
 - guarantee: P(any false alarm in this run) &#60;= 1 %: regressed means that an exact one-sided signed-rank test rejected 'at most +1 %' at Holm's limit on 12 fresh pairs of processes
-"""  # noqa: E501  # a paragraph of Markdown is one line
+"""  # a paragraph of Markdown is one line
 
 
-def reworded(words: str) -> Record:
+def reworded(words: str) -> GateRecord:
     """The record with these words wherever a benchmark or a user may put words."""
     name = f"x.py::{words}"
     return dataclasses.replace(
         RECORD,
-        baseline=Side("baseline", words),
-        candidate=Side("candidate", words),
+        baseline=SideFacts("baseline", words),
+        candidate=SideFacts("candidate", words),
         started=words,
-        blocks=[block("screen", 3, lost={name: Loss(None, words, words, words)}), block("confirm", 6)],
+        blocks=[
+            block("screen", 3, lost={name: Loss(None, "call", "failed", words)}),
+            block("confirm", 6),
+        ],
         comparisons=[
             unchanged(name),
             dataclasses.replace(ROWS[5], id=name, note=words),
@@ -151,7 +162,7 @@ def reworded(words: str) -> Record:
         explanations={name: [Difference(words, words, 0, 1, 1.0)]},
         warnings=[words],
         result=words,
-        exit_code=2,
+        exit_code=ExitCode(2),
     )
 
 
@@ -169,7 +180,7 @@ def test_up_to_ten_unchanged_benchmarks_are_listed() -> None:
 
 def test_more_unchanged_benchmarks_are_one_line_with_their_extremes() -> None:
     rows = [unchanged(f"a.py::test[{n}]", -0.001 * n) for n in range(11)]
-    rows[3] = dataclasses.replace(rows[3], sees=0.0234, clock="wall")
+    rows[3] = dataclasses.replace(rows[3], detectable=0.0234, clock="wall")
     found = text(of([*rows, ROWS[3]]), 100)
     (line,) = re.findall(".* unchanged\n", found)
     assert line.split("  ")[0] == "11 more, at most"
@@ -221,7 +232,9 @@ def test_ids_are_shown_without_the_folder_they_share() -> None:
 
 
 def test_ids_of_any_form_are_shown() -> None:
-    found = text(of([unchanged("x"), unchanged("a/y.py::t"), unchanged("::z"), unchanged("a/b")]), 100)
+    found = text(
+        of([unchanged("x"), unchanged("a/y.py::t"), unchanged("::z"), unchanged("a/b")]), 100
+    )
     for name in ("\nx ", "\na/y.py::t ", "\n::z ", "\na/b "):
         assert name in found
 
@@ -242,23 +255,17 @@ def test_a_very_long_id_is_cut_in_its_middle() -> None:
     ],
 )
 def test_the_result_is_last_with_the_meaning_of_the_exit_code(code: int, meaning: str) -> None:
-    found = text(dataclasses.replace(RECORD, result="so it is", exit_code=code), 100)
+    found = text(dataclasses.replace(RECORD, result="so it is", exit_code=ExitCode(code)), 100)
     assert found.splitlines()[-1] == f"result     so it is (exit code {code}: {meaning})"
 
 
 def test_a_result_that_is_the_meaning_is_not_said_twice() -> None:
-    found = text(of([], result="no regression", exit_code=0), 100)
+    found = text(of([], result="no regression", exit_code=ExitCode(0)), 100)
     assert found.splitlines()[-1] == "result     no regression (exit code 0)"
 
 
-def test_an_exit_code_from_elsewhere_is_said_to_be() -> None:
-    record = of([], exit_code=7)
-    assert "exit code 7: not one of the gate's" in text(record, 100)
-    assert markdown(record).startswith("**unknown**")
-
-
 def test_there_is_no_guarantee_where_the_gate_could_not_do_its_work() -> None:
-    record = dataclasses.replace(RECORD, exit_code=2)
+    record = dataclasses.replace(RECORD, exit_code=ExitCode(2))
     assert "guarantee" not in text(record, 100)
     assert "guarantee" not in markdown(record)
 
@@ -270,12 +277,25 @@ def test_the_guarantee_says_alpha_and_margin_as_they_are() -> None:
 
 
 def test_without_a_confirm_stage_the_guarantee_names_no_test() -> None:
-    found = text(dataclasses.replace(RECORD, blocks=[block("screen", 3)] * 4, exit_code=0), 300)
-    assert "<= 1 %: regressed takes an exact test on fresh pairs of processes, and none was made" in found
+    found = text(
+        dataclasses.replace(RECORD, blocks=[block("screen", 3)] * 4, exit_code=ExitCode(0)), 300
+    )
+    assert (
+        "<= 1 %: regressed takes an exact test on fresh pairs of processes, and none was made"
+        in found
+    )
 
 
 def test_a_run_that_measured_nothing_is_head_and_result() -> None:
-    record = of([], canary=None, control=None, noise=None, warnings=[], result="no benchmark found", exit_code=2)
+    record = of(
+        [],
+        canary=None,
+        control=None,
+        noise=None,
+        warnings=[],
+        result="no benchmark found",
+        exit_code=ExitCode(2),
+    )
     assert text(record, 100).splitlines() == [
         "flopline gate  baseline origin/main (1a2b3c4)  candidate working tree  0 benchmarks  168 s",
         "",
@@ -283,7 +303,9 @@ def test_a_run_that_measured_nothing_is_head_and_result() -> None:
     ]
 
 
-@pytest.mark.parametrize(("randomised", "said"), [(0, "off"), (1, "on in 1 of 4 blocks"), (4, "on")])
+@pytest.mark.parametrize(
+    ("randomised", "said"), [(0, "off"), (1, "on in 1 of 4 blocks"), (4, "on")]
+)
 def test_address_space_randomisation_is_said(randomised: int, said: str) -> None:
     blocks = [block("screen", 3, randomised=n < randomised) for n in range(4)]
     assert f"ASLR {said}   " in text(dataclasses.replace(RECORD, blocks=blocks), 200)
@@ -295,16 +317,24 @@ def test_a_loss_names_its_side_and_in_how_many_blocks() -> None:
         {},
         {"a.py::y": Loss("baseline", "call", "hung", "")},
     ]
-    blocks = [block("screen", 3, lost=one, quads={"a.py::x": [QUAD]} if not one else {}) for one in lost]
+    blocks = [
+        block("screen", 3, lost=one, quads={"a.py::x": [QUAD]} if not one else {}) for one in lost
+    ]
     found = text(dataclasses.replace(of([unchanged("a.py::x")]), blocks=blocks), 100)
-    assert "lost       x: skipped on both sides (setup) in 1 of 2 blocks\n             no file\n" in found
+    assert (
+        "lost       x: skipped on both sides (setup) in 1 of 2 blocks\n             no file\n"
+        in found
+    )
     assert "lost       y: hung on the baseline (call) in 1 of 1 blocks\n" in found
 
 
 def test_a_benchmark_stopped_by_anothers_fault_is_lost_only_where_it_was_never_measured() -> None:
     stopped = Loss(None, "process", "stopped", "after a.py::x crashed")
     lost = {"a.py::y": stopped, "a.py::z": stopped}
-    blocks = [block("screen", 3, lost=lost, quads={}), block("screen", 3, quads={"a.py::y": [QUAD]})]
+    blocks = [
+        block("screen", 3, lost=lost, quads={}),
+        block("screen", 3, quads={"a.py::y": [QUAD]}),
+    ]
     found = text(dataclasses.replace(of([unchanged("a.py::y")]), blocks=blocks), 100)
     assert re.findall(r"^lost +(\S+):", found, re.MULTILINE) == ["z"]
 
@@ -314,7 +344,11 @@ def test_many_losses_and_long_ones_are_cut_unless_all_is_asked_for() -> None:
     lost = {f"a.py::t{n}": Loss("candidate", "call", "failed", said) for n in range(13)}
     record = dataclasses.replace(of([]), blocks=[block("screen", 3, lost=lost)])
     found, full = text(record, 100), text(record, 100, verbose=True)
-    assert (found.count("line 29\n"), found.count("line 20\n"), found.count("line 19\n")) == (10, 10, 0)
+    assert (found.count("line 29\n"), found.count("line 20\n"), found.count("line 19\n")) == (
+        10,
+        10,
+        0,
+    )
     assert "lost       and 3 more\n" in found
     assert full.count("line 0\n") == full.count("line 29\n") == 13
 
@@ -336,9 +370,13 @@ def test_the_markdown_says_everything_with_the_result_first() -> None:
     assert markdown(RECORD) == MARKDOWN.removeprefix("\n")
 
 
-@pytest.mark.parametrize(("code", "word"), [(0, "passed"), (1, "regressed"), (2, "failed"), (3, "inconclusive")])
+@pytest.mark.parametrize(
+    ("code", "word"), [(0, "passed"), (1, "regressed"), (2, "failed"), (3, "inconclusive")]
+)
 def test_the_markdown_begins_with_one_word(code: int, word: str) -> None:
-    assert markdown(dataclasses.replace(RECORD, exit_code=code)).startswith(f"**{word}**: ")
+    assert markdown(dataclasses.replace(RECORD, exit_code=ExitCode(code))).startswith(
+        f"**{word}**: "
+    )
 
 
 def parsed(page: str) -> list[Token]:
@@ -351,7 +389,13 @@ def cells(page: str) -> list[str]:
     found: list[str] = []
     for token in tokens:
         if token.type == "td_open":
-            found.append("".join(child.content for child in next(tokens).children or () if child.type != "html_inline"))
+            found.append(
+                "".join(
+                    child.content
+                    for child in next(tokens).children or ()
+                    if child.type != "html_inline"
+                )
+            )
         elif token.type == "table_close":
             break
     return found
@@ -364,7 +408,9 @@ def cells(page: str) -> list[str]:
 @example("[link](http://a.b) ![x](y) **bold** _it_ ~~no~~ &amp; </code>")
 @example("two\nlines")
 def test_any_id_is_one_cell_that_shows_it(name: str) -> None:
-    page = markdown(of([Comparison(f"b.py::{name}", "inconclusive"), Comparison("a.py::other", "inconclusive")]))
+    page = markdown(
+        of([Comparison(f"b.py::{name}", "inconclusive"), Comparison("a.py::other", "inconclusive")])
+    )
     shown = cells(page)
     assert len(shown) == 14
     assert shown[0] == visible(f"b.py::{name}")
@@ -378,11 +424,22 @@ def test_any_id_is_one_cell_that_shows_it(name: str) -> None:
 def test_words_from_elsewhere_are_no_markup(words: str) -> None:
     page = markdown(reworded(words))
     allowed = {"details", "summary", "code", "pre", "br"}
-    html = [token.content for token in flat(parsed(page)) if token.type in ("html_inline", "html_block")]
+    html = [
+        token.content for token in flat(parsed(page)) if token.type in ("html_inline", "html_block")
+    ]
     assert {tag for piece in html for tag in re.findall(r"</?([A-Za-z]+)", piece)} <= allowed
     kinds = {token.type for token in flat(parsed(page))}
     assert kinds.isdisjoint(
-        {"link_open", "image", "heading_open", "em_open", "fence", "hr", "ordered_list_open", "blockquote_open"}
+        {
+            "link_open",
+            "image",
+            "heading_open",
+            "em_open",
+            "fence",
+            "hr",
+            "ordered_list_open",
+            "blockquote_open",
+        }
     )
 
 
@@ -408,7 +465,7 @@ def test_a_page_too_long_for_a_comment_only_counts_what_is_unchanged() -> None:
 
 
 def test_a_page_without_a_difference_is_short() -> None:
-    page = markdown(of([unchanged("a.py::t")], result="no regression", exit_code=0))
+    page = markdown(of([unchanged("a.py::t")], result="no regression", exit_code=ExitCode(0)))
     assert page.startswith("**passed**: no regression (exit code 0)\n")
     assert page.count("| benchmark |") == 1
 
@@ -416,7 +473,7 @@ def test_a_page_without_a_difference_is_short() -> None:
 # JUnit
 
 
-def suite_of(record: Record) -> ET.Element:
+def suite_of(record: GateRecord) -> ET.Element:
     return ET.fromstring(junit(record))  # noqa: S314  # our own
 
 
@@ -433,11 +490,18 @@ def test_every_benchmark_is_a_test_case() -> None:
         "test_same[1]",
         "test_same[2]",
     ]
-    assert [float(case.get("time", "")) for case in suite.iter("testcase")][:3] == [1.234e-6, 1.234e-3, 0.27]
+    assert [float(case.get("time", "")) for case in suite.iter("testcase")][:3] == [
+        1.234e-6,
+        1.234e-3,
+        0.27,
+    ]
 
 
 def test_the_suite_counts_its_cases() -> None:
-    counts = {key: suite_of(RECORD).get(key) for key in ("tests", "failures", "errors", "skipped", "time", "timestamp")}
+    counts = {
+        key: suite_of(RECORD).get(key)
+        for key in ("tests", "failures", "errors", "skipped", "time", "timestamp")
+    }
     assert counts == {
         "tests": "8",
         "failures": "2",
@@ -488,7 +552,7 @@ def test_the_properties_are_numbers_for_programs() -> None:
 
 
 def test_a_gate_that_could_not_do_its_work_is_an_error_of_the_suite() -> None:
-    suite = suite_of(of([], result="no benchmark found", exit_code=2, canary=None))
+    suite = suite_of(of([], result="no benchmark found", exit_code=ExitCode(2), canary=None))
     assert (suite.get("tests"), suite.get("errors")) == ("1", "1")
     (case,) = suite.iter("testcase")
     assert (case.get("classname"), case.get("name")) == ("flopline", "gate")
@@ -511,7 +575,12 @@ def test_any_words_make_valid_xml_that_gives_them_back(words: str) -> None:
 @example("[bold red]markup[/] :smile: [link=file:///etc]x[/link]")
 def test_nothing_that_steers_a_terminal_survives(words: str) -> None:
     record = reworded(words)
-    for found in (text(record, 100), text(record, 100, verbose=True), markdown(record), junit(record)):
+    for found in (
+        text(record, 100),
+        text(record, 100, verbose=True),
+        markdown(record),
+        junit(record),
+    ):
         assert found.replace("\n", "").isprintable()
         found.encode()
 

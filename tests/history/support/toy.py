@@ -27,7 +27,14 @@ FLOPS = [2 * n**3 for _, n in POINTS]
 SECONDS = 1e-4
 PLANTED = 9
 """Where `plant` changes the speeds: the index of the first changed commit."""
-FACTS = {"os": "Linux", "arch": "x86_64", "cpu": "Counter 1", "num_cpu": "2", "ram": "8 GiB", "torch": "2.13.0"}
+FACTS = {
+    "os": "Linux",
+    "arch": "x86_64",
+    "cpu": "Counter 1",
+    "num_cpu": "2",
+    "ram": "8 GiB",
+    "torch": "2.13.0",
+}
 
 
 IDENTITY = {"NAME": "Ada", "EMAIL": "ada@example.org"}
@@ -35,10 +42,16 @@ IDENTITY = {"NAME": "Ada", "EMAIL": "ada@example.org"}
 
 def git(folder: Path, *arguments: str, date: str = "2026-01-01T12:00:00") -> str:
     """What git prints; commits are Ada's, of a given date."""
-    who = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in IDENTITY.items()}
+    who = {
+        f"GIT_{role}_{key}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for key, value in IDENTITY.items()
+    }
     env = {**os.environ, **who, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
     command = ["git", "-c", "init.defaultBranch=main", *arguments]
-    return subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        command, cwd=folder, env=env, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 CONFIGURATION = {
@@ -75,11 +88,17 @@ class Project:
         """One commit more, on a day of its own."""
         (self.root / "change").write_text(f"{name} {len(self.commits)}")
         git(self.root, "add", "change")
-        git(self.root, "commit", "-qm", f"change {name}", date=f"2026-01-{len(self.commits) + 1:02}T12:00:00")
+        git(
+            self.root,
+            "commit",
+            "-qm",
+            f"change {name}",
+            date=f"2026-01-{len(self.commits) + 1:02}T12:00:00",
+        )
         self.commits.append(git(self.root, "rev-parse", "HEAD"))
         return self.commits[-1]
 
-    def record(  # noqa: PLR0913  # a file has as many facts
+    def record(
         self,
         commit: str,
         times: Sequence[float | None],
@@ -93,7 +112,9 @@ class Project:
         """Lets asv write the results of a commit: medians near `times`; None is a failure, NaN is n/a."""
         generator = np.random.default_rng(zlib.crc32(f"{commit} {machine}".encode()))
         taken = [
-            None if time is None or math.isnan(time) else (time * generator.lognormal(0, spread, samples)).tolist()
+            None
+            if time is None or math.isnan(time)
+            else (time * generator.lognormal(0, spread, samples)).tolist()
             for time in times
         ]
         done = asv_runner.BenchmarkResult(
@@ -110,7 +131,9 @@ class Project:
         util.write_json(str(folder / "machine.json"), machine_facts, 1)
         date = 1000 * int(git(self.root, "show", "-s", "--format=%ct", commit))
         params = {**machine_facts, "python": "3.11"}
-        found = asv_results.Results(params, {}, commit, date, "3.11", "existing", {"OMP_NUM_THREADS": "1"})
+        found = asv_results.Results(
+            params, {}, commit, date, "3.11", "existing", {"OMP_NUM_THREADS": "1"}
+        )
         found.add_result({**BENCHMARK, "version": version}, done, record_samples=True)
         found.save(str(self.results))
         (path,) = folder.glob(f"{commit[:8]}-*.json")

@@ -80,7 +80,9 @@ def test_pedantic_setup(benchmark):
         return values
 
     known = inspect.signature(benchmark.pedantic).parameters
-    undone = {"teardown": gone.append} if "teardown" in known else {}  # pytest-benchmark has it from 5.2 on
+    undone = (
+        {"teardown": gone.append} if "teardown" in known else {}
+    )  # pytest-benchmark has it from 5.2 on
     assert benchmark.pedantic(sort, setup=setup, rounds=5, **undone) == [1, 2, 3]
     assert len(fresh) >= 2
     assert len(gone) == (len(fresh) if undone else 0)

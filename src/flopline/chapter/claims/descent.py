@@ -72,7 +72,10 @@ def _at(lab: Lab, name: str, examples: int, **changes: object) -> list[float]:
     """The losses of all runs after so many examples."""
     experiment = replace(training.EXPERIMENTS[name], **changes)  # type: ignore[arg-type]  # as Lab.runs
     n = data.EXAMPLES * experiment.copies
-    where = [seen for seen, _ in training.points(n, experiment.batch, experiment.epochs, experiment.every)]
+    where = [
+        seen
+        for seen, _ in training.points(n, experiment.batch, experiment.epochs, experiment.every)
+    ]
     found: list[float] = lab.runs(name, SEEDS, **changes)[where.index(examples)].tolist()
     return found
 
@@ -97,7 +100,11 @@ def _slows(lab: Lab) -> Finding:
 )
 def _per_example(lab: Lab) -> Finding:
     gaps = [
-        difference(f"gd less sgd after {examples} examples", _at(lab, "gd", examples), _at(lab, "sgd", examples))
+        difference(
+            f"gd less sgd after {examples} examples",
+            _at(lab, "gd", examples),
+            _at(lab, "sgd", examples),
+        )
         for examples in (1500, 3000)
     ]
     return Finding(jointly(*(gap.above(0) for gap in gaps)), tuple(gaps))
@@ -112,9 +119,15 @@ def _concise(lab: Lab) -> Finding:
     scratch = replace(training.EXPERIMENTS["batch10"], strategy="manual")
     matched = replace(scratch, strategy="module")
     book = replace(training.EXPERIMENTS["concise"], epochs=2)
-    losses = [training.run(each, lab.table, 0, dtype=torch.float64).losses for each in (scratch, matched, book)]
+    losses = [
+        training.run(each, lab.table, 0, dtype=torch.float64).losses
+        for each in (scratch, matched, book)
+    ]
     gaps = [max(abs(a - b) for a, b in zip(losses[0], other, strict=True)) for other in losses[1:]]
-    same, published = exact("largest difference, settings matched", gaps[0]), exact("in the book's settings", gaps[1])
+    same, published = (
+        exact("largest difference, settings matched", gaps[0]),
+        exact("in the book's settings", gaps[1]),
+    )
     note = (
         "The algorithm is the same; the book's PyTorch version drops the factor 1/2 of the loss, takes another rate "
         "and leaves the bias at the framework's start."
@@ -132,7 +145,11 @@ THREE = ("sgd", "batch10", "batch100")
 )
 def _replacement(lab: Lab) -> Finding:
     gaps = [
-        difference(f"{name}, with less without", _at(lab, name, 3000, sampling="replacement"), _at(lab, name, 3000))
+        difference(
+            f"{name}, with less without",
+            _at(lab, name, 3000, sampling="replacement"),
+            _at(lab, name, 3000),
+        )
         for name in THREE
     ]
     return Finding(jointly(*(gap.above(0) for gap in gaps)), tuple(gaps))
@@ -146,7 +163,11 @@ def _replacement(lab: Lab) -> Finding:
 )
 def _duplicated(lab: Lab) -> Finding:
     gaps = [
-        difference(f"{name}, doubled less two epochs", _at(lab, name, 3000, epochs=1, copies=2), _at(lab, name, 3000))
+        difference(
+            f"{name}, doubled less two epochs",
+            _at(lab, name, 3000, epochs=1, copies=2),
+            _at(lab, name, 3000),
+        )
         for name in THREE
     ]
     whole = replace(training.EXPERIMENTS["gd"], strategy="manual")
@@ -154,7 +175,11 @@ def _duplicated(lab: Lab) -> Finding:
     runs = [training.run(each, lab.table, 0, dtype=torch.float64).losses for each in (whole, twice)]
     same = exact("largest difference of gd", max(abs(a - b) for a, b in zip(*runs, strict=True)))
     answers = same.below(1e-12), *(gap.above(0) for gap in gaps)
-    return Finding(jointly(*answers), (*gaps, same), "Small: a doubled epoch sees some examples twice before others.")
+    return Finding(
+        jointly(*answers),
+        (*gaps, same),
+        "Small: a doubled epoch sees some examples twice before others.",
+    )
 
 
 @claim(

@@ -73,7 +73,9 @@ def median(what: str, samples: Sequence[float], unit: str = "") -> Quantity:
     """
     ordered, n = sorted(samples), len(samples)
     # The largest k with P(fewer than k + 1 samples below the median) <= 0.5 % on either side.
-    k = max((k for k in range(n // 2) if stats.binom.cdf(k, n, 0.5) <= (1 - CONFIDENCE) / 2), default=0)
+    k = max(
+        (k for k in range(n // 2) if stats.binom.cdf(k, n, 0.5) <= (1 - CONFIDENCE) / 2), default=0
+    )
     middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
     return Quantity(what, middle, ordered[k], ordered[n - 1 - k], unit)
 
@@ -89,7 +91,9 @@ def difference(what: str, one: Sequence[float], other: Sequence[float]) -> Quant
     """A difference of two means over independent samples, with Welch's interval."""
     found = stats.ttest_ind(one, other, equal_var=False)
     low, high = found.confidence_interval(CONFIDENCE)
-    return Quantity(what, math.fsum(one) / len(one) - math.fsum(other) / len(other), float(low), float(high))
+    return Quantity(
+        what, math.fsum(one) / len(one) - math.fsum(other) / len(other), float(low), float(high)
+    )
 
 
 def ratio(what: str, one: Sequence[float], other: Sequence[float]) -> Quantity:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from flopline import machine, timing
-from flopline.chapter.claims.evidence import Finding, Quantity, everywhere, exact, jointly, median, ratio
+from flopline.chapter.claims.evidence import (
+    Finding,
+    Quantity,
+    everywhere,
+    exact,
+    jointly,
+    median,
+    ratio,
+)
 from flopline.chapter.claims.register import claim
 
 if TYPE_CHECKING:
@@ -46,8 +54,12 @@ def _gpu(lab: Lab) -> Finding:
     out, copied = torch.empty_like(b), torch.empty_like(b)
     for _ in range(3):
         torch.mm(b, b, out=out)
-    products = [2 * 8192**3 / timing.batch(lambda: torch.mm(b, b, out=out), 5, clock) * 5 for _ in range(15)]
-    copies = [4 * b.numel() / timing.batch(lambda: copied.copy_(b), 50, clock) * 50 for _ in range(15)]
+    products = [
+        2 * 8192**3 / timing.batch(lambda: torch.mm(b, b, out=out), 5, clock) * 5 for _ in range(15)
+    ]
+    copies = [
+        4 * b.numel() / timing.batch(lambda: copied.copy_(b), 50, clock) * 50 for _ in range(15)
+    ]
     rates = median("bfloat16 product", products, "flop/s"), median("copy", copies, "B/s")
     return Finding(everywhere(*(rate.above(1e14) for rate in rates)), rates)
 
@@ -60,7 +72,9 @@ def _gpu(lab: Lab) -> Finding:
 def _balance(lab: Lab) -> Finding:
     copy = median("copy in main memory, all cores", [top.copy for top in lab.ceilings], "B/s")
     balance = median("flops per byte copied", [top.flops / top.copy for top in lab.ceilings])
-    return Finding(jointly(balance.above(10)), (balance, copy, exact("the chapter's 0.1 / 1.024", 0.1 / 1.024)))
+    return Finding(
+        jointly(balance.above(10)), (balance, copy, exact("the chapter's 0.1 / 1.024", 0.1 / 1.024))
+    )
 
 
 @claim(
@@ -70,7 +84,9 @@ def _balance(lab: Lab) -> Finding:
 )
 def _strided(lab: Lab) -> Finding:
     losses = [
-        ratio(f"useful bandwidth lost at stride {4 * stride} B", lab.strides[stride], lab.strides[1])
+        ratio(
+            f"useful bandwidth lost at stride {4 * stride} B", lab.strides[stride], lab.strides[1]
+        )
         for stride in (2, 4, 8, 16, 32)
     ]
     note = "The chapter's widths (64 and 384 bit) are dated; what counts is the cache line of 64 bytes."
@@ -83,9 +99,13 @@ def _strided(lab: Lab) -> Finding:
     "confirmed if fetching random numbers beyond the last cache takes more than 5 times as long as doing so in order",
 )
 def _sequential(lab: Lab) -> Finding:
-    beyond = ratio("random over sequential, main memory", lab.gathers["memory"], lab.gathers["sequential"])
+    beyond = ratio(
+        "random over sequential, main memory", lab.gathers["memory"], lab.gathers["sequential"]
+    )
     each: list[Quantity] = [
-        median(f"random from {level}", samples, "s") for level, samples in lab.gathers.items() if level != "sequential"
+        median(f"random from {level}", samples, "s")
+        for level, samples in lab.gathers.items()
+        if level != "sequential"
     ]
     note = "Independent fetches overlap; the latency of one alone is higher still."
     return Finding(jointly(beyond.above(5)), (beyond, *each), note)

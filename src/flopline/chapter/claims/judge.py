@@ -11,13 +11,13 @@ from flopline.chapter.claims import descent, hardware, products  # noqa: F401  #
 from flopline.chapter.claims.evidence import Quantity, Verdict  # noqa: TC001  # cattrs reads the fields' types
 from flopline.chapter.claims.measurements import Lab, Noise
 from flopline.chapter.claims.register import CLAIMS
-from flopline.machine import silent
+from flopline.chapter.prediction import silent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flopline.chapter.prediction import Report
     from flopline.data import Table
-    from flopline.machine import Report
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claims(records.Record):
+class Claims(records.SavedRecord):
     """What `flopline claims` found.
 
     Attributes:
@@ -61,7 +61,9 @@ def select(only: str) -> list[str]:
     """
     asked = [name.strip().upper() for name in only.split(",") if name.strip()]
     if unknown := [name for name in asked if name not in CLAIMS]:
-        raise UnknownClaimError(f"no claim {', '.join(unknown)}; there are C1 to C{len(CLAIMS)}, for example C9,C21")
+        raise UnknownClaimError(
+            f"no claim {', '.join(unknown)}; there are C1 to C{len(CLAIMS)}, for example C9,C21"
+        )
     return sorted(asked or CLAIMS, key=lambda name: int(name[1:]))
 
 
@@ -84,7 +86,9 @@ def judge(ids: Sequence[str], table: Table, *, report: Report = silent) -> Claim
             report(name, done / len(ids))
             found = CLAIMS[name].judge(lab)
             claim = CLAIMS[name]
-            judged.append(Judged(name, claim.text, claim.rule, found.verdict, found.measured, found.note))
+            judged.append(
+                Judged(name, claim.text, claim.rule, found.verdict, found.measured, found.note)
+            )
         noise = lab.noise if "C11" in ids else ()
     return Claims(
         machine=machine.describe(),

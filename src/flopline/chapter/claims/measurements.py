@@ -12,7 +12,7 @@ import torch
 
 from flopline import machine, matmul, sgd, timing
 from flopline import workload as strategies
-from flopline.chapter import training
+from flopline.chapter import ceilings, training
 from flopline.chapter.training import EXPERIMENTS, Experiment
 from flopline.workload import Case
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from flopline.chapter.ceilings import Ceilings
     from flopline.data import Table
-    from flopline.machine import Ceilings
     from flopline.workload import Workload
 
 N = 256
@@ -110,11 +110,15 @@ class Lab:
     @staticmethod
     def product(strategy: str, block: int | None = None) -> Workload:
         """A product at the chapter's size."""
-        return matmul.prepare(Case("matmul", strategy, {"n": N} | ({"block": block} if block else {})))
+        return matmul.prepare(
+            Case("matmul", strategy, {"n": N} | ({"block": block} if block else {}))
+        )
 
     def product_seconds(self, strategy: str, block: int | None = None) -> list[float]:
         """Seconds of a product, per round; `dispatch` gives those of one call of the element loop on the least data."""
-        return self._products["dispatch" if strategy == "dispatch" else self.product(strategy, block).case.name]
+        return self._products[
+            "dispatch" if strategy == "dispatch" else self.product(strategy, block).case.name
+        ]
 
     @cached_property
     def _epochs(self) -> dict[str, list[float]]:
@@ -131,27 +135,40 @@ class Lab:
         found = []
         for i in range(8):
             self._report(f"ceilings, {i + 1} of 8")
-            found.append(machine.ceilings(threads=len(os.sched_getaffinity(0)), patience=0.3))
+            found.append(ceilings.ceilings(threads=len(os.sched_getaffinity(0)), patience=0.3))
         return found
 
     @cached_property
     def strides(self) -> dict[int, list[float]]:
         """Seconds per number of a sum over main memory, by the stride in numbers; in rounds."""
-        x = torch.ones(machine.working_sets(machine.cache_bytes(machine.caches()), machine.memory())["memory"] // 4)
+        x = torch.ones(
+            ceilings.working_sets(machine.cache_bytes(machine.caches()), machine.memory_bytes())[
+                "memory"
+            ]
+            // 4
+        )
         views = {stride: x[::stride] for stride in (1, 2, 4, 8, 16, 32)}
-        found = self.turns({str(stride): view.sum for stride, view in views.items()}, "strided reads")
-        return {stride: [seconds / len(view) for seconds in found[str(stride)]] for stride, view in views.items()}
+        found = self.turns(
+            {str(stride): view.sum for stride, view in views.items()}, "strided reads"
+        )
+        return {
+            stride: [seconds / len(view) for seconds in found[str(stride)]]
+            for stride, view in views.items()
+        }
 
     @cached_property
     def gathers(self) -> dict[str, list[float]]:
         """Seconds per number fetched from main memory, `sequential` and `random`; and `random` from each cache."""
         generator, count = torch.Generator().manual_seed(0), 1 << 21
         sizes = machine.cache_bytes(machine.caches())
-        sets = machine.working_sets(sizes, machine.memory())
+        sets = ceilings.working_sets(sizes, machine.memory_bytes())
         # Of a table little larger than the cache before the last, a third would come from there.
         sets |= {level: sizes[level] // 4 for level in list(sizes)[-1:]}
         tables = {level: torch.ones(size // 4) for level, size in sets.items()}
-        rows = {level: torch.randint(len(table), (count,), generator=generator) for level, table in tables.items()}
+        rows = {
+            level: torch.randint(len(table), (count,), generator=generator)
+            for level, table in tables.items()
+        }
         out, order = torch.empty(count), torch.arange(count)
         # What is fetched in order must not be in a cache: every round begins elsewhere.
         begins = iter(range(1 << 30))
@@ -162,7 +179,9 @@ class Lab:
 
         runs: dict[str, Callable[[], object]] = {"sequential": sequential}
         for level, table in tables.items():
-            runs[level] = lambda table=table, level=level: torch.index_select(table, 0, rows[level], out=out)  # type: ignore[misc]
+            runs[level] = lambda table=table, level=level: torch.index_select(
+                table, 0, rows[level], out=out
+            )  # type: ignore[misc]
         found = self.turns(runs, "random reads")
         return {name: [seconds / count for seconds in samples] for name, samples in found.items()}
 
@@ -173,13 +192,17 @@ class Lab:
         generator = torch.Generator().manual_seed(0)
         X, y = self.table.X, self.table.y
         zero = X.new_zeros(X.shape[1] + 1)
-        each = torch.cat([X, X.new_ones(len(y), 1)], 1) * -y[:, None]  # one example's gradient at zero, a row each
+        each = (
+            torch.cat([X, X.new_ones(len(y), 1)], 1) * -y[:, None]
+        )  # one example's gradient at zero, a row each
         full = each.mean(0)
         found = []
         ways: tuple[training.Sampling, ...] = ("replacement", "shuffled")
         for sampling in ways:
             for size in NOISE_SIZES:
-                drawn = torch.stack([self._gradients(each, size, sampling, generator) for _ in range(GROUPS)])
+                drawn = torch.stack(
+                    [self._gradients(each, size, sampling, generator) for _ in range(GROUPS)]
+                )
                 off = drawn - full
                 groups = off.square().mean(1).sum(1).sqrt()
                 errors = drawn.flatten(0, 1).std(0) / math.sqrt(GROUPS * DRAWS)
@@ -189,14 +212,18 @@ class Lab:
                         sampling=sampling,
                         measured=float(off.square().mean((0, 1)).sum().sqrt()),
                         groups=tuple(groups.tolist()),
-                        theory=sgd.gradient_std(zero, X, y, size, replacement=sampling == "replacement"),
+                        theory=sgd.gradient_std(
+                            zero, X, y, size, replacement=sampling == "replacement"
+                        ),
                         bias=float((off.mean((0, 1)).abs() / errors.clamp_min(1e-12)).max()),
                     )
                 )
         return tuple(found)
 
     @staticmethod
-    def _gradients(each: Tensor, size: int, sampling: training.Sampling, generator: torch.Generator) -> Tensor:
+    def _gradients(
+        each: Tensor, size: int, sampling: training.Sampling, generator: torch.Generator
+    ) -> Tensor:
         n = len(each)
         if sampling == "replacement":
             rows = torch.randint(n, (DRAWS, size), generator=generator)
@@ -208,9 +235,14 @@ class Lab:
         """Losses (points, seeds) of many runs of an experiment, with changes; see `training.ensemble`."""
         experiment = replace(EXPERIMENTS[name], **changes)  # type: ignore[arg-type]  # the caller knows the fields
         if (experiment, seeds) not in self._runs:
-            self._report(f"{seeds} runs of {name}" + "".join(f", {key} {value}" for key, value in changes.items()))
+            self._report(
+                f"{seeds} runs of {name}"
+                + "".join(f", {key} {value}" for key, value in changes.items())
+            )
             generator = torch.Generator().manual_seed(0)
-            self._runs[experiment, seeds] = training.ensemble(experiment, self.table, seeds, generator)
+            self._runs[experiment, seeds] = training.ensemble(
+                experiment, self.table, seeds, generator
+            )
         return self._runs[experiment, seeds]
 
     def passes(self, name: str, distance: float, **changes: object) -> list[float]:
@@ -219,8 +251,11 @@ class Lab:
         losses = self.runs(name, 200, every=every, **changes)
         experiment = replace(EXPERIMENTS[name], every=every, **changes)  # type: ignore[arg-type]  # as in runs
         n = len(self.table.y)
-        examples = [seen for seen, _ in training.points(n, experiment.batch, experiment.epochs, every)]
+        examples = [
+            seen for seen, _ in training.points(n, experiment.batch, experiment.epochs, every)
+        ]
         there = losses <= self.limits.least * (1 + distance)
         return [
-            examples[int(column.int().argmax())] / n if bool(column.any()) else math.inf for column in there.unbind(1)
+            examples[int(column.int().argmax())] / n if bool(column.any()) else math.inf
+            for column in there.unbind(1)
         ]

@@ -9,7 +9,16 @@ import torch
 from scipy import stats
 
 from flopline import sgd
-from flopline.chapter.claims.evidence import Finding, Quantity, everywhere, exact, jointly, mean, ratio, times
+from flopline.chapter.claims.evidence import (
+    Finding,
+    Quantity,
+    everywhere,
+    exact,
+    jointly,
+    mean,
+    ratio,
+    times,
+)
 from flopline.chapter.claims.measurements import WAYS
 from flopline.chapter.claims.register import claim
 
@@ -28,18 +37,30 @@ if TYPE_CHECKING:
 def _noise(lab: Lab) -> Finding:
     drawn = [noise for noise in lab.noise if noise.sampling == "replacement"]
     slopes = [
-        float(stats.linregress([math.log(n.size) for n in drawn], [math.log(n.groups[i]) for n in drawn]).slope)
+        float(
+            stats.linregress(
+                [math.log(n.size) for n in drawn], [math.log(n.groups[i]) for n in drawn]
+            ).slope
+        )
         for i in range(len(drawn[0].groups))
     ]
     slope = mean("slope with replacement", slopes)
-    fits = [mean(f"measured over exact, {n.size}", [group / n.theory for group in n.groups]) for n in drawn]
+    fits = [
+        mean(f"measured over exact, {n.size}", [group / n.theory for group in n.groups])
+        for n in drawn
+    ]
     bias = exact("largest bias, in standard errors", max(n.bias for n in drawn))
     factors = [
         exact(f"without replacement over with, {n.size}", n.measured / w.measured)
         for n, w in zip((n for n in lab.noise if n.sampling == "shuffled"), drawn, strict=True)
         if n.size in (100, 1000, 1500)
     ]
-    answers = slope.above(-0.52), slope.below(-0.48), bias.below(5), *(fit.value > 0.97 for fit in fits)
+    answers = (
+        slope.above(-0.52),
+        slope.below(-0.48),
+        bias.below(5),
+        *(fit.value > 0.97 for fit in fits),
+    )
     note = "Exact with replacement; without, sqrt((n - b)/(n - 1)) times that, which is 0 for the full batch."
     worst = max(fits, key=lambda fit: abs(fit.value - 1))
     return Finding(jointly(*answers, worst.value < 1.03), (slope, worst, bias, *factors), note)
@@ -58,7 +79,9 @@ def _marginal(lab: Lab) -> Finding:
         epochs = ratio("", lab.epoch_seconds(way, 100), lab.epoch_seconds(way, 1))
         cost = times(f"time of an update, 100 over 1, {way}", hundredfold, epochs)
         costs.append(cost)
-    note = "The operations grow linearly, the time does not: a small update costs what its calls cost."
+    note = (
+        "The operations grow linearly, the time does not: a small update costs what its calls cost."
+    )
     return Finding(everywhere(*(cost.above(10) for cost in costs)), tuple(costs), note)
 
 
@@ -84,6 +107,11 @@ def _white(lab: Lab) -> Finding:
     for name, rows in (("as they are", X), ("whitened", whitened(X))):
         step = -sgd.gradient(rows.new_zeros(rows.shape[1] + 1), rows, y)
         steps.append(exact(f"loss after one step of lr 1, {name}", float(sgd.loss(step, rows, y))))
-    spectrum = exact("least eigenvalue", float(values[0])), exact("largest eigenvalue", float(values[-1]))
-    note = f"Standardised only. Whitened, one step of rate 1 would reach L* = {lab.limits.least:.6f}."
+    spectrum = (
+        exact("least eigenvalue", float(values[0])),
+        exact("largest eigenvalue", float(values[-1])),
+    )
+    note = (
+        f"Standardised only. Whitened, one step of rate 1 would reach L* = {lab.limits.least:.6f}."
+    )
     return Finding(jointly(correlation.below(0.1)), (correlation, *spectrum, *steps), note)

@@ -28,7 +28,11 @@ def _traffic(lab: Lab) -> Finding:
     )
     speed = ratio("time, element over column", loop, lab.product_seconds("column_assign"))
     note = "The traffic halves; the time falls for another reason, 256 times fewer calls."
-    return Finding(jointly(1.98 < asked.value < 2.02), (asked, speed, share, median("one call", call, "s")), note)
+    return Finding(
+        jointly(1.98 < asked.value < 2.02),
+        (asked, speed, share, median("one call", call, "s")),
+        note,
+    )
 
 
 @claim(
@@ -37,7 +41,9 @@ def _traffic(lab: Lab) -> Finding:
     "confirmed if both steps gain more than a factor of 2, refuted if one gains less",
 )
 def _ladder(lab: Lab) -> Finding:
-    element, column, full = (lab.product_seconds(name) for name in ("element_assign", "column_assign", "full"))
+    element, column, full = (
+        lab.product_seconds(name) for name in ("element_assign", "column_assign", "full")
+    )
     steps = ratio("element over column", element, column), ratio("column over full", column, full)
     work = matmul.flops(N, N, N)
     rates = [
@@ -56,9 +62,12 @@ def _block(lab: Lab) -> Finding:
     full = lab.product_seconds("full")
     literal = ratio("full over 64 columns", full, lab.product_seconds("column_block_assign", 64))
     widths = [
-        ratio(f"full over {width} columns, out=", full, lab.product_seconds("column_block", width)) for width in WIDTHS
+        ratio(f"full over {width} columns, out=", full, lab.product_seconds("column_block", width))
+        for width in WIDTHS
     ]
-    return Finding(jointly(literal.above(0.75)), (literal, *widths), "Speeds relative to the whole product.")
+    return Finding(
+        jointly(literal.above(0.75)), (literal, *widths), "Speeds relative to the whole product."
+    )
 
 
 @claim(
@@ -69,6 +78,9 @@ def _block(lab: Lab) -> Finding:
 def _count(lab: Lab) -> Finding:
     del lab
     right = matmul.flops(N, N, N)
-    old, new = exact("2 billion over the count", 2e9 / right), exact("0.03 billion over the count", 0.03e9 / right)
+    old, new = (
+        exact("2 billion over the count", 2e9 / right),
+        exact("0.03 billion over the count", 0.03e9 / right),
+    )
     near = any(abs(reading.value - 1) < 0.05 for reading in (old, new))
     return Finding(jointly(near), (exact("2 x 256^3", right), old, new))

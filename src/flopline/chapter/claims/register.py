@@ -33,7 +33,9 @@ CLAIMS: dict[str, Claim] = {}
 """The claims by id; filled by the rooms that judge them."""
 
 
-def claim(number: int, text: str, rule: str) -> Callable[[Callable[[Lab], Finding]], Callable[[Lab], Finding]]:
+def claim(
+    number: int, text: str, rule: str
+) -> Callable[[Callable[[Lab], Finding]], Callable[[Lab], Finding]]:
     """Registers a function as the judge of a claim; its rule stands beside it."""
 
     def register(judge: Callable[[Lab], Finding]) -> Callable[[Lab], Finding]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from flopline.chapter.claims.evidence import Finding, Quantity, everywhere, jointly, median, ratio, times
+from flopline.chapter.claims.evidence import (
+    Finding,
+    Quantity,
+    everywhere,
+    jointly,
+    median,
+    ratio,
+    times,
+)
 from flopline.chapter.claims.measurements import DISTANCES, WAYS
 from flopline.chapter.claims.register import claim
 
@@ -18,7 +26,11 @@ if TYPE_CHECKING:
 def _epochs(lab: Lab, one: int, other: int) -> list[Quantity]:
     """How many times longer an epoch takes with one minibatch size than with another, in every way to run it."""
     return [
-        ratio(f"epoch of {one} over {other}, {way}", lab.epoch_seconds(way, one), lab.epoch_seconds(way, other))
+        ratio(
+            f"epoch of {one} over {other}, {way}",
+            lab.epoch_seconds(way, one),
+            lab.epoch_seconds(way, other),
+        )
         for way in WAYS
     ]
 
@@ -27,7 +39,11 @@ SIZE = {"gd": 1500, "sgd": 1, "batch10": 10, "batch100": 100}
 
 
 def _to_loss(
-    lab: Lab, one: str, other: str, rates: Sequence[float | None] = (None,), ways: Sequence[str] = WAYS
+    lab: Lab,
+    one: str,
+    other: str,
+    rates: Sequence[float | None] = (None,),
+    ways: Sequence[str] = WAYS,
 ) -> list[Quantity]:
     """How many times longer one experiment takes to a loss than another: epochs there, times seconds per epoch.
 
@@ -39,13 +55,21 @@ def _to_loss(
         changes = {} if rate is None else {"lr": rate}
         for distance in DISTANCES:
             ours, theirs = lab.passes(one, distance), lab.passes(other, distance, **changes)
-            if any(sum(map(math.isfinite, passes)) < 0.95 * len(passes) for passes in (ours, theirs)):
+            if any(
+                sum(map(math.isfinite, passes)) < 0.95 * len(passes) for passes in (ours, theirs)
+            ):
                 continue
-            passes = median("", [a / b for a, b in zip(ours, theirs, strict=True) if math.isfinite(a / b)])
+            passes = median(
+                "", [a / b for a, b in zip(ours, theirs, strict=True) if math.isfinite(a / b)]
+            )
             for way in ways:
-                each = ratio("", lab.epoch_seconds(way, SIZE[one]), lab.epoch_seconds(way, SIZE[other]))
+                each = ratio(
+                    "", lab.epoch_seconds(way, SIZE[one]), lab.epoch_seconds(way, SIZE[other])
+                )
                 label = other if rate is None else f"{other} at lr {rate:.3g}"
-                found.append(times(f"time to L* + {distance:.0%}, {one} over {label}, {way}", passes, each))
+                found.append(
+                    times(f"time to L* + {distance:.0%}, {one} over {label}, {way}", passes, each)
+                )
     return found
 
 
@@ -80,7 +104,11 @@ def _sgd_time(lab: Lab) -> Finding:
 def _hundred(lab: Lab) -> Finding:
     single, whole = _epochs(lab, 100, 1), _epochs(lab, 100, 1500)
     verdicts = {everywhere(*(each.below(1) for each in found)) for found in (single, whole)}
-    verdict = "refuted" if "refuted" in verdicts else everywhere(*(each.below(1) for each in single + whole))
+    verdict = (
+        "refuted"
+        if "refuted" in verdicts
+        else everywhere(*(each.below(1) for each in single + whole))
+    )
     note = "Against gradient descent it rests on the loader: row by row, every epoch costs the same work."
     return Finding(verdict, (*single, *whole), note)
 
@@ -113,4 +141,8 @@ def _ten_time(lab: Lab) -> Finding:
 )
 def _hundred_time(lab: Lab) -> Finding:
     found = _to_loss(lab, "batch100", "gd", (None, 0.9, 0.95 * lab.limits.limit))
-    return Finding(jointly(bool(found)) if not found else everywhere(*(e.below(1) for e in found)), tuple(found), NEVER)
+    return Finding(
+        jointly(bool(found)) if not found else everywhere(*(e.below(1) for e in found)),
+        tuple(found),
+        NEVER,
+    )

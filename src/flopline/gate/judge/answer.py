@@ -26,7 +26,9 @@ def answer(
         measured: What was, in some block.
         detect: The slowdown that had to be found.
     """
-    count = {kind: sum(row.verdict == kind for row in rows) for kind in ("regressed", "inconclusive")}
+    count = {
+        kind: sum(row.verdict == kind for row in rows) for kind in ("regressed", "inconclusive")
+    }
     gone = [name for name, loss in lost.items() if _at_fault(loss) or name in measured]
     if problems:
         return "inconclusive: " + "; ".join(problems), 3
@@ -44,19 +46,26 @@ def answer(
         for row in rows
     )
     if 2 * count["inconclusive"] > compared or unconfirmed:
-        return f"inconclusive: {count['inconclusive']} of {compared} benchmarks could not be decided", 3
+        return (
+            f"inconclusive: {count['inconclusive']} of {compared} benchmarks could not be decided",
+            3,
+        )
     return "no regression", 0
 
 
 def _at_fault(loss: Loss) -> bool:
     """Whether a loss is a defect of this comparison: what the baseline lacks is new, and what both lack is nothing."""
-    return loss.outcome in ("crashed", "hung") or (loss.side == "candidate" and loss.outcome != "missing")
+    return loss.outcome in ("crashed", "hung") or (
+        loss.side == "candidate" and loss.outcome != "missing"
+    )
 
 
 def why(loss: Loss) -> str:
     """Why a benchmark could not be compared, in a line."""
     lines = [line for line in loss.text.strip().splitlines() if line.strip()]
-    where = {"baseline": " on the baseline", "candidate": " on the candidate"}.get(loss.side or "", "")
+    where = {"baseline": " on the baseline", "candidate": " on the candidate"}.get(
+        loss.side or "", ""
+    )
     # A process says first how it ended; of a failed test pytest marks what was raised with an E.
     told = lines[0] if lines and loss.phase == "process" else lines[-1] if lines else ""
     raised = [line for line in lines if line.startswith("E ")]

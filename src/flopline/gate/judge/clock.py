@@ -30,7 +30,10 @@ def seconds_per_call(batch: Batch, clock: Clock) -> float:
 
 def log_seconds(batches: Sequence[Batch], clock: Clock) -> list[float]:
     """Log seconds per call; nan where unusable. Involuntary switches put others' work into wall time, not CPU time."""
-    return [math.nan if clock == "wall" and b.involuntary else math.log(seconds_per_call(b, clock)) for b in batches]
+    return [
+        math.nan if clock == "wall" and b.involuntary else math.log(seconds_per_call(b, clock))
+        for b in batches
+    ]
 
 
 def log_ratios(quads: Sequence[Quad], clock: Clock) -> list[float]:
@@ -74,9 +77,14 @@ def choose_clock(quads: Sequence[Quad], detect: float) -> Clock:
         return "cpu"
     if all(batch.timer is not None for batch in baseline + candidate):
         return "timer"
-    calm = [[batch for batch in side if not batch.involuntary] or side for side in (baseline, candidate)]
+    calm = [
+        [batch for batch in side if not batch.involuntary] or side for side in (baseline, candidate)
+    ]
     median = statistics.median
-    threads = [median(b.process - b.cpu - max(BLIND * b.cpu, HANDOVER * b.calls) for b in side) > 0 for side in calm]
+    threads = [
+        median(b.process - b.cpu - max(BLIND * b.cpu, HANDOVER * b.calls) for b in side) > 0
+        for side in calm
+    ]
     waits = [median(b.voluntary for b in side) >= 1 for side in calm]
     rates = [median(b.voluntary / b.calls for b in side) for side in calm]
     stretch = [median(b.wall / b.cpu if b.cpu > 0 else math.inf for b in side) for side in calm]

@@ -34,7 +34,9 @@ class Controls(NamedTuple):
     problems: list[str]
 
 
-def check(canary: Sequence[Sequence[Quad]], control: Sequence[Sequence[Quad]], detect: float) -> Controls:
+def check(
+    canary: Sequence[Sequence[Quad]], control: Sequence[Sequence[Quad]], detect: float
+) -> Controls:
     """Whether a run saw a slowdown of exactly `detect`, and none where there is none; quads are given per block.
 
     Changes are medians of all log-ratios in CPU time. The canary must read detect / 2 to 2 detect, the control nothing
@@ -50,5 +52,7 @@ def check(canary: Sequence[Sequence[Quad]], control: Sequence[Sequence[Quad]], d
         if changes[-1] is None:
             problems.append(f"the {name} was not measured")
         elif not low <= changes[-1] <= high:
-            problems.append(f"the {name}, {true:.2%} slower, read {changes[-1]:+.2%}, not {low:+.2%} to {high:+.2%}")
+            problems.append(
+                f"the {name}, {true:.2%} slower, read {changes[-1]:+.2%}, not {low:+.2%} to {high:+.2%}"
+            )
     return Controls(changes[0], changes[1], problems)

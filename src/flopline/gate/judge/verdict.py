@@ -56,7 +56,7 @@ class Estimate:
     sigma: float
     blocks: int
     beyond: int
-    sees: float
+    detectable: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ def screen(benchmark: str, per_block: Sequence[Sequence[Quad]], detect: float) -
         sigma=sigma,
         blocks=len(values),
         beyond=sum(math.copysign(1, estimate) * value > margin(detect) for value in values),
-        sees=math.expm1(_threshold(detect) + 1.645 * math.sqrt(math.pi / 2) * error),
+        detectable=math.expm1(_threshold(detect) + 1.645 * math.sqrt(math.pi / 2) * error),
         seconds=statistics.median(s for s in seconds if s > 0),
     )
 
@@ -151,7 +151,7 @@ def certain(screened: Screened) -> float:
     return max(0.0, screened.low, -screened.high)
 
 
-def plan(  # noqa: PLR0913  # as many as the formula has
+def plan(
     sigma: float, tests: int, detect: float, alpha: float, *, least: float = 0.0, most: int = 28
 ) -> int:
     """How many fresh blocks confirm one of S = `tests` suspicious benchmarks.
@@ -188,7 +188,9 @@ def signed_rank(values: ArrayLike, bound: float) -> NDArray[np.float64]:
     """
     excess = np.round(np.asarray(values, dtype=np.float64) - bound, DECIMALS)
     ranks = 1 + np.argsort(np.lexsort((excess <= 0, np.abs(excess))))
-    found = stats.wilcoxon(np.where(excess > 0, ranks, -ranks), axis=-1, alternative="greater", method="exact")
+    found = stats.wilcoxon(
+        np.where(excess > 0, ranks, -ranks), axis=-1, alternative="greater", method="exact"
+    )
     return np.asarray(found.pvalue)
 
 
@@ -225,7 +227,7 @@ def holm(p: Mapping[str, float], alpha: float) -> dict[str, tuple[bool, float]]:
     return held
 
 
-def sees(sigma: float, blocks: int, detect: float, alpha: float, tests: int) -> float:
+def detectable(sigma: float, blocks: int, detect: float, alpha: float, tests: int) -> float:
     """The smallest slowdown, a fraction, that a confirm stage of n blocks and S tests rejects with 90 % probability.
 
     expm1(margin + (z(alpha / S) + z(0.1)) sigma / sqrt(0.95 n) (1 + 0.65 r^2)), r = log2(S / alpha) / n: the share of
@@ -240,7 +242,9 @@ def sees(sigma: float, blocks: int, detect: float, alpha: float, tests: int) -> 
     return math.expm1(margin(detect) + z * sigma / math.sqrt(0.95 * blocks) * few)
 
 
-def confirm(values: Mapping[str, Sequence[float]], detect: float, alpha: float) -> dict[str, Confirmed]:
+def confirm(
+    values: Mapping[str, Sequence[float]], detect: float, alpha: float
+) -> dict[str, Confirmed]:
     """Tests which benchmarks are slower by more than the margin; P(any false alarm in this look) <= alpha.
 
     Args:
@@ -262,7 +266,7 @@ def confirm(values: Mapping[str, Sequence[float]], detect: float, alpha: float) 
             sigma=_sd(d),
             blocks=len(d),
             beyond=sum(value > bound for value in d),
-            sees=sees(_sd(d), len(d), detect, alpha, len(values)),
+            detectable=detectable(_sd(d), len(d), detect, alpha, len(values)),
             p=p[name],
             limit=held[name][1],
             rejected=held[name][0],
@@ -280,7 +284,11 @@ def near(confirmed: Confirmed) -> bool:
 
 
 def compare(
-    benchmark: str, screened: Screened | None, slower: Confirmed | None, faster: Confirmed | None, detect: float
+    benchmark: str,
+    screened: Screened | None,
+    slower: Confirmed | None,
+    faster: Confirmed | None,
+    detect: float,
 ) -> Comparison:
     """The verdict on a benchmark that was measured, with the numbers of its last stage.
 
@@ -290,12 +298,14 @@ def compare(
     `inconclusive`, with a note where noise is not the reason. `screened` is None where there were no usable numbers.
     """
     if screened is None:
-        return Comparison(benchmark, "inconclusive", note="no block of the screen has enough undisturbed batches")
+        return Comparison(
+            benchmark, "inconclusive", note="no block of the screen has enough undisturbed batches"
+        )
     tested = faster if faster and (faster.rejected or not slower) else slower
     last = tested or screened
     sign = -1 if faster and tested is faster else 1
     low, high = sorted((sign * last.low, sign * last.high))
-    seen = (slower or screened).sees
+    seen = (slower or screened).detectable
     note = ""
     if tested is None and screened.blocks == 1:
         note = "only one block of the screen has usable numbers"
@@ -308,14 +318,16 @@ def compare(
         verdict = "improved" if tested is faster else "regressed"
     elif not note and seen <= detect and abs(last.estimate) <= math.log1p(detect):
         verdict = "unchanged"
-    change, low_change, high_change = (_finite(math.expm1(end)) for end in (sign * last.estimate, low, high))
+    change, low_change, high_change = (
+        _finite(math.expm1(end)) for end in (sign * last.estimate, low, high)
+    )
     return Comparison(
         id=benchmark,
         verdict=verdict,
         change=change,
         low=low_change,
         high=high_change,
-        sees=_finite(seen),
+        detectable=_finite(seen),
         seconds=screened.seconds,
         sigma=_finite(last.sigma),
         clock=screened.clock,

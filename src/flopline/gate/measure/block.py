@@ -22,7 +22,7 @@ from flopline.gate.record import Batch, Block, Loss, Quad
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from flopline.gate.measure.handle import Message, Startable, Worker
+    from flopline.gate.measure.handle import Message, Side, Worker
     from flopline.gate.record import SideName, Stage
 
     Ask = Callable[[str, Sequence[Message]], list[Message]]
@@ -62,9 +62,9 @@ class Plan:
     slowdown: Mapping[str, float] = field(default_factory=dict)
 
 
-def run_block(  # noqa: PLR0913  # two sides, what to do with them, where, and whom to tell
-    baseline: Startable,
-    candidate: Startable,
+def run_block(
+    baseline: Side,
+    candidate: Side,
     arguments: Sequence[str],
     plan: Plan,
     *,
@@ -97,8 +97,12 @@ def run_block(  # noqa: PLR0913  # two sides, what to do with them, where, and w
         try:
             block.controls()
         except WorkerGoneError as error:
-            raise WorkerError(f"{error.side}: the worker {error.outcome} before any benchmark: {error.text}") from error
-        block.items([name for name in plan.ids if all(name in side.items for side in collected)], progress)
+            raise WorkerError(
+                f"{error.side}: the worker {error.outcome} before any benchmark: {error.text}"
+            ) from error
+        block.items(
+            [name for name in plan.ids if all(name in side.items for side in collected)], progress
+        )
         if not block.gone:  # or the survivor would wait for a command, and we for it
             for worker in workers:
                 worker.finish()
@@ -122,7 +126,7 @@ def run_block(  # noqa: PLR0913  # two sides, what to do with them, where, and w
 
 
 def profiles(
-    baseline: Startable, candidate: Startable, arguments: Sequence[str], ids: Sequence[str]
+    baseline: Side, candidate: Side, arguments: Sequence[str], ids: Sequence[str]
 ) -> dict[str, dict[SideName, list[list[Any]]]]:
     """The calls that one call of each benchmark makes, by side: rows of function, file, line, calls, seconds."""
     found: dict[str, dict[SideName, list[list[Any]]]] = {}
@@ -150,7 +154,9 @@ def _ticks() -> list[int]:
 class _Block:
     """The state of a running block. `workers` are in slot order; batches are sorted by side at the very end."""
 
-    def __init__(self, workers: list[Worker], coins: random.Random, cpu: int, cpus: list[int], plan: Plan) -> None:
+    def __init__(
+        self, workers: list[Worker], coins: random.Random, cpu: int, cpus: list[int], plan: Plan
+    ) -> None:
         self.workers, self.coins, self.cpu, self.cpus, self.plan = workers, coins, cpu, cpus, plan
         self.quads: dict[str, list[Quad]] = {}
         self.lost: dict[str, Loss] = {}
@@ -167,7 +173,13 @@ class _Block:
             rounds: In a batch, by slot.
             ask: Tells all workers something and gives their answers.
         """
-        answers = ask("turns", [{"rounds": n, "mine": [who == slot for who in order]} for slot, n in enumerate(rounds)])
+        answers = ask(
+            "turns",
+            [
+                {"rounds": n, "mine": [who == slot for who in order]}
+                for slot, n in enumerate(rounds)
+            ],
+        )
         batches = [iter(answer["batches"]) for answer in answers]
         return [_batch(next(batches[slot])) for slot in order]
 
@@ -176,12 +188,16 @@ class _Block:
         first = [self.coins.randrange(2) for _ in range(quads)]
         return [slot for one in first for slot in (one, 1 - one, 1 - one, one)]
 
-    def sorted_quads(self, order: Sequence[int], batches: Sequence[Batch], size: int = 4) -> list[Quad]:
+    def sorted_quads(
+        self, order: Sequence[int], batches: Sequence[Batch], size: int = 4
+    ) -> list[Quad]:
         """Batches in time order as quads."""
         quads = []
         for start in range(0, len(order), size):
             both: dict[SideName, list[Batch]] = {"baseline": [], "candidate": []}
-            for slot, batch in zip(order[start : start + size], batches[start : start + size], strict=True):
+            for slot, batch in zip(
+                order[start : start + size], batches[start : start + size], strict=True
+            ):
                 both[self.workers[slot].side].append(batch)
             quads.append(Quad(tuple(both["baseline"]), tuple(both["candidate"])))
         return quads
@@ -197,7 +213,9 @@ class _Block:
             order = self.order(round(self.plan.seconds / (4 * BATCH_SECONDS)))
             rounds = [really if worker.side == "candidate" else calls for worker in self.workers]
             # It says that it did `calls`: an exact slowdown, up to rounding.
-            batches = [replace(batch, calls=calls) for batch in self.turns(order, rounds, self._tell_all)]
+            batches = [
+                replace(batch, calls=calls) for batch in self.turns(order, rounds, self._tell_all)
+            ]
             kept.extend(self.sorted_quads(order, batches))
 
     def _tell_all(self, do: str, facts: Sequence[Message]) -> list[Message]:
@@ -220,7 +238,9 @@ class _Block:
             for name in undone[:1]:
                 self.lost[name] = Loss(error.side, "process", error.outcome, error.text)
             for name in undone[1:]:
-                self.lost[name] = Loss(None, "process", "stopped", f"after {undone[0]} {error.outcome}")
+                self.lost[name] = Loss(
+                    None, "process", "stopped", f"after {undone[0]} {error.outcome}"
+                )
 
     def _item(self, name: str) -> None:
         troubles: dict[SideName, Message] = {}
@@ -248,7 +268,13 @@ class _Block:
             message = worker.hear()
             if message["say"] == "report":
                 troubles.setdefault(worker.side, message)
-            elif message["say"] in ("ready", "finished", "times", "calibrated", "garbage collected"):
+            elif message["say"] in (
+                "ready",
+                "finished",
+                "times",
+                "calibrated",
+                "garbage collected",
+            ):
                 return message
 
     def _time(
@@ -262,7 +288,9 @@ class _Block:
                 worker.tell(do, **own)
             answers = [self._until(worker, troubles) for worker in self.workers]
             broken.update(
-                w.side for w, answer in zip(self.workers, answers, strict=True) if answer["say"] == "finished"
+                w.side
+                for w, answer in zip(self.workers, answers, strict=True)
+                if answer["say"] == "finished"
             )
             if broken:
                 raise _ItemFailedError
@@ -273,9 +301,13 @@ class _Block:
             self._pin([self.cpu])
             allowed = [message["most"] for message in ready if message["most"] is not None]
             rounds, left, dear = self._rounds(ask, min(allowed, default=math.inf))
-            ask("collect garbage", [{} for _ in self.workers])  # waited for: or the first turns would seem to last long
+            ask(
+                "collect garbage", [{} for _ in self.workers]
+            )  # waited for: or the first turns would seem to last long
             longest = SLOW_SECONDS if dear else BATCH_SECONDS
-            if left > 2 * rounds and not dear:  # batches that are thrown away: caches, branch predictors, allocators
+            if (
+                left > 2 * rounds and not dear
+            ):  # batches that are thrown away: caches, branch predictors, allocators
                 begin = time.monotonic()
                 warm = self.turns([0, 1], [rounds, rounds], ask)
                 longest = (time.monotonic() - begin) / 2 - MESSAGES  # with setup and teardown
@@ -303,7 +335,9 @@ class _Block:
         found = []
         for slot in range(2):  # one after the other: they share a CPU
             mosts = [spare if own == slot else 0 for own in range(2)]
-            found.append(ask("calibrate", [{"seconds": BATCH_SECONDS, "most": n} for n in mosts])[slot])
+            found.append(
+                ask("calibrate", [{"seconds": BATCH_SECONDS, "most": n} for n in mosts])[slot]
+            )
         left = most - max(message["used"] for message in found)
         rounds = min(message["rounds"] for message in found)
         dear = any(message["dear"] for message in found)
@@ -312,7 +346,10 @@ class _Block:
     def _stretched(self, name: str, order: Sequence[int], batches: Sequence[Batch]) -> list[Batch]:
         factor = 1 + self.plan.slowdown.get(name, 0.0)
         slow = [self.workers[slot].side == "candidate" for slot in order]
-        return [_times(batch, factor) if late else batch for batch, late in zip(batches, slow, strict=True)]
+        return [
+            _times(batch, factor) if late else batch
+            for batch, late in zip(batches, slow, strict=True)
+        ]
 
     def _pin(self, cpus: Sequence[int]) -> None:
         for worker in self.workers:
@@ -335,7 +372,9 @@ def _batch(message: Message) -> Batch:
 
 def _times(batch: Batch, factor: float) -> Batch:
     def stretched(seconds: float) -> float:
-        return round(seconds * factor * 1e9) / 1e9  # as a slower process's clocks would read: whole nanoseconds
+        return (
+            round(seconds * factor * 1e9) / 1e9
+        )  # as a slower process's clocks would read: whole nanoseconds
 
     return replace(
         batch,
@@ -358,7 +397,9 @@ def _loss(name: str, troubles: dict[SideName, Message], ready: dict[SideName, Me
     if not troubles:
         silent: list[SideName] = [side for side in ("baseline", "candidate") if side not in ready]
         side = silent[0] if len(silent) == 1 else None
-        return Loss(side, "call", "unused", f"{name} finished without calling its benchmark fixture")
+        return Loss(
+            side, "call", "unused", f"{name} finished without calling its benchmark fixture"
+        )
     side = next(iter(troubles)) if len(troubles) == 1 else None
     first = next(iter(troubles.values()))
     return Loss(side, first["when"], first["outcome"], first["text"])

@@ -29,7 +29,10 @@ ABSENT: Line = (0, 0, 0.0)
 
 
 def differences(
-    baseline: Profile, candidate: Profile, roots: tuple[Sequence[Path], Sequence[Path]], most: int = 10
+    baseline: Profile,
+    candidate: Profile,
+    roots: tuple[Sequence[Path], Sequence[Path]],
+    most: int = 10,
 ) -> list[Difference]:
     """Where the two sides call differently often.
 
@@ -46,13 +49,17 @@ def differences(
     Returns:
         Where the candidate calls more, the longest time in the additional calls first; then where it calls less.
     """
-    sites = [_lines(profile, side) for profile, side in zip((baseline, candidate), roots, strict=True)]
+    sites = [
+        _lines(profile, side) for profile, side in zip((baseline, candidate), roots, strict=True)
+    ]
     found = [
         _difference(function, file, before, after)
         for function, file in sites[0].keys() | sites[1].keys()
         for before, after in _changed(*(side.get((function, file), []) for side in sites))
     ]
-    return sorted(found, key=lambda it: (it.candidate < it.baseline, -it.seconds, it.function, it.where))[:most]
+    return sorted(
+        found, key=lambda it: (it.candidate < it.baseline, -it.seconds, it.function, it.where)
+    )[:most]
 
 
 def _lines(profile: Profile, roots: Sequence[Path]) -> dict[tuple[str, str], list[Line]]:
@@ -62,13 +69,15 @@ def _lines(profile: Profile, roots: Sequence[Path]) -> dict[tuple[str, str], lis
         sums[function, _relative(file, roots), line].append((calls, seconds))
     lines: defaultdict[tuple[str, str], list[Line]] = defaultdict(list)
     for (function, file, line), found in sorted(sums.items()):
-        lines[function, file].append((line, sum(calls for calls, _ in found), sum(seconds for _, seconds in found)))
+        lines[function, file].append(
+            (line, sum(calls for calls, _ in found), sum(seconds for _, seconds in found))
+        )
     return lines
 
 
 def _relative(file: str, roots: Sequence[Path]) -> str:
     """The path inside the innermost root that contains it."""
-    inside = [file[len(folder) :] for root in roots if file.startswith(folder := os.path.join(root, ""))]  # noqa: PTH118
+    inside = [file[len(folder) :] for root in roots if file.startswith(folder := f"{root}{os.sep}")]
     return min(inside, key=len, default=file)
 
 
@@ -92,7 +101,10 @@ def _aligned(baseline: list[Line], candidate: list[Line]) -> list[tuple[Line, Li
         ways = []
         for di, dj in ((1, 1), (1, 0), (0, 1)):
             if i >= di and j >= dj:
-                before, after = baseline[i - 1] if di else ABSENT, candidate[j - 1] if dj else ABSENT
+                before, after = (
+                    baseline[i - 1] if di else ABSENT,
+                    candidate[j - 1] if dj else ABSENT,
+                )
                 calls, changed, moved = best[i - di, j - dj][0]
                 cost = (
                     calls + abs(before[1] - after[1]),

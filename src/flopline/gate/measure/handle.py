@@ -13,7 +13,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol, Self
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from flopline.gate.signals import undisturbed
 
@@ -29,7 +29,7 @@ WORKER = Path(__file__).with_name("worker")
 Message = dict[str, Any]
 
 
-class Startable(Protocol):
+class Side(Protocol):
     """A version that can be started."""
 
     @property
@@ -56,10 +56,10 @@ class WorkerError(RuntimeError):
 class WorkerGoneError(RuntimeError):
     """A worker ended or fell silent in the middle of a benchmark."""
 
-    def __init__(self, side: SideName, outcome: str, text: str) -> None:
+    def __init__(self, side: SideName, outcome: Literal["crashed", "hung"], text: str) -> None:
         super().__init__(f"{side}: {outcome}: {text}")
         self.side: SideName = side
-        self.outcome = outcome
+        self.outcome: Literal["crashed", "hung"] = outcome
         self.text = text
 
 
@@ -77,7 +77,11 @@ class Worker:
 
     @classmethod
     def start(
-        cls, side: Startable, arguments: Sequence[str], environment: Mapping[str, str], peer: tuple[int, int]
+        cls,
+        side: Side,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        peer: tuple[int, int],
     ) -> Self:
         """Starts a worker in a process group of its own; its output goes to a file, so that it never blocks.
 
@@ -90,9 +94,17 @@ class Worker:
         from_worker, to_us = os.pipe()
         from_us, to_worker = os.pipe()
         output = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the worker
-        command = [side.python, "-P", str(WORKER), str(from_us), str(to_us), *map(str, peer), *arguments]
+        command = [
+            side.python,
+            "-P",
+            str(WORKER),
+            str(from_us),
+            str(to_us),
+            *map(str, peer),
+            *arguments,
+        ]
         try:
-            process = subprocess.Popen(  # noqa: S603  # an argument list, no shell
+            process = subprocess.Popen(
                 command,
                 cwd=side.tree,
                 env={**environment, **side.environment},
@@ -106,7 +118,9 @@ class Worker:
             for descriptor in (from_worker, to_worker):
                 os.close(descriptor)
             output.close()
-            raise WorkerError(f"{side.name}: {side.python} could not be started: {error}") from error
+            raise WorkerError(
+                f"{side.name}: {side.python} could not be started: {error}"
+            ) from error
         finally:
             os.close(from_us)
             os.close(to_us)
@@ -143,7 +157,9 @@ class Worker:
                 elif chunk == b"" or self.process.poll() is not None:
                     raise self._gone()
                 elif time.monotonic() >= deadline:
-                    raise WorkerGoneError(self.side, "hung", f"nothing heard for {SILENCE:.0f} s; {self.tail()}")
+                    raise WorkerGoneError(
+                        self.side, "hung", f"nothing heard for {SILENCE:.0f} s; {self.tail()}"
+                    )
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         message: Message = json.loads(line)
@@ -159,7 +175,11 @@ class Worker:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5)
         code = self.process.returncode
-        how = f"killed by signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
+        how = (
+            f"killed by signal {signal.Signals(-code).name}"
+            if code is not None and code < 0
+            else f"exit code {code}"
+        )
         return WorkerGoneError(self.side, "crashed", f"{how}; {self.tail()}")
 
     def tail(self, lines: int = 15) -> str:
@@ -216,7 +236,7 @@ CONFLICTS = {
 
 @contextlib.contextmanager
 def pair(
-    sides: Sequence[Startable], arguments: Sequence[str], *, hash_seed: int, padding: int
+    sides: Sequence[Side], arguments: Sequence[str], *, hash_seed: int, padding: int
 ) -> Iterator[tuple[list[Worker], list[Collected]]]:
     """Two live workers that have collected; they are ended when the block is left, however that happens.
 
@@ -237,7 +257,9 @@ def pair(
                 folder.mkdir()
                 environment = shared | {"TMPDIR": str(folder), "FLOPLINE_SLOT": str(slot)}
                 peer = (pipes[slot][0], pipes[(slot + 1) % len(pipes)][1])
-                worker = Worker.start(side, [*arguments, f"--basetemp={folder}/pytest"], environment, peer)
+                worker = Worker.start(
+                    side, [*arguments, f"--basetemp={folder}/pytest"], environment, peer
+                )
                 stack.callback(worker.close)
                 workers.append(worker)
         yield workers, [_collected(worker) for worker in workers]
@@ -287,11 +309,13 @@ def _expect(worker: Worker, what: str) -> Message:
     if message["say"] == "conflict":
         raise SuiteError(f"{worker.side}: {CONFLICTS[message['option']]}")
     if message["say"] != what:
-        raise WorkerError(f"{worker.side}: the worker said {message['say']!r} where {what!r} was expected")
+        raise WorkerError(
+            f"{worker.side}: the worker said {message['say']!r} where {what!r} was expected"
+        )
     return message
 
 
-def collect(sides: Sequence[Startable], arguments: Sequence[str]) -> list[Collected]:
+def collect(sides: Sequence[Side], arguments: Sequence[str]) -> list[Collected]:
     """What each side has, without running any of it.
 
     Raises:

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 FOLDERS: dict[SideName, str] = {"baseline": "base", "candidate": "cand"}
 """Of equal length, because a path's length is part of a process's memory layout."""
 PIP = (sys.executable, "-P", "-m", "pip")
-INSTALL = ("install", "--no-input", "--disable-pip-version-check", "--no-warn-script-location", "--progress-bar=off")
+INSTALL = (
+    "install",
+    "--no-input",
+    "--disable-pip-version-check",
+    "--no-warn-script-location",
+    "--progress-bar=off",
+)
 BUILDING = {
     # an export has no history to take a version from
     "SETUPTOOLS_SCM_PRETEND_VERSION": "0.0.0",
@@ -86,26 +92,44 @@ def build_isolated(root: Path, projects: Mapping[SideName, Path]) -> dict[SideNa
     _demand_pip()
     venvs = {name: str(root / FOLDERS[name] / "venv") for name in projects}
     harness = [f"{name}=={metadata.version(name)}" for name in ("pytest", "pytest-benchmark")]
-    create = {name: [sys.executable, "-m", "venv", "--without-pip", venv] for name, venv in venvs.items()}
+    create = {
+        name: [sys.executable, "-m", "venv", "--without-pip", venv] for name, venv in venvs.items()
+    }
     fill = {
-        name: [*PIP, "--python", f"{venv}/bin/python", *INSTALL, *["."] * installable(projects[name]), *harness]
+        name: [
+            *PIP,
+            "--python",
+            f"{venv}/bin/python",
+            *INSTALL,
+            *["."] * installable(projects[name]),
+            *harness,
+        ]
         for name, venv in venvs.items()
     }
     if failed := _run(root, projects, create) or _run(root, projects, fill):
         raise BuildError(_told(failed))
-    return {name: Path(sysconfig.get_path("purelib", "venv", {"base": venv})) for name, venv in venvs.items()}
+    return {
+        name: Path(sysconfig.get_path("purelib", "venv", {"base": venv}))
+        for name, venv in venvs.items()
+    }
 
 
-def _run(root: Path, folders: Mapping[SideName, Path], commands: Mapping[SideName, list[str]]) -> dict[SideName, str]:
+def _run(
+    root: Path, folders: Mapping[SideName, Path], commands: Mapping[SideName, list[str]]
+) -> dict[SideName, str]:
     """Runs the sides' commands at the same time; gives what those that fail print."""
     children: dict[SideName, subprocess.Popen[bytes]] = {}
     try:
         for name, command in commands.items():
             place = root / FOLDERS[name]
             (place / "tmp").mkdir(parents=True, exist_ok=True)
-            settings = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "TMPDIR": str(place / "tmp")}
+            settings = {
+                "PIP_USER": "0",
+                "PIP_REQUIRE_VIRTUALENV": "0",
+                "TMPDIR": str(place / "tmp"),
+            }
             with (place / "log").open("wb") as log, undisturbed():
-                children[name] = subprocess.Popen(  # noqa: S603  # an argument list, no shell
+                children[name] = subprocess.Popen(
                     command,
                     cwd=folders[name],
                     env=BUILDING | os.environ | settings,
@@ -126,13 +150,17 @@ def _run(root: Path, folders: Mapping[SideName, Path], commands: Mapping[SideNam
 
 def _told(failed: Mapping[SideName, str]) -> str:
     ends = {name: "\n".join(text.rstrip().splitlines()[-20:]) for name, text in failed.items()}
-    return "\n".join(f"the {name} could not be built; pip's last lines:\n{end}" for name, end in ends.items())
+    return "\n".join(
+        f"the {name} could not be built; pip's last lines:\n{end}" for name, end in ends.items()
+    )
 
 
 def _buildable(folder: Path) -> bool:
     """Whether this environment has what the project's build requires."""
     try:
-        needs = map(Requirement, pyproject(folder).get("build-system", {}).get("requires", ["setuptools"]))
+        needs = map(
+            Requirement, pyproject(folder).get("build-system", {}).get("requires", ["setuptools"])
+        )
         return all(
             need.specifier.contains(metadata.version(need.name), prereleases=True)
             for need in needs

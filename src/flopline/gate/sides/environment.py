@@ -22,7 +22,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flopline.gate.sides.build import FOLDERS, BuildError, build, build_isolated
-from flopline.gate.sides.versions import PREFIX, UNWANTED, export, here, pyproject, repository, resolve, unlinked
+from flopline.gate.sides.versions import (
+    PREFIX,
+    UNWANTED,
+    export,
+    here,
+    pyproject,
+    repository,
+    resolve,
+    unlinked,
+)
 from flopline.gate.signals import undisturbed
 
 if TYPE_CHECKING:
@@ -66,7 +75,7 @@ print(json.dumps(facts))
 
 
 @dataclass(frozen=True)
-class Startable:
+class Side:
     """One side, ready to run.
 
     Attributes:
@@ -91,7 +100,7 @@ class Startable:
         return self.version.name
 
 
-def roots(side: Startable) -> tuple[Path, ...]:
+def roots(side: Side) -> tuple[Path, ...]:
     """The folders of a side that its files are told relative to."""
     folders = map(Path, side.environment["PYTHONPATH"].split(os.pathsep))
     return tuple(dict.fromkeys([*folders, side.tree, *([side.site] if side.site else [])]))
@@ -100,7 +109,7 @@ def roots(side: Startable) -> tuple[Path, ...]:
 @contextmanager
 def sides(
     start: Path, baseline: str, candidate: str | None = None, *, isolated: bool = False
-) -> Iterator[tuple[Startable, Startable]]:
+) -> Iterator[tuple[Side, Side]]:
     """Both versions, built and ready to start for as long as the context lasts; nothing is left behind.
 
     Args:
@@ -117,12 +126,17 @@ def sides(
     """
     versions = resolve(start, baseline, candidate)
     with _temporary() as root:
-        projects = {version.name: export(version, root / FOLDERS[version.name] / "tree") for version in versions}
+        projects = {
+            version.name: export(version, root / FOLDERS[version.name] / "tree")
+            for version in versions
+        }
         sites = (build_isolated if isolated else build)(root, projects)
         before, after = (
             _installed(
                 version,
-                str(root / FOLDERS[version.name] / "venv/bin/python") if isolated else sys.executable,
+                str(root / FOLDERS[version.name] / "venv/bin/python")
+                if isolated
+                else sys.executable,
                 projects[version.name],
                 sites.get(version.name),
             )
@@ -140,30 +154,44 @@ def _temporary() -> Iterator[Path]:
         yield Path(folder.name).resolve()
 
 
-def _installed(version: Version, python: str, project: Path, site: Path | None) -> Startable:
+def _installed(version: Version, python: str, project: Path, site: Path | None) -> Side:
     # Where pip installs from a folder, it says so in direct_url.json.
     found = [] if site is None else metadata.distributions(path=[str(site)])
-    packages = _imports(str(file) for one in found if one.read_text("direct_url.json") for file in one.files or ())
+    packages = _imports(
+        str(file) for one in found if one.read_text("direct_url.json") for file in one.files or ()
+    )
     if site is None or not packages:
         return _imported(version, python, project)
     for package, source in product(packages, ("", *SOURCES)):
         # Some import modes of pytest put the tree first: complete it with what only the build makes.
         if (project / source / package).is_dir() and (site / package).is_dir():
             copied = project / source / package
-            shutil.copytree(site / package, copied, ignore=UNWANTED, copy_function=_copy_missing, dirs_exist_ok=True)
+            shutil.copytree(
+                site / package,
+                copied,
+                ignore=UNWANTED,
+                copy_function=_copy_missing,
+                dirs_exist_ok=True,
+            )
     for stray in site.iterdir():
         # A wheel that carries its tests would hide the tree's, of which `overlay` makes both sides' equal.
-        if SUITE.fullmatch(stray.name) and stray.name not in packages and (project / stray.name).is_dir():
+        if (
+            SUITE.fullmatch(stray.name)
+            and stray.name not in packages
+            and (project / stray.name).is_dir()
+        ):
             remove(stray)
     environment = {"PYTHONPATH": f"{site}{os.pathsep}{project}"}
     command = [python, "-P", "-c", HIDDEN, f"{site}{os.sep}", *packages]
-    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(
+        command, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise BuildError(
             f"the {version.name} would not run its own code: {done.stderr.strip()}. An editable installation can stand "
             "in the way: uninstall it, install without --editable, or use --isolated"
         )
-    return Startable(version, python, project, environment, packages, site)
+    return Side(version, python, project, environment, packages, site)
 
 
 def _copy_missing(source: str, target: str) -> None:
@@ -187,12 +215,16 @@ def _imports(files: Iterable[str]) -> frozenset[str]:
     return frozenset({name for name in imports if not SUITE.fullmatch(name)} or imports)
 
 
-def _imported(version: Version, python: str, project: Path) -> Startable:
+def _imported(version: Version, python: str, project: Path) -> Side:
     """A side that is not installed but imported from its tree."""
-    found = [file.parent.name for source in ("", *SOURCES) for file in (project / source).glob("*/__init__.py")]
+    found = [
+        file.parent.name
+        for source in ("", *SOURCES)
+        for file in (project / source).glob("*/__init__.py")
+    ]
     path = [str(folder) for folder in (project / "src", project) if folder.is_dir()]
     packages = frozenset(name for name in found if not SUITE.fullmatch(name))
-    return Startable(version, python, project, {"PYTHONPATH": os.pathsep.join(path)}, packages)
+    return Side(version, python, project, {"PYTHONPATH": os.pathsep.join(path)}, packages)
 
 
 class InterpreterError(ValueError):
@@ -200,7 +232,7 @@ class InterpreterError(ValueError):
 
 
 @contextmanager
-def interpreters(start: Path, baseline: str, candidate: str) -> Iterator[tuple[Startable, Startable]]:
+def interpreters(start: Path, baseline: str, candidate: str) -> Iterator[tuple[Side, Side]]:
     """Two interpreters as they are, each with a copy of the working tree; nothing is built.
 
     A project that is installed in an interpreter, and not as editable, is taken from there; else from the copy.
@@ -224,7 +256,7 @@ def interpreters(start: Path, baseline: str, candidate: str) -> Iterator[tuple[S
         )
 
 
-def _interpreted(version: Version, asked: str, root: Path) -> Startable:
+def _interpreted(version: Version, asked: str, root: Path) -> Side:
     found = shutil.which(asked)
     if found is None:
         raise InterpreterError(
@@ -234,11 +266,18 @@ def _interpreted(version: Version, asked: str, root: Path) -> Startable:
     project = export(version, root / FOLDERS[version.name] / "tree")
     facts = pyproject(project)
     name = facts.get("project", facts.get("tool", {}).get("poetry", {})).get("name", "")
-    command = [python, "-X", "utf8", "-c", EXAMINE, name]  # of -X a shell knows nothing: it must not run the program
+    command = [
+        python,
+        "-X",
+        "utf8",
+        "-c",
+        EXAMINE,
+        name,
+    ]  # of -X a shell knows nothing: it must not run the program
     environment = os.environ | {"PYTHONPATH": ""}
     lines = ["it says nothing"]
     try:
-        done = subprocess.run(  # noqa: S603  # an argument list, no shell
+        done = subprocess.run(
             command,
             cwd=root,
             env=environment,
@@ -260,7 +299,9 @@ def _interpreted(version: Version, asked: str, root: Path) -> Startable:
     what = f"Python {known['python']}"
     if known["lacks"]:
         lacks = " and ".join(known["lacks"])
-        raise InterpreterError(f"the {version.name}'s interpreter {asked!r} ({what}) lacks {lacks}; install it there")
+        raise InterpreterError(
+            f"the {version.name}'s interpreter {asked!r} ({what}) lacks {lacks}; install it there"
+        )
     packages = _imports(known["files"])
     for package, source, ending in product(packages, ("", *SOURCES), ("", ".py")):
         if unlinked(copied := project / source / f"{package}{ending}"):

@@ -14,9 +14,17 @@ from flopline.gate.sides.versions import UNWANTED
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from flopline.gate.sides.environment import Startable
+    from flopline.gate.sides.environment import Side
 
-HARNESS = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
+HARNESS = (
+    "pytest.toml",
+    ".pytest.toml",
+    "pytest.ini",
+    ".pytest.ini",
+    "pyproject.toml",
+    "tox.ini",
+    "setup.cfg",
+)
 """Where pytest looks for its configuration; the first that fits is it."""
 
 
@@ -24,7 +32,7 @@ class OverlayError(ValueError):
     """Benchmark files that cannot be put from one side's tree into the other's."""
 
 
-def overlay(source: Startable, target: Startable, files: Iterable[str]) -> None:
+def overlay(source: Side, target: Side, files: Iterable[str]) -> None:
     """Gives one side the other's benchmark files, with what they need and what configures pytest.
 
     Around each file the outermost folder that holds no subject is replaced as a whole. Inside a package that is a
@@ -43,8 +51,14 @@ def overlay(source: Startable, target: Startable, files: Iterable[str]) -> None:
     parts = set(map(PurePosixPath, HARNESS))
     for file in files:
         real = (source.tree / file).resolve()
-        if ".." in PurePosixPath(file).parts or not real.is_file() or not real.is_relative_to(source.tree.resolve()):
-            raise OverlayError(f"benchmark file {file!r} is not in {source.tree}; give paths relative to it")
+        if (
+            ".." in PurePosixPath(file).parts
+            or not real.is_file()
+            or not real.is_relative_to(source.tree.resolve())
+        ):
+            raise OverlayError(
+                f"benchmark file {file!r} is not in {source.tree}; give paths relative to it"
+            )
         # A link stays a link, so what it stands for must come along.
         for path in {PurePosixPath(file), PurePosixPath(real.relative_to(source.tree.resolve()))}:
             parts |= _suite(path, subject)
@@ -66,6 +80,8 @@ def _suite(file: PurePosixPath, subject: frozenset[str]) -> set[PurePosixPath]:
     folders = file.parts[:-1]
     depth = len(list(takewhile(lambda name: name in subject or name in SOURCES, folders)))
     if subject.intersection(folders[:depth]):
-        depth = next((n for n in range(depth, len(folders)) if SUITE.fullmatch(folders[n])), len(folders))
+        depth = next(
+            (n for n in range(depth, len(folders)) if SUITE.fullmatch(folders[n])), len(folders)
+        )
     conftests = {PurePosixPath(*folders[:n], "conftest.py") for n in range(depth + 1)}
     return {PurePosixPath(*file.parts[: depth + 1]), *conftests}

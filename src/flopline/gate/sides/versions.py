@@ -59,12 +59,14 @@ class GitError(RuntimeError):
     """Git could not do what a version needs."""
 
 
-def _git(folder: Path, *arguments: str, lenient: bool = False, environment: Mapping[str, str] = {}) -> str:
+def _git(
+    folder: Path, *arguments: str, lenient: bool = False, environment: Mapping[str, str] = {}
+) -> str:
     """What a git command prints; if `lenient`, nothing where it fails."""
     # Without optional locks not even the index's time stamps are refreshed. `repository` reads a message in English.
     inherited = {name: value for name, value in os.environ.items() if name not in INHERITED}
-    done = subprocess.run(  # noqa: S603  # an argument list, no shell
-        ["git", *arguments],  # noqa: S607  # the user's git
+    done = subprocess.run(
+        ["git", *arguments],
         cwd=folder,
         env={**inherited, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **environment},
         stdin=subprocess.DEVNULL,
@@ -72,7 +74,9 @@ def _git(folder: Path, *arguments: str, lenient: bool = False, environment: Mapp
         check=False,
     )
     if done.returncode and not lenient:
-        raise GitError(f"`git {' '.join(arguments)}` failed in {folder}: {os.fsdecode(done.stderr).strip()}")
+        raise GitError(
+            f"`git {' '.join(arguments)}` failed in {folder}: {os.fsdecode(done.stderr).strip()}"
+        )
     return "" if done.returncode else os.fsdecode(done.stdout).removesuffix("\n")
 
 
@@ -96,7 +100,9 @@ def repository(folder: Path) -> Path | None:
             return None
         raise
     if inside != "true":
-        raise VersionError(f"{folder} has no working tree (a bare repository, or a .git folder); run in a checkout")
+        raise VersionError(
+            f"{folder} has no working tree (a bare repository, or a .git folder); run in a checkout"
+        )
     return Path(_git(folder, "rev-parse", "--show-toplevel"))
 
 
@@ -119,7 +125,11 @@ def resolve(start: Path, baseline: str, candidate: str | None = None) -> tuple[V
     start = start.resolve()
     root = repository(start)
     before = _find(start, root, "baseline", baseline)
-    after = here(start, root, "candidate") if candidate is None else _find(start, root, "candidate", candidate)
+    after = (
+        here(start, root, "candidate")
+        if candidate is None
+        else _find(start, root, "candidate", candidate)
+    )
     if before.kind != "commit" or not after.commit:
         return before, after
     forked = _git(before.source, "merge-base", before.commit, after.commit, lenient=True)
@@ -143,7 +153,9 @@ def here(start: Path, root: Path | None, name: SideName) -> Version:
 
 def _find(start: Path, root: Path | None, name: SideName, asked: str) -> Version:
     if not asked:
-        raise VersionError(f"the {name} is empty; give a revision (`origin/main`, `HEAD~1`, a tag) or a folder")
+        raise VersionError(
+            f"the {name} is empty; give a revision (`origin/main`, `HEAD~1`, a tag) or a folder"
+        )
     if asked.startswith("-"):
         raise VersionError(
             f"the {name} {asked!r} begins with a dash; write a branch as refs/heads/{asked}, a folder as ./{asked}"
@@ -157,7 +169,9 @@ def _find(start: Path, root: Path | None, name: SideName, asked: str) -> Version
             label = asked if commit.startswith(asked) else f"{asked} ({commit[:7]})"
             return Version(name, label, commit, "commit", root, _project(start, root))
     if kind:
-        raise VersionError(f"the {name} {asked!r} is a {kind} of {root}; give a commit, or a folder as ./{asked}")
+        raise VersionError(
+            f"the {name} {asked!r} is a {kind} of {root}; give a commit, or a folder as ./{asked}"
+        )
     if (folder := start / asked).is_dir():
         return Version(name, f"folder {asked}", "", "folder", folder.resolve())
     if root is None:
@@ -168,7 +182,9 @@ def _find(start: Path, root: Path | None, name: SideName, asked: str) -> Version
     advice = "fetch it, or choose from `git branch --all` and `git tag`"
     if _git(root, "rev-parse", "--is-shallow-repository") == "true":
         advice = "this clone is shallow: `git fetch --unshallow` (in GitHub Actions, checkout with `fetch-depth: 0`)"
-    raise VersionError(f"the {name} {asked!r} is neither a revision of {root} nor a folder; {advice}")
+    raise VersionError(
+        f"the {name} {asked!r} is neither a revision of {root} nor a folder; {advice}"
+    )
 
 
 def _project(start: Path, root: Path) -> Path:
@@ -194,12 +210,18 @@ def export(version: Version, folder: Path) -> Path:
         elif version.kind == "working tree":
             _copy_checkout(version.source, folder)
         else:
-            shutil.copytree(version.source, folder, symlinks=True, ignore=_stale, dirs_exist_ok=True)
+            shutil.copytree(
+                version.source, folder, symlinks=True, ignore=_stale, dirs_exist_ok=True
+            )
     except OSError as error:
         reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error
-        raise ExportError(f"the {version.name}, {version.label}, could not be copied: {reason}") from error
+        raise ExportError(
+            f"the {version.name}, {version.label}, could not be copied: {reason}"
+        ) from error
     if not (folder / version.project).is_dir():
-        raise ExportError(f"the {version.name}, {version.label}, has no folder {version.project}, or git ignores it")
+        raise ExportError(
+            f"the {version.name}, {version.label}, has no folder {version.project}, or git ignores it"
+        )
     return folder / version.project
 
 
@@ -215,7 +237,9 @@ def _write_commit(checkout: Path, commit: str, folder: Path, index: Path) -> Non
         facts, _, path = entry.partition("\t")
         if facts.startswith("160000 "):
             inner, wanted = checkout / path, facts.split()[1]
-            if not (inner / ".git").exists() or not _git(inner, "cat-file", "-t", wanted, lenient=True):
+            if not (inner / ".git").exists() or not _git(
+                inner, "cat-file", "-t", wanted, lenient=True
+            ):
                 raise ExportError(
                     f"commit {wanted[:7]} of the submodule {path} is not in {checkout}; run there "
                     "`git submodule update --init --recursive`, or `git fetch` in the submodule"
@@ -224,7 +248,9 @@ def _write_commit(checkout: Path, commit: str, folder: Path, index: Path) -> Non
 
 
 def _copy_checkout(checkout: Path, folder: Path) -> None:
-    listed = _git(checkout, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
+    listed = _git(
+        checkout, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"
+    )
     for name in filter(None, listed.split("\0")):
         source, target = checkout / name, folder / name
         # Where a folder became a link, the index still has the folder's files: copying them would write through it.
@@ -233,13 +259,20 @@ def _copy_checkout(checkout: Path, folder: Path) -> None:
         if source.is_symlink() or source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)
-        elif (source / ".git").exists() and not name.endswith("/"):  # with the slash it is no submodule
+        elif (source / ".git").exists() and not name.endswith(
+            "/"
+        ):  # with the slash it is no submodule
             _copy_checkout(source, target)
 
 
 def _stale(folder: str, names: list[str]) -> set[str]:
     # Virtual environments by any name, and setuptools' build folders: what is in those ends up in the next wheel.
-    found = {name for name in names for sign in ("pyvenv.cfg", "bdist.*") if any(Path(folder, name).glob(sign))}
+    found = {
+        name
+        for name in names
+        for sign in ("pyvenv.cfg", "bdist.*")
+        if any(Path(folder, name).glob(sign))
+    }
     return found | UNWANTED(folder, names)
 
 
@@ -262,6 +295,9 @@ def installable(folder: Path) -> bool:
     """Whether pip can install a folder: whether there is a project in it that does not say that it is no package."""
     facts = pyproject(folder)
     tools = facts.get("tool", {})
-    if tools.get("uv", {}).get("package") is False or tools.get("poetry", {}).get("package-mode") is False:
+    if (
+        tools.get("uv", {}).get("package") is False
+        or tools.get("poetry", {}).get("package-mode") is False
+    ):
         return False
     return "build-system" in facts or "project" in facts or (folder / "setup.py").is_file()

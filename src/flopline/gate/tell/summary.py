@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from flopline.gate.record import Comparison, Difference, Loss, Record
+    from flopline.gate.record import Comparison, Difference, GateRecord, Loss
 
 ORDER = ("regressed", "inconclusive", "not comparable", "improved", "unchanged")
 EXITS = {
@@ -70,7 +70,7 @@ def cells(row: Comparison) -> tuple[str, str, str, str, str]:
     return (
         "" if row.change is None else percent(row.change),
         "" if row.low is None or row.high is None else f"[{_points(row.low)}, {_points(row.high)}]",
-        "" if row.sees is None else percent(row.sees),
+        "" if row.detectable is None else percent(row.detectable),
         "" if row.seconds is None else duration(row.seconds),
         row.clock or "",
     )
@@ -79,10 +79,12 @@ def cells(row: Comparison) -> tuple[str, str, str, str, str]:
 def extremes(rows: Sequence[Comparison]) -> tuple[str, str]:
     """The largest change either way, and the largest of what would have been seen."""
     change = max((abs(row.change) for row in rows if row.change is not None), default=0.0)
-    return f"±{share(change)}", percent(max((row.sees for row in rows if row.sees is not None), default=0.0))
+    return f"±{share(change)}", percent(
+        max((row.detectable for row in rows if row.detectable is not None), default=0.0)
+    )
 
 
-def _common(record: Record) -> str:
+def _common(record: GateRecord) -> str:
     """What all ids begin with: a file with its colons, or a folder with its slash."""
     ids = [row.id for row in record.comparisons] + record.added + record.removed
     files = sorted({name.partition("::")[0] if "::" in name else "" for name in ids})
@@ -98,13 +100,13 @@ def _shortened(text: str) -> str:
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST // 2]}...{shown[-LONGEST // 2 :]}"
 
 
-def naming(record: Record) -> Callable[[str], str]:
+def naming(record: GateRecord) -> Callable[[str], str]:
     """How ids are shown: visible, not too long, without what they have in common."""
     common = _common(record)
     return lambda name: _shortened(name.removeprefix(common))
 
 
-def ordered(record: Record) -> list[Comparison]:
+def ordered(record: GateRecord) -> list[Comparison]:
     """The largest regression first, the largest improvement first of its kind."""
 
     def place(row: Comparison) -> tuple[int, float]:
@@ -120,7 +122,7 @@ def split(rows: Sequence[Comparison]) -> tuple[list[Comparison], list[Comparison
     return [row for row in rows if row.verdict != "unchanged"], unchanged
 
 
-def heading(record: Record) -> list[str]:
+def heading(record: GateRecord) -> list[str]:
     """What was compared, and how long it took."""
     count = len(record.comparisons)
     return [
@@ -131,7 +133,7 @@ def heading(record: Record) -> list[str]:
     ]
 
 
-def setting(record: Record) -> Iterator[tuple[str, str]]:
+def setting(record: GateRecord) -> Iterator[tuple[str, str]]:
     """Where the ids are, how noisy it was, and what the controls say."""
     if common := _common(record):
         yield "ids in", _shortened(common.removesuffix("::"))
@@ -151,7 +153,7 @@ def setting(record: Record) -> Iterator[tuple[str, str]]:
         yield "noise", "   ".join(facts)
 
 
-def stages(record: Record) -> Iterator[tuple[str, str]]:
+def stages(record: GateRecord) -> Iterator[tuple[str, str]]:
     """Blocks and quads of each stage."""
     for stage, kind in (("screen", "blocks"), ("confirm", "fresh blocks")):
         blocks = [block for block in record.blocks if block.stage == stage]
@@ -162,20 +164,30 @@ def stages(record: Record) -> Iterator[tuple[str, str]]:
             yield stage, f"{len(blocks)} {kind} x {quads} quads{found}"
 
 
-def evidence(row: Comparison, record: Record) -> Iterator[str]:
+def evidence(row: Comparison, record: GateRecord) -> Iterator[str]:
     """What stands behind a verdict, in words."""
     detect = record.settings.detect
-    if row.verdict != "improved" and row.p is not None and row.limit is not None and row.change is not None:
+    if (
+        row.verdict != "improved"
+        and row.p is not None
+        and row.limit is not None
+        and row.change is not None
+    ):
         margin = f"{100 * detect / 3:.2g} %"
         side = f"above +{margin}" if row.change >= 0 else f"below -{margin}"
         yield f"{row.beyond}/{row.blocks} blocks {side}, p = {row.p:.2g} (Holm limit {row.limit:.2g})"
     if row.note:
         yield visible(row.note)
-    elif row.verdict == "inconclusive" and row.sigma is not None and row.sees is not None and row.sees > detect:
-        yield f"sigma {share(row.sigma)}: can only see {percent(row.sees)} here"
+    elif (
+        row.verdict == "inconclusive"
+        and row.sigma is not None
+        and row.detectable is not None
+        and row.detectable > detect
+    ):
+        yield f"sigma {share(row.sigma)}: can only see {percent(row.detectable)} here"
 
 
-def reasons(row: Comparison, record: Record, show: Callable[[str], str]) -> Iterator[str]:
+def reasons(row: Comparison, record: GateRecord, show: Callable[[str], str]) -> Iterator[str]:
     """What the candidate calls more or less often, where that was looked at."""
     found = record.explanations.get(row.id)
     yield from (_called(difference, show) for difference in found or ())
@@ -192,7 +204,7 @@ def _called(difference: Difference, show: Callable[[str], str]) -> str:
     )
 
 
-def one_sided(record: Record) -> Iterator[tuple[str, str, list[str]]]:
+def one_sided(record: GateRecord) -> Iterator[tuple[str, str, list[str]]]:
     """What only one side has: a label, a count in words, the ids."""
     if record.added:
         yield "added", f"{len(record.added)} only on the candidate", record.added
@@ -206,7 +218,7 @@ def listed(ids: Sequence[str], show: Callable[[str], str], most: int | None = MA
     return ", ".join(map(show, ids[:most])) + (f" and {left} more" if left else "")
 
 
-def losses(record: Record) -> dict[str, tuple[str, list[str]]]:
+def losses(record: GateRecord) -> dict[str, tuple[str, list[str]]]:
     """Per benchmark with a block that has no numbers of it: why, and what was said. The other's fault is none."""
     found: dict[str, list[Loss]] = {}
     for block in record.blocks:
@@ -224,7 +236,7 @@ def losses(record: Record) -> dict[str, tuple[str, list[str]]]:
     return told
 
 
-def guarantee(record: Record) -> Iterator[tuple[str, str]]:
+def guarantee(record: GateRecord) -> Iterator[tuple[str, str]]:
     """What an error rate was promised, and by what; nothing where the gate could not do its work."""
     fresh = sum(block.stage == "confirm" for block in record.blocks)
     if record.exit_code != FAILED:
@@ -234,10 +246,13 @@ def guarantee(record: Record) -> Iterator[tuple[str, str]]:
             if fresh
             else "regressed takes an exact test on fresh pairs of processes, and none was made"
         )
-        yield "guarantee", f"P(any false alarm in this run) <= {100 * record.settings.alpha:g} %: {tested}"
+        yield (
+            "guarantee",
+            f"P(any false alarm in this run) <= {100 * record.settings.alpha:g} %: {tested}",
+        )
 
 
-def answer(record: Record) -> str:
+def answer(record: GateRecord) -> str:
     """The run's answer, with its exit code and what that means."""
     result, (_, meaning) = visible(record.result), EXITS.get(record.exit_code, UNKNOWN)
     return f"{result} (exit code {record.exit_code}{'' if result == meaning else f': {meaning}'})"

@@ -25,9 +25,14 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from flopline.gate.record import Comparison, Record
+    from flopline.gate.record import Comparison, GateRecord
 
-STYLES = {"regressed": "bold red", "inconclusive": "yellow", "not comparable": "magenta", "improved": "green"}
+STYLES = {
+    "regressed": "bold red",
+    "inconclusive": "yellow",
+    "not comparable": "magenta",
+    "improved": "green",
+}
 COLOURS = {0: "bold green", 1: "bold red", 2: "bold red", 3: "bold yellow"}
 """Per exit code."""
 NARROWEST = 80
@@ -36,7 +41,7 @@ COMMENT = 65_000
 """Characters of a page; GitHub refuses a comment above 65 536."""
 
 
-def text(record: Record, width: int, *, colour: bool = False, verbose: bool = False) -> str:
+def text(record: GateRecord, width: int, *, colour: bool = False, verbose: bool = False) -> str:
     """The record for a terminal.
 
     Args:
@@ -60,7 +65,7 @@ def text(record: Record, width: int, *, colour: bool = False, verbose: bool = Fa
     return "".join(f"{line.rstrip(' ')}\n" for line in out.getvalue().split("\n")[:-1])
 
 
-def _parts(record: Record, most: int | None) -> Iterator[RenderableType]:
+def _parts(record: GateRecord, most: int | None) -> Iterator[RenderableType]:
     name, rows, losses = words.naming(record), words.ordered(record), words.losses(record)
     yield Text.assemble(("flopline gate", "bold"), "  ", "  ".join(words.heading(record)))
     yield _labelled([*words.setting(record), *words.stages(record)])
@@ -69,13 +74,26 @@ def _parts(record: Record, most: int | None) -> Iterator[RenderableType]:
         yield _table(rows, name, most)
         yield ""
     for row in rows:
-        lines = [*(() if row.id in losses else words.evidence(row, record)), *words.reasons(row, record, words.visible)]
+        lines = [
+            *(() if row.id in losses else words.evidence(row, record)),
+            *words.reasons(row, record, words.visible),
+        ]
         if lines:
             yield Text.assemble((row.verdict, STYLES.get(row.verdict, "bold")), "  ", name(row.id))
             yield Padding(Text("\n".join(lines)), (0, 0, 1, 4))
-    notes = [(label, f"{count}: {words.listed(ids, name, most)}") for label, count, ids in words.one_sided(record)]
+    notes = [
+        (label, f"{count}: {words.listed(ids, name, most)}")
+        for label, count, ids in words.one_sided(record)
+    ]
     for lost, (why, said) in list(losses.items())[:most]:
-        notes.append(("lost", "\n".join([f"{name(lost)}: {why}", *(f"  {line}" for line in said[-(most or 0) :])])))
+        notes.append(
+            (
+                "lost",
+                "\n".join(
+                    [f"{name(lost)}: {why}", *(f"  {line}" for line in said[-(most or 0) :])]
+                ),
+            )
+        )
     if most and len(losses) > most:
         notes.append(("lost", f"and {len(losses) - most} more"))
     notes += [("warning", "\n".join(words.lines(warning))) for warning in record.warnings]
@@ -96,13 +114,21 @@ def _table(rows: Sequence[Comparison], name: Callable[[str], str], most: int | N
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("benchmark", overflow="fold", min_width=12)
     for heading in ("change", "95 % interval", "sees", "clock", "verdict"):
-        table.add_column(heading, justify="left" if heading in ("clock", "verdict") else "right", no_wrap=True)
+        table.add_column(
+            heading, justify="left" if heading in ("clock", "verdict") else "right", no_wrap=True
+        )
     unchanged = words.split(rows)[1]
     collapsed = unchanged if most is not None and len(unchanged) > most else []
     for row in rows[: len(rows) - len(collapsed)]:
         change, interval, sees, _, clock = words.cells(row)
         style = STYLES.get(row.verdict, "")
-        cells = (Text(change, style), Text(interval), Text(sees), Text(clock), Text(row.verdict, style))
+        cells = (
+            Text(change, style),
+            Text(interval),
+            Text(sees),
+            Text(clock),
+            Text(row.verdict, style),
+        )
         table.add_row(Text(name(row.id)), *cells)
     if collapsed:
         change, sees = words.extremes(collapsed)
@@ -111,13 +137,13 @@ def _table(rows: Sequence[Comparison], name: Callable[[str], str], most: int | N
     return table
 
 
-def markdown(record: Record) -> str:
+def markdown(record: GateRecord) -> str:
     """The record for a GitHub step summary or comment; unchanged benchmarks are only counted where it gets too long."""
     page = "\n\n".join(_sections(record, full=True))
     return (page if len(page) < COMMENT else "\n\n".join(_sections(record, full=False))) + "\n"
 
 
-def _sections(record: Record, *, full: bool) -> Iterator[str]:
+def _sections(record: GateRecord, *, full: bool) -> Iterator[str]:
     name, rows, losses = words.naming(record), words.ordered(record), words.losses(record)
     shown, unchanged = words.split(rows)
     yield f"**{words.EXITS.get(record.exit_code, words.UNKNOWN)[0]}**: {_prose(words.answer(record))}"
@@ -127,16 +153,24 @@ def _sections(record: Record, *, full: bool) -> Iterator[str]:
     if unchanged:
         change, sees = words.extremes(unchanged)
         summary = f"{len(unchanged)} unchanged: at most {change}, would have seen {sees}"
-        yield f"<details><summary>{summary}</summary>\n\n{_pipes(unchanged, name)}\n\n</details>" if full else summary
+        yield (
+            f"<details><summary>{summary}</summary>\n\n{_pipes(unchanged, name)}\n\n</details>"
+            if full
+            else summary
+        )
     for row in rows:
         lines = [
             *(() if row.id in losses else map(_prose, words.evidence(row, record))),
             *words.reasons(row, record, _code),
         ]
         if lines:
-            yield "\n".join([f"- {row.verdict}: {_code(name(row.id))}", *(f"  - {line}" for line in lines)])
+            yield "\n".join(
+                [f"- {row.verdict}: {_code(name(row.id))}", *(f"  - {line}" for line in lines)]
+            )
     for lost, (why, said) in list(losses.items())[: words.MANY]:
-        end = "\n".join(html.escape(line[-words.LONGEST :], quote=False) for line in said[-words.MANY :])
+        end = "\n".join(
+            html.escape(line[-words.LONGEST :], quote=False) for line in said[-words.MANY :]
+        )
         yield f"<details><summary>lost: <code>{_entities(name(lost))}</code>: {_entities(why)}</summary>"
         yield f"<pre>\n{end}\n</pre>\n\n</details>"
     if len(losses) > words.MANY:
@@ -145,7 +179,9 @@ def _sections(record: Record, *, full: bool) -> Iterator[str]:
         (label, f"{count}: {words.listed(ids, lambda it: _code(name(it)))}")
         for label, count, ids in words.one_sided(record)
     ]
-    notes += [("warning", "<br>".join(map(_prose, words.lines(warning)))) for warning in record.warnings]
+    notes += [
+        ("warning", "<br>".join(map(_prose, words.lines(warning)))) for warning in record.warnings
+    ]
     notes += [
         (label, _prose(told))
         for label, told in (*words.setting(record), *words.stages(record), *words.guarantee(record))
@@ -163,16 +199,20 @@ def _pipes(rows: Sequence[Comparison], name: Callable[[str], str]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def junit(record: Record) -> str:
+def junit(record: GateRecord) -> str:
     """The record as JUnit XML: a test case per benchmark, whose time is the baseline's seconds per call."""
     cases = [_case(row, record) for row in words.ordered(record)]
     if record.exit_code == words.FAILED:
-        failed = ET.Element("testcase", classname="flopline", name="gate", time=f"{record.seconds:.3f}")
+        failed = ET.Element(
+            "testcase", classname="flopline", name="gate", time=f"{record.seconds:.3f}"
+        )
         ET.SubElement(failed, "error", message=words.visible(record.result)).text = "\n".join(
             words.lines(record.result)
         )
         cases.append(failed)
-    suite = ET.Element("testsuite", name="flopline gate", tests=str(len(cases)), time=f"{record.seconds:.3f}")
+    suite = ET.Element(
+        "testsuite", name="flopline gate", tests=str(len(cases)), time=f"{record.seconds:.3f}"
+    )
     for counted, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(counted, str(sum(case.find(kind) is not None for case in cases)))
     suite.set("timestamp", words.visible(record.started))
@@ -192,15 +232,20 @@ def junit(record: Record) -> str:
     return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(suite, encoding="unicode")}\n'
 
 
-def _case(row: Comparison, record: Record) -> ET.Element:
+def _case(row: Comparison, record: GateRecord) -> ET.Element:
     file, _, name = row.id.partition("::")
     case = ET.Element(
-        "testcase", classname=words.visible(file), name=words.visible(name or file), time=f"{row.seconds or 0.0:.9f}"
+        "testcase",
+        classname=words.visible(file),
+        name=words.visible(name or file),
+        time=f"{row.seconds or 0.0:.9f}",
     )
     change, interval, sees, _, _ = words.cells(row)
     said = [" ".join(filter(None, (row.verdict, change, interval))), *words.evidence(row, record)]
     said += [f"would have seen {sees}"] if sees else []
-    kind = {"regressed": "failure", "inconclusive": "skipped", "not comparable": "skipped"}.get(row.verdict)
+    kind = {"regressed": "failure", "inconclusive": "skipped", "not comparable": "skipped"}.get(
+        row.verdict
+    )
     child = ET.SubElement(case, kind, type=row.verdict, message="; ".join(said)) if kind else None
     lines = "\n".join([*said, *words.reasons(row, record, words.visible)])
     (ET.SubElement(case, "system-out") if child is None else child).text = lines
@@ -215,10 +260,16 @@ def _entities(text: str) -> str:
 def _code(text: str) -> str:
     """As inline code, also inside a table: there no pipe may stand, whatever is before it."""
     shown = words.visible(text)
-    return f"`{shown}`" if re.fullmatch(r"[^ `|\\]([^`|\\]*[^ `|\\])?", shown) else f"<code>{_entities(shown)}</code>"
+    return (
+        f"`{shown}`"
+        if re.fullmatch(r"[^ `|\\]([^`|\\]*[^ `|\\])?", shown)
+        else f"<code>{_entities(shown)}</code>"
+    )
 
 
 def _prose(text: str) -> str:
     """As running text: no markup, and nobody is mentioned."""
-    shown = re.sub(r"[\\`*_{}\[\]<>&|~#$^]", lambda found: f"&#{ord(found[0])};", words.visible(text))
+    shown = re.sub(
+        r"[\\`*_{}\[\]<>&|~#$^]", lambda found: f"&#{ord(found[0])};", words.visible(text)
+    )
     return shown.replace("@", "@&#8203;")

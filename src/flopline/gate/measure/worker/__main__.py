@@ -42,8 +42,27 @@ DEAR = 0.05  # seconds of a call that is not repeated only to know its time bett
 TEXT = 4000  # characters of an error's text that are passed on
 RAW = [("self", "function_to_benchmark", "args", "kwargs")]
 PEDANTIC = [
-    ("self", "target", "args", "kwargs", "setup", "rounds", "warmup_rounds", "iterations"),  # up to 5.1
-    ("self", "target", "args", "kwargs", "setup", "teardown", "rounds", "warmup_rounds", "iterations"),  # from 5.2
+    (
+        "self",
+        "target",
+        "args",
+        "kwargs",
+        "setup",
+        "rounds",
+        "warmup_rounds",
+        "iterations",
+    ),  # up to 5.1
+    (
+        "self",
+        "target",
+        "args",
+        "kwargs",
+        "setup",
+        "teardown",
+        "rounds",
+        "warmup_rounds",
+        "iterations",
+    ),  # from 5.2
 ]
 
 
@@ -59,7 +78,12 @@ class Link:
     """
 
     def __init__(self, reading: int, writing: int, peer_reading: int, peer_writing: int) -> None:
-        for descriptor in (reading, writing, peer_reading, peer_writing):  # or a child of a test would hold them open
+        for descriptor in (
+            reading,
+            writing,
+            peer_reading,
+            peer_writing,
+        ):  # or a child of a test would hold them open
             os.set_inheritable(descriptor, False)  # noqa: FBT003  # no keyword there
         self.reading = os.fdopen(reading, "r", encoding="utf-8")
         self.writing = writing
@@ -173,7 +197,9 @@ def calibrate(batch: Callable[[int], Message], seconds: float, most: float) -> t
         rounds = int(min(wanted, rounds * 100, most - used))
 
 
-def take_turns(link: Link, batch: Callable[[int], Message], rounds: int, mine: list[bool]) -> list[Message]:
+def take_turns(
+    link: Link, batch: Callable[[int], Message], rounds: int, mine: list[bool]
+) -> list[Message]:
     """Runs a batch at each of its turns; of one that fails the other worker is told before the error goes on."""
     taken = []
     for turn, own in enumerate(mine):
@@ -191,7 +217,9 @@ def take_turns(link: Link, batch: Callable[[int], Message], rounds: int, mine: l
     return taken
 
 
-def serve(link: Link, batch: Callable[[int], Message], once: Callable[[], Callable[[], object]]) -> Message:
+def serve(
+    link: Link, batch: Callable[[int], Message], once: Callable[[], Callable[[], object]]
+) -> Message:
     """Does what the coordinator says until it says something else; gives that command."""
     while True:
         command = link.hear()
@@ -202,7 +230,9 @@ def serve(link: Link, batch: Callable[[int], Message], once: Callable[[], Callab
             most = math.inf if command["most"] is None else command["most"]
             begin = time.perf_counter()
             rounds, used = calibrate(batch, command["seconds"], most) if most else (1, 0)
-            link.say("calibrated", rounds=rounds, used=used, dear=time.perf_counter() - begin > DEAR)
+            link.say(
+                "calibrated", rounds=rounds, used=used, dear=time.perf_counter() - begin > DEAR
+            )
         elif do == "collect garbage":
             # Afterwards frozen: or the next time would walk through everything again, 0.2 s with torch.
             gc.collect()
@@ -216,7 +246,7 @@ def serve(link: Link, batch: Callable[[int], Message], once: Callable[[], Callab
             return command
 
 
-def timed(  # noqa: PLR0913, PLR0917  # all that the two replaced methods differ in
+def timed(  # all that the two replaced methods differ in
     link: Link,
     fixture: Any,
     run_round: Callable[[int, Meter], float],
@@ -238,7 +268,9 @@ def timed(  # noqa: PLR0913, PLR0917  # all that the two replaced methods differ
     from pytest_benchmark.timers import default_timer  # type: ignore[attr-defined]  # it has no __all__
 
     own_timer = fixture._timer is not default_timer
-    pause = getattr(theirs, "PauseInstrumentation", contextlib.nullcontext)  # up to 5.1 the runner does it
+    pause = getattr(
+        theirs, "PauseInstrumentation", contextlib.nullcontext
+    )  # up to 5.1 the runner does it
     stats = fixture._make_stats(1)
 
     def batch(rounds: int) -> Message:
@@ -278,7 +310,14 @@ def patch(link: Link) -> None:  # as C901
             return original_raw(self, function_to_benchmark, *args, **kwargs)
         results: list[Any] = []
         run_calls = calls_of(self._make_runner(function_to_benchmark, args, kwargs), results)
-        timed(link, self, run_calls, 1, None, lambda: functools.partial(function_to_benchmark, *args, **kwargs))
+        timed(
+            link,
+            self,
+            run_calls,
+            1,
+            None,
+            lambda: functools.partial(function_to_benchmark, *args, **kwargs),
+        )
         return results[0]
 
     def pedantic(  # noqa: PLR0913, PLR0917  # pytest-benchmark's parameters
@@ -377,7 +416,9 @@ def _kept(done: Any) -> tuple[float, list[Any]]:
 class Lockstep:
     """The pytest plugin: says what there is and what happens, and waits where the coordinator must decide."""
 
-    __name__ = "flopline-lockstep"  # what pytest registers it under, so that a suite can ask who times it
+    __name__ = (
+        "flopline-lockstep"  # what pytest registers it under, so that a suite can ask who times it
+    )
 
     def __init__(self, link: Link) -> None:
         self.link = link
@@ -409,10 +450,15 @@ class Lockstep:
 
     def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
         """Says what there is, spins the canary, and keeps what the coordinator chooses, in its order."""
-        found = {item.nodeid: item for item in items if "benchmark" in getattr(item, "fixturenames", ())}
+        found = {
+            item.nodeid: item for item in items if "benchmark" in getattr(item, "fixturenames", ())
+        }
         self.link.say(
             "collected",
-            items=[[name, os.path.relpath(item.path, self.home), source(item)] for name, item in found.items()],
+            items=[
+                [name, os.path.relpath(item.path, self.home), source(item)]
+                for name, item in found.items()
+            ],
             errors=self.errors,
         )
         command = serve(self.link, spin, lambda: int)
@@ -429,7 +475,13 @@ class Lockstep:
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Says what did not pass."""
         if report.outcome != "passed":
-            self.link.say("report", id=report.nodeid, when=report.when, outcome=report.outcome, text=reason(report))
+            self.link.say(
+                "report",
+                id=report.nodeid,
+                when=report.when,
+                outcome=report.outcome,
+                text=reason(report),
+            )
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Says that an item is over."""
@@ -449,7 +501,9 @@ def source(item: Any) -> str:
 def reason(report: Any) -> str:
     """The last lines of why a test failed or was skipped."""
     longrepr = report.longrepr
-    text = longrepr[-1] if isinstance(longrepr, tuple) else longrepr  # of a skip: file, line, reason
+    text = (
+        longrepr[-1] if isinstance(longrepr, tuple) else longrepr
+    )  # of a skip: file, line, reason
     return str(text)[-TEXT:]
 
 
@@ -457,7 +511,8 @@ def conflicts(config: Any) -> dict[str, bool]:
     """Settings under which pytest-benchmark does not time."""
     option = config.option
     return {
-        "xdist": bool(getattr(option, "numprocesses", None)) or getattr(option, "dist", "no") != "no",
+        "xdist": bool(getattr(option, "numprocesses", None))
+        or getattr(option, "dist", "no") != "no",
         "--benchmark-skip": bool(getattr(option, "benchmark_skip", False)),
     }
 
@@ -485,7 +540,16 @@ def options() -> list[str]:
     """Arguments that keep other plugins from running, repeating, timing out or measuring the timed items."""
     installed = importlib.util.find_spec
     return [
-        *("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:random_order", "-p", "no:codspeed"),
+        *(
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:randomly",
+            "-p",
+            "no:random_order",
+            "-p",
+            "no:codspeed",
+        ),
         *("--benchmark-enable", "--continue-on-collection-errors"),
         *(["-n0", "--dist=no"] if installed("xdist") else []),
         *(["--timeout=0"] if installed("pytest_timeout") else []),
@@ -500,7 +564,10 @@ def main(arguments: list[str]) -> int:
     pipes, arguments = arguments[:4], arguments[4:]
     link = Link(*map(int, pipes))
     sys.argv[:] = ["pytest", *arguments]
-    packages = {dist.metadata["Name"]: dist.version for dist in reversed(list(importlib.metadata.distributions()))}
+    packages = {
+        dist.metadata["Name"]: dist.version
+        for dist in reversed(list(importlib.metadata.distributions()))
+    }
     link.say("hello", python=platform.python_version(), randomised=randomised, packages=packages)
     try:
         import pytest
@@ -523,17 +590,30 @@ def collect(function: Callable[[], Any]) -> tuple[list[list[Any]], Any]:
     calls: dict[Site | None, int] = {}
     seconds: dict[Site | None, float] = {}
     depth: dict[Site | None, int] = {}
-    stack: list[tuple[types.FrameType, bool, Site | None, float]] = []  # the bool: a function in C, called by the frame
-    here, clock, before, collecting = sys._getframe(), time.perf_counter, sys.getprofile(), gc.isenabled()
+    stack: list[
+        tuple[types.FrameType, bool, Site | None, float]
+    ] = []  # the bool: a function in C, called by the frame
+    here, clock, before, collecting = (
+        sys._getframe(),
+        time.perf_counter,
+        sys.getprofile(),
+        gc.isenabled(),
+    )
 
-    def note(frame: types.FrameType, event: str, arg: Any) -> None:  # whatever is called or returned
+    def note(
+        frame: types.FrameType, event: str, arg: Any
+    ) -> None:  # whatever is called or returned
         now, in_c = clock(), event.startswith("c_")
         caller = frame if in_c else frame.f_back
         if in_c and caller is here:  # sys.setprofile
             return
         if event in ("call", "c_call"):
             name = _name(arg) if in_c else frame.f_code.co_qualname
-            site = (name, caller.f_code.co_filename, caller.f_lineno or 0) if caller and caller is not here else None
+            site = (
+                (name, caller.f_code.co_filename, caller.f_lineno or 0)
+                if caller and caller is not here
+                else None
+            )
             calls[site] = calls.get(site, 0) + 1
             depth[site] = depth.get(site, 0) + 1
             stack.append((frame, in_c, site, now))
@@ -554,7 +634,9 @@ def collect(function: Callable[[], Any]) -> tuple[list[list[Any]], Any]:
         sys.setprofile(before)
         if collecting:
             gc.enable()
-    return [[*site, calls[site], seconds.get(site, 0.0)] for site in sorted(filter(None, calls))], result
+    return [
+        [*site, calls[site], seconds.get(site, 0.0)] for site in sorted(filter(None, calls))
+    ], result
 
 
 def _name(function: Any) -> str:  # some kind of function in C
@@ -562,7 +644,9 @@ def _name(function: Any) -> str:  # some kind of function in C
     if not issubclass(type(getattr(function, "__self__", None)), types.ModuleType | None):
         return str(function.__qualname__)
     module = function.__module__
-    return str(function.__name__ if module in (None, "builtins") else f"{module}.{function.__name__}")
+    return str(
+        function.__name__ if module in (None, "builtins") else f"{module}.{function.__name__}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,143 @@
+"""What git knows: run it, find a checkout, and name commits.
+
+The user's index, branches, worktrees and files are only read.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flopline import FloplineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SET_FOR_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
+"""Variables that git sets for hooks. They would redirect flopline's own git commands to the hook's repository."""
+
+
+class GitError(FloplineError, RuntimeError):
+    """Git could not do what was asked of it."""
+
+
+def run(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+    """Returns what a git command prints, without its last line end.
+
+    Args:
+        folder: Where the command runs.
+        arguments: The arguments of git.
+        environment: Variables to add.
+
+    Raises:
+        GitError: Git is not installed or ended with an error; the message holds what it said.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name not in SET_FOR_HOOKS}
+    # Without optional locks git does not even refresh the time stamps in the user's index.
+    # Its messages are read by `checkout_root`, so they must be in English.
+    own = {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            env={**inherited, **own, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise GitError(f"git could not be started in {folder}: {error}; install git") from error
+    if done.returncode:
+        said = os.fsdecode(done.stderr).strip()
+        raise GitError(f"`git {' '.join(arguments)}` failed in {folder}: {said}")
+    return os.fsdecode(done.stdout).removesuffix("\n")
+
+
+def ask(folder: Path, *arguments: str) -> str:
+    """Returns what a git command prints, or an empty text where it fails."""
+    try:
+        return run(folder, *arguments)
+    except GitError:
+        return ""
+
+
+class NoWorkingTreeError(FloplineError, ValueError):
+    """A folder lies in a bare repository or inside a `.git` folder."""
+
+
+def checkout_root(folder: Path) -> Path | None:
+    """Returns the root of the checkout around a folder; None where there is none, or no git.
+
+    Raises:
+        NoWorkingTreeError: The folder lies in a bare repository or inside a `.git` folder.
+        GitError: Git refuses to look, for example because somebody else owns the checkout.
+    """
+    if shutil.which("git") is None:
+        return None
+    try:
+        inside = run(folder, "rev-parse", "--is-inside-work-tree")
+    except GitError as error:
+        if "not a git repository" in str(error):
+            return None
+        raise
+    if inside != "true":
+        raise NoWorkingTreeError(
+            f"{folder} has no working tree (a bare repository, or a .git folder); run in a checkout"
+        )
+    return Path(run(folder, "rev-parse", "--show-toplevel"))
+
+
+class CommitError(FloplineError, ValueError):
+    """Git knows no such commit, branch, tag or range."""
+
+
+def resolve(repository: Path, revision: str) -> str:
+    """Returns the full hash of the commit that a revision, branch or tag names.
+
+    Raises:
+        CommitError: Git knows no such commit.
+    """
+    look = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    return _commits(repository, *look, asked=revision)[0]
+
+
+def branch(repository: Path, tip: str = "HEAD") -> list[str]:
+    """Returns the commits of a branch from the first to its tip, first parents only.
+
+    Raises:
+        CommitError: Git knows no such branch.
+    """
+    arguments = ("rev-list", "--first-parent", "--reverse", "--end-of-options", tip, "--")
+    return _commits(repository, *arguments, asked=tip)
+
+
+def between(repository: Path, span: str) -> list[str]:
+    """Returns the commits of a range such as `v1..HEAD`, first parents only, newest first.
+
+    Raises:
+        CommitError: Git does not know an end of it.
+    """
+    arguments = ("rev-list", "--first-parent", "--end-of-options", span, "--")
+    return _commits(repository, *arguments, asked=span)
+
+
+def tags(repository: Path) -> dict[str, str]:
+    """Returns the commit of every tag, the newest tag first."""
+    commit = "%(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end)"
+    arguments = ("for-each-ref", "--sort=-creatordate", f"--format=%(refname:short) {commit}")
+    found = {}
+    for line in _commits(repository, *arguments, "refs/tags", asked="tags"):
+        name, _, found[name] = line.rpartition(" ")
+    return found
+
+
+def _commits(repository: Path, *arguments: str, asked: str) -> list[str]:
+    try:
+        return run(repository, *arguments).splitlines()
+    except GitError as error:
+        _, _, said = str(error).partition(f"failed in {repository}: ")
+        reason = f": {said.splitlines()[-1]}" if said else ""
+        raise CommitError(f"git knows no commit {asked!r} in {repository}{reason}") from error

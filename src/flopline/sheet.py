@@ -1,0 +1,86 @@
+"""A table as data: a title, columns, rows and notes, shown in a terminal or on a page.
+
+Whoever makes a sheet chooses the words and the units; what shows it only lays it out.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Literal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a sheet.
+
+    Attributes:
+        name: The words above it; may be empty.
+        align: On which side its cells are aligned; numbers are aligned to the right.
+    """
+
+    name: str
+    align: Literal["left", "right"] = "right"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table and what a reader must know about it.
+
+    Attributes:
+        title: What the table shows; may be empty.
+        columns: Its columns.
+        rows: Its cells, row by row; each row has as many cells as there are columns.
+        notes: Sentences below the table, for example a legend of its columns.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+UNLIMITED = 1000
+"""Width, in columns of a terminal, at which no table is ever cut.
+
+A line that the terminal breaks is easier to read than a cell that was shortened.
+"""
+
+
+def to_text(sheet: Sheet, width: int = UNLIMITED) -> str:
+    """Returns a sheet for a terminal, with a line end after its last line.
+
+    Args:
+        sheet: The table.
+        width: Columns of the terminal; words wrap to fit, numbers never do.
+    """
+    table = to_rich(sheet)
+    out = io.StringIO()
+    Console(file=out, width=width).print(table)
+    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    return "\n".join([*lines, *sheet.notes]) + "\n"
+
+
+def to_rich(sheet: Sheet) -> Table:
+    """Returns a sheet as a table of rich: a rule below its head, and no other lines."""
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        pad_edge=False,
+        show_edge=False,
+        title=Text(sheet.title) if sheet.title else None,
+        title_justify="left",
+    )
+    for column in sheet.columns:
+        wraps = column.align == "left"
+        table.add_column(
+            Text(column.name), justify=column.align, overflow="fold", no_wrap=not wraps
+        )
+    for row in sheet.rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
