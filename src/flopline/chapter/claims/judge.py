@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from flopline import __version__, machine, records
-from flopline.chapter.claims import descent, hardware, products  # noqa: F401  # they fill CLAIMS
+from flopline.chapter.claims import descent, hardware, noise, products, speed  # noqa: F401  # they fill CLAIMS
 from flopline.chapter.claims.evidence import Quantity, Verdict  # noqa: TC001  # cattrs reads the fields' types
 from flopline.chapter.claims.measurements import Lab, Noise
 from flopline.chapter.claims.register import CLAIMS
