@@ -21,9 +21,10 @@ from flopline import cli
 from flopline.gate import record, selfcheck, storage
 from flopline.gate import run as procedure
 from flopline.gate.sides import environment as environments
-from tests.gate.support import projects
+from tests.gate.support.make_projects import PLAIN, PROJECT, SLOWER
 from tests.gate.support.processes import living
-from tests.gate.support.projects import PLAIN, PROJECT, SLOWER, commit, git, state, write
+from tests.support import checkouts
+from tests.support.checkouts import commit, git, state, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +95,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     home = tmp_path_factory.mktemp("world")
     checkout = home / "my project"
     checkout.mkdir()
-    with projects.world(home) as temporary:
+    with checkouts.world(home) as temporary:
         git(checkout, "init", "--quiet")
         files = {
             "pyproject.toml": PROJECT,
