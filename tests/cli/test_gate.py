@@ -526,7 +526,7 @@ def test_outside_of_a_checkout_a_revision_is_refused(
 @pytest.mark.usefixtures("here")
 def test_an_interpreter_that_is_none_is_refused_with_the_sides_name() -> None:
     text = refusal("--baseline-python", sys.executable, "--candidate-python", "/no/such/python")
-    assert "the candidate's interpreter '/no/such/python' is no executable" in text
+    assert "the candidate's interpreter '/no/such/python' is not an executable" in text
 
 
 @pytest.mark.usefixtures("here")

@@ -119,6 +119,7 @@ def build(workspaces: Sequence[Workspace]) -> dict[SideName, Path]:
         if not failed:
             return {workspace.side: workspace.packages for workspace in workspaces}
         failures.append(failed)
+    # What the second attempt printed may only be that pip could not download something.
     raise BuildError(_message(failures[0]))
 
 
@@ -133,7 +134,7 @@ def build_isolated(workspaces: Sequence[Workspace]) -> dict[SideName, Path]:
         workspaces: Where each side is built.
 
     Raises:
-        BuildError: As `build` raises it.
+        BuildError: There is no pip, or an environment could not be made or filled.
     """
     _require_pip()
     harness = [f"{name}=={metadata.version(name)}" for name in ("pytest", "pytest-benchmark")]

@@ -99,6 +99,7 @@ def sides(
         VersionError: There is no such version.
         ExportError: A version could not be written.
         BuildError: A side could not be built, or would not run its own code.
+        NoWorkingTreeError: `start` lies in a bare repository or inside a `.git` folder.
         GitError: Git failed.
     """
     versions = resolve(start, baseline, candidate)
@@ -131,6 +132,7 @@ def interpreters(start: Path, baseline: str, candidate: str) -> Iterator[tuple[S
     Raises:
         InterpreterError: One is not a Python of at least 3.11 with pytest and pytest-benchmark.
         ExportError: The working tree could not be copied.
+        NoWorkingTreeError: `start` lies in a bare repository or inside a `.git` folder.
         GitError: Git failed.
     """
     start = start.resolve()
