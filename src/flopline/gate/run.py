@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from flopline import __version__, git, records
+from flopline import FloplineError, __version__, git, records
 from flopline.gate.judge import answer as outcome
 from flopline.gate.judge import clock as clocks
 from flopline.gate.judge import controls, verdict
@@ -39,10 +38,14 @@ from flopline.gate.sides import environment as environments
 from flopline.gate.sides import export, interpreter, versions
 from flopline.gate.sides import overlay as suites
 from flopline.machine import hardware
+from flopline.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from flopline.gate.judge.verdict import Confirmed, Screened
     from flopline.gate.measure.handle import Collected
+    from flopline.progress import Report
 
 FINE = 0.025
 """Below this `detect`, more and longer blocks are needed."""
@@ -55,26 +58,6 @@ PROFILED = 5
 """As many regressed benchmarks are explained."""
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where a run is.
-
-    Attributes:
-        stage: In words.
-        done: Blocks finished in this stage.
-        blocks: Blocks planned for it.
-        benchmark: The one at work; empty between blocks.
-        left: Estimated seconds to the end of the stage; None where unknown.
-    """
-
-    stage: str
-    done: int = 0
-    blocks: int = 0
-    benchmark: str = ""
-    left: float | None = None
-
-
-Report = Callable[[Progress], None]
 Direction = Literal["slower", "faster"]
 Families = dict[Direction, list[str]]
 
@@ -93,7 +76,7 @@ class Schedule:
         return cls(4, 0.15, 0.25) if detect >= FINE else cls(6, 0.25, 0.4)
 
 
-class GateError(RuntimeError):
+class GateError(FloplineError, RuntimeError):
     """The gate could not do its work."""
 
 
@@ -118,7 +101,7 @@ def run(
     settings: Settings,
     *,
     cpus: Sequence[int] | None = None,
-    report: Report = lambda _: None,
+    report: Report = silent,
     schedule: Schedule | None = None,
     slowdown: Mapping[str, float] | None = None,
 ) -> GateRecord:
@@ -324,10 +307,10 @@ class _Run:
             if self.blocks and not self.affords(1, share):
                 budget = f"the budget of {self.settings.budget:.0f} s"
                 self.warnings.append(
-                    f"{budget} ended in the stage {stage!r} after {begun} of {told.blocks} blocks"
+                    f"{budget} ended in the stage {stage!r} after {begun} of {told.of} blocks"
                 )
                 return False
-            place = replace(told, done=begun, left=self.expected(told.blocks - begun))
+            place = replace(told, done=begun, seconds_left=self.expected(told.of - begun))
             block = self.block(stage, left, seconds, place)
             self.blocks.append(block)
             gone = [
@@ -353,7 +336,7 @@ class _Run:
             self.settings.arguments,
             plan,
             cpus=self.cpus,
-            progress=lambda name: self.report(replace(where, benchmark=name)),
+            progress=lambda name: self.report(replace(where, detail=name)),
         )
         missing = [name for name in ids if name not in block.quads and name not in block.lost]
         absent = {
