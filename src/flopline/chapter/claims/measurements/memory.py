@@ -80,8 +80,8 @@ def measure_fetches(rounds: int, announce: Announce) -> Seconds:
     out = torch.empty(FETCHES)
     numbers = {level: torch.ones(size // 4) for level, size in buffers.items()}
     runs = {"sequential": sequential_fetch(numbers["memory"], out)}
-    for level in numbers:
-        runs[level] = random_fetch(numbers[level], out, generator)
+    for level, buffer in numbers.items():
+        runs[level] = random_fetch(buffer, out, generator)
     seconds = measure_in_turns(runs, "random reads", rounds, announce)
     per_number = {}
     for name, samples in seconds.items():
