@@ -54,7 +54,7 @@ def check(named: dict[str, SavedRecord]) -> None:
     Raises:
         RecordError: Two differ; the message says in what.
     """
-    records.together(named)
+    records.demand_one_machine(named)
     sources = {name: source for name, record in named.items() if (source := _source(record))}
     (first, one), *rest = sources.items() or [("", "")]
     for name, other in rest:

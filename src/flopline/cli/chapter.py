@@ -17,7 +17,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flopline import __version__, records
-from flopline.cli.console import fail, require, stdout, suite_cases, writable
+from flopline.cli.console import fail, refuse_unwritable, require, stdout
+from flopline.cli.suite import suite_cases
 from flopline.registry import UnknownStrategyError
 from flopline.workload import Case, WrongAnswerError
 
@@ -87,7 +88,7 @@ def machine(*, json_file: JsonFile = None) -> None:
     require("flopline.chapter.prediction")
     from flopline.chapter import sheets as tables
 
-    writable(json_file)
+    refuse_unwritable(json_file)
     with progress() as report:
         found = measure_machine(report)
     if json_file:
@@ -132,7 +133,7 @@ def train(
     training = require("flopline.chapter.training")
     from flopline.chapter import sheets as tables
 
-    writable(json_file)
+    refuse_unwritable(json_file)
     known = training.EXPERIMENTS
     names = names or list(CHAPTER)
     if unknown := [name for name in names if name not in known]:
@@ -196,7 +197,7 @@ def claims(
     from flopline.chapter import sheets as tables
     from flopline.chapter.claims import assess
 
-    writable(json_file)
+    refuse_unwritable(json_file)
     try:
         ids = assess.select(only)
     except assess.UnknownClaimError as error:
@@ -242,7 +243,7 @@ def report_page(
     from flopline.chapter.prediction import Machine
     from flopline.chapter.training import EXPERIMENTS, Training
 
-    writable(page)
+    refuse_unwritable(page)
     if figures is not None and not figures.is_dir():
         fail(f"--figures {figures}: there is no such folder; make it first")
     with progress() as show:

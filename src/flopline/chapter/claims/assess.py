@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from flopline import FloplineError, __version__, machine, records
+from flopline import FloplineError, machine, records
 from flopline.chapter.claims import descent, hardware, noise, products, register, speed
 from flopline.chapter.claims.evidence import Answer, Quantity  # noqa: TC001  # cattrs reads them
 from flopline.chapter.claims.measurements import GradientNoise, Measurements
@@ -112,8 +111,7 @@ def assess(ids: Sequence[str], table: Table, *, report: Report = silent) -> Clai
     Raises:
         WrongAnswerError: A strategy that was to be timed computes a wrong result.
     """
-    begin = time.perf_counter()
-    started = records.now()
+    beginning = records.Beginning()
     measurements = Measurements(table, report=report)
     assessed = []
     with machine.pinned(1):
@@ -122,11 +120,7 @@ def assess(ids: Sequence[str], table: Table, *, report: Report = silent) -> Clai
             assessed.append(assess_claim(register.CLAIMS[name], measurements))
         gradient_noise = measurements.noise if "C11" in ids else ()
     return ClaimsRecord(
-        machine=machine.describe(),
-        threads=1,
-        started=started,
-        seconds=time.perf_counter() - begin,
-        flopline=__version__,
+        **beginning.head(machine=machine.describe(), threads=1),
         source=table.source.name,
         assessed=tuple(assessed),
         noise=gradient_noise,
