@@ -98,6 +98,75 @@ class GateOptions:
     outputs: Outputs
 
 
+# What is compared.
+Baseline = Annotated[
+    str | None, typer.Option(metavar="REV", help="Compare with this revision or folder.")
+]
+Candidate = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REV",
+        help="Judge this revision or folder. Without it the working tree is judged.",
+    ),
+]
+BaselinePython = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH",
+        help="Use this interpreter, which has everything installed, as the baseline. "
+        "Nothing is built then.",
+    ),
+]
+CandidatePython = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH",
+        help="Use this interpreter, which has everything installed, as the candidate.",
+    ),
+]
+SuiteFrom = Annotated[
+    Literal["candidate", "baseline", "each"],
+    typer.Option(
+        help="Run this side's benchmark files on both sides. With `each`, both sides run their own."
+    ),
+]
+Isolated = Annotated[
+    bool, typer.Option("--isolated", help="Give each side dependencies of its own.")
+]
+
+# How it is compared.
+Detect = Annotated[
+    str, typer.Option(metavar="PERCENT", help="Find every slowdown of at least this size.")
+]
+Alpha = Annotated[
+    str,
+    typer.Option(metavar="PERCENT", help="Accept this probability of any false alarm in the run."),
+]
+Budget = Annotated[str, typer.Option(metavar="SECONDS", help="Measure for at most this long.")]
+SelfCheck = Annotated[
+    int,
+    typer.Option(
+        "--self-check",
+        metavar="N",
+        min=0,
+        help="Measure the gate's own error rates on this machine, in N runs of each kind.",
+    ),
+]
+
+# What is written.
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Save the record to this file.")
+]
+MarkdownFile = Annotated[
+    Path | None,
+    typer.Option("--markdown", metavar="FILE", help="Write the report as Markdown to this file."),
+]
+JunitFile = Annotated[
+    Path | None,
+    typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML to this file."),
+]
+
+
 @app.command(
     "gate",
     help=HELP,
@@ -106,74 +175,19 @@ class GateOptions:
 def gate(
     context: typer.Context,
     *,
-    baseline: Annotated[
-        str | None,
-        typer.Option(metavar="REV", help="Compare with this revision or folder."),
-    ] = None,
-    candidate: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REV",
-            help="Judge this revision or folder. Without it the working tree is judged.",
-        ),
-    ] = None,
-    baseline_python: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH",
-            help="Use this interpreter, which has everything installed, as the baseline. "
-            "Nothing is built then.",
-        ),
-    ] = None,
-    candidate_python: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH",
-            help="Use this interpreter, which has everything installed, as the candidate.",
-        ),
-    ] = None,
-    detect: Annotated[
-        str, typer.Option(metavar="PERCENT", help="Find every slowdown of at least this size.")
-    ] = "3%",
-    alpha: Annotated[
-        str,
-        typer.Option(
-            metavar="PERCENT", help="Accept this probability of any false alarm in the run."
-        ),
-    ] = "1%",
-    budget: Annotated[
-        str, typer.Option(metavar="SECONDS", help="Measure for at most this long.")
-    ] = "300s",
-    suite_from: Annotated[
-        Literal["candidate", "baseline", "each"],
-        typer.Option(
-            help="Run this side's benchmark files on both sides. With `each`, both sides run "
-            "their own."
-        ),
-    ] = "candidate",
-    isolated: Annotated[
-        bool, typer.Option("--isolated", help="Give each side dependencies of its own.")
-    ] = False,
-    self_check: Annotated[
-        int,
-        typer.Option(
-            "--self-check",
-            metavar="N",
-            min=0,
-            help="Measure the gate's own error rates on this machine, in N runs of each kind.",
-        ),
-    ] = 0,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Save the record to this file.")
-    ] = None,
-    markdown_file: Annotated[
-        Path | None,
-        typer.Option("--markdown", metavar="FILE", help="Write the report as Markdown."),
-    ] = None,
-    junit_file: Annotated[
-        Path | None,
-        typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML."),
-    ] = None,
+    baseline: Baseline = None,
+    candidate: Candidate = None,
+    baseline_python: BaselinePython = None,
+    candidate_python: CandidatePython = None,
+    detect: Detect = "3%",
+    alpha: Alpha = "1%",
+    budget: Budget = "300s",
+    suite_from: SuiteFrom = "candidate",
+    isolated: Isolated = False,
+    self_check: SelfCheck = 0,
+    json_file: JsonFile = None,
+    markdown_file: MarkdownFile = None,
+    junit_file: JunitFile = None,
 ) -> None:
     """Finds out whether a candidate is slower than a baseline; `HELP` is what users read."""
     outputs = Outputs(json_file, markdown_file, junit_file)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import fields
-from itertools import chain
+from itertools import chain, islice, starmap
 from typing import TYPE_CHECKING, Any
 
 import cattrs
@@ -26,7 +26,6 @@ from flopline.gate.record import Batch, GateRecord, Quad
 from flopline.records import RecordError, parse, strict, structure, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 BATCH_FIELDS = tuple(field.name for field in fields(Batch))
@@ -70,33 +69,41 @@ def load(path: Path) -> GateRecord:
     return structure(content, GateRecord, str(path), CONVERTER)
 
 
-def _pack(quads: list[Quad]) -> dict[str, Any]:
+def _pack(quads: list[Quad]) -> dict[str, object]:
     """Returns the quads of one benchmark as columns of both sides."""
+    baseline = [quad.baseline for quad in quads]
+    candidate = [quad.candidate for quad in quads]
     return {
         "quads": len(quads),
-        "baseline": _pack_side([quad.baseline for quad in quads]),
-        "candidate": _pack_side([quad.candidate for quad in quads]),
+        "baseline": _pack_side(baseline),
+        "candidate": _pack_side(candidate),
     }
 
 
-def _pack_side(batches_of_quads: list[tuple[Batch, ...]]) -> dict[str, Any]:
-    columns: dict[str, list[Any]] = {"batches": [len(batches) for batches in batches_of_quads]}
-    batches = list(chain.from_iterable(batches_of_quads))
+def _pack_side(batches_of_quads: list[tuple[Batch, ...]]) -> dict[str, object]:
+    counts = [len(batches) for batches in batches_of_quads]
+    columns = {"batches": _shortest(counts)}
+    all_batches = list(chain.from_iterable(batches_of_quads))
     for name in BATCH_FIELDS:
-        values = [getattr(batch, name) for batch in batches]
+        values = [getattr(batch, name) for batch in all_batches]
         if name in TIMES:
             values = [_to_nanoseconds(seconds) for seconds in values]
-        columns[_column(name)] = values
-    packed: dict[str, Any] = {}
-    for name, values in columns.items():
-        all_equal = len(set(values)) == 1
-        packed[name] = values[0] if all_equal else values
-    return packed
+        columns[_column(name)] = _shortest(values)
+    return columns
 
 
 def _column(field: str) -> str:
     """Returns the name of the column in which a field of all batches is written."""
-    return f"{field}_ns" if field in TIMES else field
+    if field in TIMES:
+        return f"{field}_ns"
+    return field
+
+
+def _shortest(values: list[Any]) -> object:
+    """Returns the values, or the one value that they all have."""
+    if len(set(values)) == 1:
+        return values[0]
+    return values
 
 
 def _to_nanoseconds(seconds: float | None) -> float | None:
@@ -118,27 +125,23 @@ def _unpack(columns: dict[str, Any], _: object) -> list[Quad]:
     count = columns["quads"]
     baseline = _unpack_side(columns["baseline"], count)
     candidate = _unpack_side(columns["candidate"], count)
-    return [Quad(*sides) for sides in zip(baseline, candidate, strict=True)]
+    quads = zip(baseline, candidate, strict=True)
+    return [Quad(*sides) for sides in quads]
 
 
 def _unpack_side(columns: dict[str, Any], quads: int) -> list[tuple[Batch, ...]]:
     counts = _values(columns, "batches", quads)
-    by_field = []
+    values_of_fields = []
     for name in BATCH_FIELDS:
         values = _values(columns, _column(name), sum(counts))
         if name in TIMES:
             values = [_to_seconds(nanoseconds) for nanoseconds in values]
-        by_field.append(values)
-    batches = [Batch(*values) for values in zip(*by_field, strict=True)]
-    batches_of_quads = []
-    begin = 0
-    for count in counts:
-        batches_of_quads.append(tuple(batches[begin : begin + count]))
-        begin += count
-    return batches_of_quads
+        values_of_fields.append(values)
+    all_batches = starmap(Batch, zip(*values_of_fields, strict=True))
+    return [tuple(islice(all_batches, count)) for count in counts]
 
 
-def _values(columns: dict[str, Any], name: str, length: int) -> Sequence[Any]:
+def _values(columns: dict[str, Any], name: str, length: int) -> list[Any]:
     """Returns a column's values, also if they were all equal and only one of them was written."""
     values = columns[name]
     if not isinstance(values, list):
@@ -149,7 +152,9 @@ def _values(columns: dict[str, Any], name: str, length: int) -> Sequence[Any]:
 
 
 def _to_seconds(nanoseconds: float | None) -> float | None:
-    return None if nanoseconds is None else nanoseconds / NANOSECONDS
+    if nanoseconds is None:
+        return None
+    return nanoseconds / NANOSECONDS
 
 
 CONVERTER.register_unstructure_hook_func(lambda kind: kind == list[Quad], _pack)

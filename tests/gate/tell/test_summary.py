@@ -43,9 +43,11 @@ def strings(value: object) -> list[str]:
         value = [getattr(value, field.name) for field in dataclasses.fields(value)]
     if isinstance(value, dict):
         value = list(value.values())
+    found: list[str] = []
     if isinstance(value, list | tuple):
-        return [string for inner in value for string in strings(inner)]
-    return []
+        for inner in value:
+            found += strings(inner)
+    return found
 
 
 def test_every_column_has_a_cell_in_every_row() -> None:

@@ -24,7 +24,8 @@ class Column:
 
     Attributes:
         name: What stands above the column.
-        cell: Returns the column's text for one benchmark; empty if it is unknown.
+        cell: Returns the column's text for one benchmark; empty if it is unknown. It may hold only
+            numbers and words of the gate, because renderers do not escape it.
         together: Returns one text that stands for several unchanged benchmarks.
         align: On which side cells are aligned.
         shown_in: The renderers that show the column.

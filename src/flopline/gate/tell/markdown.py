@@ -20,7 +20,10 @@ RULES = {"left": ":--", "right": "--:"}
 
 
 def render(summary: Summary) -> str:
-    """Returns the summary as Markdown; unchanged benchmarks are only counted if it gets too long."""
+    """Returns the summary as Markdown.
+
+    Unchanged benchmarks are only counted if the page would get too long for a comment.
+    """
     page = "\n\n".join(_sections(summary, with_unchanged=True))
     if len(page) >= COMMENT:
         page = "\n\n".join(_sections(summary, with_unchanged=False))

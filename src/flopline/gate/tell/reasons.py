@@ -20,14 +20,9 @@ def tolerated(settings: Settings) -> str:
 def behind_verdict(row: Comparison, settings: Settings) -> list[str]:
     """Returns the result of the confirming test, and why there is no clearer verdict."""
     sentences = []
-    if row.p is not None and row.limit is not None and row.change is not None:
-        is_slower = row.change >= 0
-        bound = f"above +{tolerated(settings)}" if is_slower else f"below -{tolerated(settings)}"
-        if row.verdict != "improved":
-            sentences.append(
-                f"{row.beyond}/{row.blocks} blocks {bound}, "
-                f"p = {row.p:.2g} (Holm limit {row.limit:.2g})"
-            )
+    was_tested = row.p is not None and row.limit is not None and row.change is not None
+    if was_tested and row.verdict != "improved":
+        sentences.append(_test(row, tolerated(settings)))
     if row.note:
         sentences.append(visible(row.note))
     elif row.verdict == "inconclusive" and row.sigma is not None and row.detectable is not None:
@@ -38,6 +33,14 @@ def behind_verdict(row: Comparison, settings: Settings) -> list[str]:
                 f"detected (standard deviation between blocks {share(row.sigma)})"
             )
     return sentences
+
+
+def _test(row: Comparison, margin: str) -> str:
+    """Returns the result of a benchmark's confirming test."""
+    is_slower = (row.change or 0.0) >= 0
+    bound = f"above +{margin}" if is_slower else f"below -{margin}"
+    result = f"p = {row.p:.2g} (Holm limit {row.limit:.2g})"
+    return f"{row.beyond}/{row.blocks} blocks {bound}, {result}"
 
 
 def calls(differences: list[Difference] | None) -> list[Sentence]:
