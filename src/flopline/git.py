@@ -1,4 +1,4 @@
-"""What git knows: run it, find a checkout, and name commits.
+"""Git: runs it, finds a checkout, names commits and writes a commit into a folder.
 
 The user's index, branches, worktrees and files are only read.
 """
@@ -8,16 +8,22 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flopline import FloplineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 SET_FOR_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
-"""Variables that git sets for hooks. They would redirect flopline's own git commands to the hook's repository."""
+"""Variables that git sets for hooks.
+
+They would redirect flopline's own git commands to the hook's repository.
+"""
+START_NOTHING = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
+"""Options that keep git from starting the hooks and the monitor that the user has set up."""
 
 
 class GitError(FloplineError, RuntimeError):
@@ -141,3 +147,58 @@ def _commits(repository: Path, *arguments: str, asked: str) -> list[str]:
         _, _, said = str(error).partition(f"failed in {repository}: ")
         reason = f": {said.splitlines()[-1]}" if said else ""
         raise CommitError(f"git knows no commit {asked!r} in {repository}{reason}") from error
+
+
+class SubmoduleError(GitError):
+    """The commit of a submodule is not in the checkout."""
+
+
+def write_commit(repository: Path, commit: str, target: Path) -> None:
+    """Writes all files of a commit into a folder, those of its submodules included.
+
+    `git archive` is not used because it leaves out what .gitattributes marks as export-ignore,
+    which are often the tests. Here git checks the commit out into a working tree of its own. There
+    the .gitattributes of the commit count, not those that the user has now.
+
+    Args:
+        repository: The root of a checkout.
+        commit: The commit's hash.
+        target: The folder; it is made if it does not exist. Git's index lies in a temporary folder
+            beside it until the commit is written.
+
+    Raises:
+        SubmoduleError: The commit of a submodule is not in the checkout.
+        GitError: Git failed, for example because it does not know the commit.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="index-", dir=target.parent) as folder:
+        _check_out(repository, commit, target, Path(folder, "index"))
+
+
+def _check_out(repository: Path, commit: str, target: Path, index: Path) -> None:
+    index.unlink(missing_ok=True)  # a submodule's commit follows that of its parent
+    environment = {
+        "GIT_DIR": run(repository, "rev-parse", "--absolute-git-dir"),
+        "GIT_WORK_TREE": str(target),
+        "GIT_INDEX_FILE": str(index),
+    }
+    run(target, *START_NOTHING, "read-tree", commit, environment=environment)
+    run(target, *START_NOTHING, "checkout-index", "--all", "--force", environment=environment)
+    listing = run(target, *START_NOTHING, "ls-files", "--stage", "-z", environment=environment)
+    for path, wanted in _submodules(listing):
+        submodule = repository / path
+        is_there = (submodule / ".git").exists() and ask(submodule, "cat-file", "-t", wanted)
+        if not is_there:
+            raise SubmoduleError(
+                f"commit {wanted[:7]} of the submodule {path} is not in {repository}; run there "
+                "`git submodule update --init --recursive`, or `git fetch` in the submodule"
+            )
+        _check_out(submodule, wanted, target / path, index)
+
+
+def _submodules(listing: str) -> Iterator[tuple[str, str]]:
+    """Yields the path and the commit of every submodule that `git ls-files --stage -z` lists."""
+    for entry in listing.split("\0"):
+        facts, _, path = entry.partition("\t")
+        if facts.startswith("160000 "):
+            yield path, facts.split()[1]
