@@ -17,10 +17,11 @@ from flopline.gate.measure import handle as child
 from flopline.gate.record import Comparison, GateRecord, Settings
 from flopline.gate.sides.environment import interpreters
 from flopline.gate.sides.environment import sides as built
+from tests.gate.support.make_projects import PLAIN, PROJECT, SLOWER, site, venv
 from tests.gate.support.processes import living
-from tests.gate.support.projects import PLAIN, PROJECT, SLOWER, checkout, site, venv, world, write
 from tests.gate.support.runs import DETECT, LIGHT, QUICK, SUITE
 from tests.gate.support.samples import quad, timed
+from tests.support.checkouts import checkout, world, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

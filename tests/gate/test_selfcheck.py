@@ -11,9 +11,10 @@ from flopline.gate import run as procedure
 from flopline.gate import selfcheck
 from flopline.gate.record import Comparison, ExitCode, GateRecord, Settings
 from flopline.gate.sides.environment import sides as built
-from tests.gate.support.projects import PLAIN, checkout, world
+from tests.gate.support.make_projects import PLAIN
 from tests.gate.support.records import RECORD
 from tests.gate.support.runs import DETECT, LIGHT, QUICK, SUITE
+from tests.support.checkouts import checkout, world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

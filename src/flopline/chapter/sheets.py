@@ -14,8 +14,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from flopline.chapter.claims.assess import ClaimsRecord
     from flopline.chapter.claims.evidence import Quantity
-    from flopline.chapter.claims.judge import Claims
     from flopline.chapter.prediction import Explained, Machine
     from flopline.chapter.training import Trained, Training
     from flopline.workload import Measured
@@ -224,7 +224,7 @@ def reached(times: Sequence[float | None]) -> str:
     )
 
 
-def claims(found: Claims, width: int) -> str:
+def claims(found: ClaimsRecord, width: int) -> str:
     """Claim, what was measured with its interval, and the verdict."""
     table = plain(title=f"the chapter's claims, data {found.source}", title_justify="left")
     for name, share in (
@@ -235,16 +235,16 @@ def claims(found: Claims, width: int) -> str:
     ):
         table.add_column(name, ratio=share, overflow="fold", no_wrap=share is None)
     table.padding = (0, 1, 1, 0)
-    for each in found.judged:
+    for each in found.assessed:
         table.add_row(
             each.id,
             each.claim,
             "\n".join(quantity(one) for one in each.measured[:SHOWN]),
-            each.verdict,
+            each.answer,
         )
     text = _text(table, max(100, width))
     counts = {
-        verdict: sum(each.verdict == verdict for each in found.judged) for verdict in VERDICTS
+        verdict: sum(each.answer == verdict for each in found.assessed) for verdict in VERDICTS
     }
     return (
         text + ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) + "\n"

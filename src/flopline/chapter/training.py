@@ -91,6 +91,12 @@ EXPERIMENTS = {
 }
 """The chapter's four experiments, its concise version, and its exercises on minibatches of 10."""
 
+MINIBATCH_SIZES = (1, 10, 100, 1500)
+"""The minibatch sizes of the chapter's four experiments."""
+
+LOSS_DISTANCES = (0.01, 0.02, 0.05)
+"""How far above the minimum L* the losses lie to which times are taken, as shares of L*."""
+
 
 class ExperimentError(ValueError):
     """An experiment cannot be run as asked."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from flopline.chapter.prediction import Machine
     from flopline.chapter.training import Experiment, Training
     from flopline.data import Table
+    from flopline.progress import Report
 
 app = typer.Typer()
 
@@ -74,6 +75,11 @@ def progress() -> Iterator[Callable[[str, float], None]]:
         fail(str(error))
     except KeyboardInterrupt:
         fail("interrupted; nothing was written")
+
+
+def detailed(show: Callable[[str, float], None]) -> Report:
+    """Returns a report of progress that shows the detail and the share of the steps done."""
+    return lambda now: show(now.detail, now.done / now.of)
 
 
 @app.command("machine")
@@ -187,17 +193,17 @@ def claims(
     json_file: JsonFile = None,
 ) -> None:
     """Measures every claim of the chapter on this machine, and says which hold."""
-    require("flopline.chapter.claims.judge")
+    require("flopline.chapter.claims.assess")
     from flopline.chapter import sheets as tables
-    from flopline.chapter.claims import judge as trial
+    from flopline.chapter.claims import assess
 
     refuse_unwritable(json_file)
     try:
-        ids = trial.select(only)
-    except trial.UnknownClaimError as error:
+        ids = assess.select(only)
+    except assess.UnknownClaimError as error:
         fail(str(error))
     with progress() as report:
-        found = trial.judge(ids, load_table(data), report=report)
+        found = assess.assess(ids, load_table(data), report=detailed(report))
     if json_file:
         records.save(found, json_file)
     tables.show(tables.claims(found, stdout().width))
@@ -227,13 +233,13 @@ def report_page(
     data: Data = None,
 ) -> None:
     """Writes one HTML page with every picture, from saved records; what is missing is measured (minutes)."""
-    require("flopline.chapter.claims.judge")
+    require("flopline.chapter.claims.assess")
     try:
         from flopline.chapter import page as report
     except ModuleNotFoundError as error:
         fail(f"the page needs {error.name}: pip install 'flopline[suite,report]'")
     from flopline import bench as benches
-    from flopline.chapter.claims import judge as trial
+    from flopline.chapter.claims import assess
     from flopline.chapter.prediction import Machine
     from flopline.chapter.training import EXPERIMENTS, Training
 
@@ -244,7 +250,7 @@ def report_page(
         # What is given is read before anything is measured: a wrong file is told at once.
         timed = benches.load(bench) if bench else None
         trained = records.load(train, Training) if train else None
-        judged = records.load(claims, trial.Claims) if claims else None
+        judged = records.load(claims, assess.ClaimsRecord) if claims else None
         examined = records.load(machine, Machine) if machine else None
         given = {"bench": timed, "train": trained, "claims": judged, "machine": examined}
         report.check({name: record for name, record in given.items() if record is not None})
@@ -252,7 +258,8 @@ def report_page(
             bench=timed or measure_bench(data, show),
             training=trained
             or measure_training([EXPERIMENTS[name] for name in CHAPTER], SEEDS, data, show),
-            claims=judged or trial.judge(trial.select(""), load_table(data), report=show),
+            claims=judged
+            or assess.assess(assess.select(""), load_table(data), report=detailed(show)),
             machine=examined or measure_machine(show),
         )
         show("drawing", 1.0)

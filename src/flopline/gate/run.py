@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from flopline import __version__, records
+from flopline import __version__, git, records
 from flopline.gate.judge import answer as outcome
 from flopline.gate.judge import clock as clocks
 from flopline.gate.judge import controls, verdict
@@ -36,8 +36,8 @@ from flopline.gate.record import (
 )
 from flopline.gate.sides import build as builds
 from flopline.gate.sides import environment as environments
+from flopline.gate.sides import export, interpreter, versions
 from flopline.gate.sides import overlay as suites
-from flopline.gate.sides import versions
 from flopline.machine import hardware
 
 if TYPE_CHECKING:
@@ -102,9 +102,10 @@ ERRORS = (
     child.SuiteError,
     child.WorkerError,
     builds.BuildError,
-    versions.ExportError,
-    versions.GitError,
-    environments.InterpreterError,
+    export.ExportError,
+    git.GitError,
+    git.NoWorkingTreeError,
+    interpreter.InterpreterError,
     suites.OverlayError,
     versions.VersionError,
 )
@@ -547,7 +548,7 @@ class _Run:
             return {}
         self.report(Progress("explaining"))
         found = lockstep.profiles(self.baseline, self.candidate, self.settings.arguments, ids)
-        roots = (environments.roots(self.baseline), environments.roots(self.candidate))
+        roots = (self.baseline.roots, self.candidate.roots)
         return {
             name: explain.differences(sites["baseline"], sites["candidate"], roots)
             for name, sites in found.items()

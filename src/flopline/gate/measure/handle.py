@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, Self
 
-from flopline.gate.signals import undisturbed
+from flopline.gate.signals import held_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -246,7 +246,7 @@ def pair(
     """
     workers: list[Worker] = []
     with contextlib.ExitStack() as stack:
-        with undisturbed():
+        with held_back():
             temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flopline-")))
             pipes = [os.pipe() for _ in sides]  # one towards each worker
             for end in (end for ends in pipes for end in ends):
