@@ -68,10 +68,10 @@ def test_changed_is_what_exceeds_the_threshold_and_differs(
 
 
 def test_the_largest_threshold_that_matches_the_start_counts() -> None:
-    case = Case("bench_sgd.Sgd.kernel_epoch", ("'loader'", "10"))
+    case = Case("bench_sgd.Sgd.sampled_epoch", ("'loader'", "10"))
     listed = {
         r"bench_sgd\.": 0.1,
-        r"bench_sgd\.Sgd\.kernel_epoch\('loader'": 0.2,
+        r"bench_sgd\.Sgd\.sampled_epoch\('loader'": 0.2,
         r"Sgd": 0.9,
         r"bench_matmul": 0.8,
     }

@@ -115,7 +115,7 @@ def test_the_grid_draws_gflops_beside_the_seconds(show: Show) -> None:
     for name in (NAME, DERIVED):
         (series,) = drawn(grid, f"summarygrid-{name}")
         assert len(series) >= 14
-    assert "Toy.kernel_product, GFLOPS" in grid.evaluate("document.body.textContent")
+    assert "Toy.sampled_product, GFLOPS" in grid.evaluate("document.body.textContent")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_the_list_colours_a_loss_of_gflops_red_and_a_gain_green(show: Show) -> N
     )
     colours = {}
     for row, kind in listed:
-        if point := re.search(r"kernel_product(_gflops)?\?p-strategy='(\w+)'&amp;p-n=64\"", row):
+        if point := re.search(r"sampled_product(_gflops)?\?p-strategy='(\w+)'&amp;p-n=64\"", row):
             colours["GFLOPS" if point[1] else "seconds", point[2]] = kind.removeprefix(
                 "change"
             ).strip()

@@ -76,7 +76,7 @@ def test_the_pattern_selects_exactly_the_cases() -> None:
         values = ", ".join(
             [repr(strategy.partition("=")[2]), *(size.partition("=")[2] for size in sizes)]
         )
-        assert bool(pattern.search(f"bench_{family}.Any.kernel_any({values})")) == (
+        assert bool(pattern.search(f"bench_{family}.Any.sampled_any({values})")) == (
             name in cases.GATE
         )
 
@@ -147,7 +147,7 @@ class Toy:
             raise NotImplementedError
         self.work = getattr(toy, strategy)
 
-    def kernel_toy(self, strategy, n):
+    def sampled_toy(self, strategy, n):
         self.work(n)
 """
 CASES = """
@@ -254,7 +254,7 @@ def test_what_fails_what_hangs_and_what_is_lacking_is_recorded_and_the_run_goes_
     done = flopline(package, "run", faulty, "--existing", "--machine", "cpu")
     assert done.returncode == 1, done.stdout + done.stderr
     for strategy in ("wrong", "endless"):
-        assert f"failed at {faulty[:8]}: bench_toy.Toy.kernel_toy('{strategy}', 50)" in done.stderr
+        assert f"failed at {faulty[:8]}: bench_toy.Toy.sampled_toy('{strategy}', 50)" in done.stderr
     (run,) = (run for run in results.read(package.results).runs if run.machine == "cpu")
     measured = {case.point[0] for case, measure in run.measures.items() if measure}
     failed = {case.point[0] for case, measure in run.measures.items() if measure is None}

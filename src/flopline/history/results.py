@@ -34,7 +34,7 @@ class Benchmark:
     """A benchmark of the suite, as asv discovered it.
 
     Attributes:
-        name: For example `bench_matmul.Whole.kernel_product`.
+        name: For example `bench_matmul.Whole.sampled_product`.
         axes: Names of the parameters.
         points: Every combination of their values, as Python writes them, in asv's order.
         version: Results of another version mean something else.
@@ -67,7 +67,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Case:
-    """A combination of parameters of a benchmark, for example `bench_sgd.Sgd.kernel_epoch('manual', 10)`."""
+    """A combination of parameters of a benchmark, for example `bench_sgd.Sgd.sampled_epoch('manual', 10)`."""
 
     benchmark: str
     point: tuple[str, ...]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-NAME = "bench_toy.Toy.kernel_product"
+NAME = "bench_toy.Toy.sampled_product"
 STRATEGIES, SIZES = ["slowed", "quickened", "steady"], [64, 128]
 POINTS = list(itertools.product(STRATEGIES, SIZES))
 FLOPS = [2 * n**3 for _, n in POINTS]
@@ -144,7 +144,7 @@ BENCHMARK = {
     "name": NAME,
     "param_names": ["strategy", "n"],
     "params": [[repr(name) for name in STRATEGIES], [str(n) for n in SIZES]],
-    "code": "def kernel_product(...)",
+    "code": "def sampled_product(...)",
     "type": "time",
     "unit": "seconds",
     "version": "1",
