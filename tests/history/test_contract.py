@@ -27,7 +27,7 @@ from asv_runner.benchmarks._base import Benchmark, _get_first_attr
 from asv_runner.benchmarks.time import TimeBenchmark
 
 import benchmarks
-from benchmarks import Kernel
+from benchmarks import Sampled
 from flopline.history import publish, results
 
 WWW = Path(inspect.getfile(publishing)).parent / "www"
@@ -40,14 +40,14 @@ def test_the_versions_are_the_ones_that_were_read() -> None:
 
 def test_the_types_of_benchmarks_are_a_list_that_takes_ours() -> None:
     assert isinstance(benchmark_types, list)
-    assert [kind.__name__ for kind in benchmark_types].count("Kernel") == 1
-    builtins = [kind for kind in benchmark_types if kind.__name__ != "Kernel"]
-    assert not [kind for kind in builtins if kind.name_regex.match("kernel_product")]
+    assert [kind.__name__ for kind in benchmark_types].count("Sampled") == 1
+    builtins = [kind for kind in benchmark_types if kind.__name__ != "Sampled"]
+    assert not [kind for kind in builtins if kind.name_regex.match("sampled_product")]
 
 
 def test_a_setup_would_reduce_asvs_own_timer_to_one_call_a_sample() -> None:
     assert TimeBenchmark._setup_isolates_timed_calls is True
-    assert Kernel._setup_isolates_timed_calls is False
+    assert Sampled._setup_isolates_timed_calls is False
 
 
 def test_the_timer_of_a_benchmark_is_made_where_ours_is() -> None:
@@ -70,7 +70,7 @@ class Toy:
     def setup(self, strategy, n):
         pass
 
-    def kernel_toy(self, strategy, n):
+    def sampled_toy(self, strategy, n):
         sum(range(100))
 """
 

@@ -83,7 +83,7 @@ def test_failures_and_hangs_are_recorded_and_the_run_goes_on(package: Package) -
     faulty = package.commits[3]
     done = flopline(package, "run", faulty, "--existing", "--machine", "faults")
     assert done.code == 1, done.stdout + done.stderr
-    for case in ("Toy.kernel_toy('wrong', 50)", "Endless.kernel_toy('endless', 50)"):
+    for case in ("Toy.sampled_toy('wrong', 50)", "Endless.sampled_toy('endless', 50)"):
         assert f"failed at {faulty[:8]}: bench_toy.{case}" in done.stderr
     (run,) = runs_of(package, "faults").values()
     assert set(samples(run)) == set(MEASURED)

@@ -23,7 +23,7 @@ class Toy:
             raise NotImplementedError
         self.work = getattr(toy, strategy)
 
-    def kernel_toy(self, strategy, n):
+    def sampled_toy(self, strategy, n):
         self.work(n)
 
 
