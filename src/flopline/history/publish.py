@@ -36,7 +36,7 @@ class GflopsSeries(OutputPublisher):  # type: ignore[misc]  # asv ships no types
     """This comes before the grid (0) and the list (1), which are made of all benchmarks."""
 
     @classmethod
-    def publish(cls, conf: Any, repo: Any, benchmarks: Any, graphs: Any, revisions: Any) -> None:  # noqa: ANN401, ARG003
+    def publish(cls, conf: Any, repo: Any, benchmarks: Any, graphs: Any, revisions: Any) -> None:
         """Adds the benchmarks and their graphs."""
         for name, benchmark in list(benchmarks.items()):
             flops = benchmark.get("flops_per_call")
@@ -64,7 +64,7 @@ class GflopsSeries(OutputPublisher):  # type: ignore[misc]  # asv ships no types
                 make_summary_graph(group).save(conf.html_dir)
 
 
-def _rates(flops: list[int], seconds: Any) -> Any:  # noqa: ANN401  # asv's own values
+def _rates(flops: list[int], seconds: Any) -> Any:
     """Returns the GFLOPS of a point: a list if the benchmark has parameters, otherwise a number."""
     if not isinstance(seconds, list):
         return _gflops(flops[0], seconds)
@@ -89,7 +89,7 @@ class GflopsDirection(OutputPublisher):  # type: ignore[misc]  # asv ships no ty
     """This comes after the regressions (3), which are corrected."""
 
     @classmethod
-    def publish(cls, conf: Any, repo: Any, benchmarks: Any, graphs: Any, revisions: Any) -> None:  # noqa: ANN401, ARG003
+    def publish(cls, conf: Any, repo: Any, benchmarks: Any, graphs: Any, revisions: Any) -> None:
         """Changes the files in the folder of the pages."""
         site = Path(conf.html_dir)
         edit(site / "summarylist.js", LIST)
@@ -101,7 +101,7 @@ class GflopsDirection(OutputPublisher):  # type: ignore[misc]  # asv ships no ty
         _write_page(conf, site / PAGE)
 
 
-def _write_page(conf: Any, target: Path) -> None:  # noqa: ANN401  # asv's configuration
+def _write_page(conf: Any, target: Path) -> None:
     root = Path.cwd()
     history = results.read(Path(conf.results_dir))
     branch = git.branch(root, conf.branches[0])
@@ -192,7 +192,7 @@ class Jump(NamedTuple):
     new: float
 
 
-def in_gflops(row: list[Any], benchmarks: Any) -> list[Any]:  # noqa: ANN401  # asv's own records
+def in_gflops(row: list[Any], benchmarks: Any) -> list[Any]:
     """Returns a row of regressions.json in GFLOPS if its benchmark has a series of them."""
     regression = Regression(*row)
     name, bracket, values = regression.entry.partition("(")
