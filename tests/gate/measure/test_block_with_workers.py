@@ -365,7 +365,7 @@ def test_a_crash_costs_its_benchmark_and_stops_the_block(
     assert block.canary
 
 
-def test_a_suite_that_replaces_the_benchmark_fixture_gets_pytest_benchmarks_error(
+def test_a_replaced_benchmark_fixture_is_an_error_of_pytest_benchmark(
     tmp_path: Path, impatient: Report
 ) -> None:
     # As suites for pytest-codspeed do where that is not installed.

@@ -213,7 +213,7 @@ def test_the_padding_alone_decides_the_size_of_the_environment() -> None:
 # The end of a pair
 
 
-def test_an_interruption_while_workers_live_ends_them_and_removes_the_folder(
+def test_an_interruption_ends_the_workers_and_removes_their_folder(
     tmp_path: Path, sides: list[Side], marker: str
 ) -> None:
     def interrupted() -> None:

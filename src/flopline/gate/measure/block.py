@@ -252,8 +252,9 @@ class BlockMeasurement:
         waiting = set(ready)  # the sides whose test waits inside its benchmark fixture
         quads: list[Quad] = []
         if len(waiting) == len(self.exchange.handles):
-            limits = [message.allowed_rounds for message in ready.values()]
-            allowed = min((limit for limit in limits if limit is not None), default=math.inf)
+            allowances = [message.allowed_rounds for message in ready.values()]
+            limited = [rounds for rounds in allowances if rounds is not None]
+            allowed = min(limited, default=math.inf)
             try:
                 quads = self._time(name, allowed)
             except BenchmarkEndedError as ended:
@@ -358,7 +359,8 @@ def sort_into_quads(
     """
     quads = []
     for start in range(0, len(batches), size):
-        baseline, candidate = [], []
+        baseline: list[Batch] = []
+        candidate: list[Batch] = []
         for turn in range(start, start + size):
             own = baseline if sides[turn] == "baseline" else candidate
             own.append(batches[turn])

@@ -41,6 +41,6 @@ def make_sides(
     baseline = shutil.copytree(SUITES / suite, folder / "base")
     candidate = shutil.copytree(SUITES / suite, folder / "cand")
     subjects = SUITES / "subjects"
-    plain = {"PYTHONPATH": str(subjects / "plain"), **environment}
-    other = {"PYTHONPATH": str(subjects / candidate_subject), **environment}
-    return make_side("baseline", baseline, plain), make_side("candidate", candidate, other)
+    before = {"PYTHONPATH": str(subjects / "plain"), **environment}
+    after = {"PYTHONPATH": str(subjects / candidate_subject), **environment}
+    return make_side("baseline", baseline, before), make_side("candidate", candidate, after)

@@ -35,7 +35,7 @@ def unpatched(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_methods_with_unknown_parameters_are_refused_and_left_alone(
     desk: Desk, unpatched: pytest.MonkeyPatch, name: str
 ) -> None:
-    def unknown(self: Any, function: Any, often: int) -> None:  # noqa: ANN401  # any object
+    def unknown(self: object, function: object, often: int) -> None:
         raise AssertionError((self, function, often))
 
     unpatched.setattr(BenchmarkFixture, name, unknown)
@@ -54,11 +54,11 @@ def test_the_parameters_of_the_installed_version_are_accepted(desk: Desk) -> Non
 
 def test_the_parameters_until_5_1_are_accepted(desk: Desk, unpatched: pytest.MonkeyPatch) -> None:
     def until_5_1(  # as it was
-        self: Any,  # noqa: ANN401
-        target: Any,  # noqa: ANN401
-        args: Any = (),  # noqa: ANN401
-        kwargs: Any = None,  # noqa: ANN401
-        setup: Any = None,  # noqa: ANN401
+        self: object,
+        target: object,
+        args: object = (),
+        kwargs: object = None,
+        setup: object = None,
         rounds: int = 1,
         warmup_rounds: int = 0,
         iterations: int = 1,
@@ -75,8 +75,7 @@ def test_the_parameters_until_5_1_are_accepted(desk: Desk, unpatched: pytest.Mon
 
 def call(**parameters: Any) -> PedanticCall:  # noqa: ANN401  # any parameter
     """A call whose parameters pytest-benchmark's own method understands."""
-    original = BenchmarkFixture._raw_pedantic  # noqa: SLF001  # the method that is replaced
-    return PedanticCall(original, sum, **parameters)
+    return PedanticCall(methods()[1], sum, **parameters)
 
 
 def test_the_arguments_are_those_that_were_given() -> None:
@@ -107,7 +106,7 @@ def test_a_setup_and_arguments_are_pytest_benchmarks_error() -> None:
 
 def test_validating_calls_neither_setup_nor_target() -> None:
     PedanticCall(
-        BenchmarkFixture._raw_pedantic,  # noqa: SLF001  # the method that is replaced
+        methods()[1],
         target=lambda: pytest.fail("the target was called"),
         setup=lambda: pytest.fail("the setup was called"),
         rounds=3,

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 TEXT = 4000
 """Characters of an error's text that are reported, counted from its end."""
-CANNOT_MEASURE = 4
-"""The exit status of a session that refuses to measure."""
 
 
 class LockstepPlugin:
@@ -60,7 +58,7 @@ class LockstepPlugin:
             patch(self.link)
         except (ImportError, RuntimeError) as error:
             self.refusal = str(error)
-            pytest.exit(self.refusal, returncode=CANNOT_MEASURE)
+            pytest.exit(self.refusal, returncode=pytest.ExitCode.USAGE_ERROR)
         for option in conflicts(config):
             self.link.send(Conflict(option))
 

@@ -15,7 +15,7 @@ from .protocol import Bye, Hello
 ADDR_NO_RANDOMIZE = 0x0040000  # <sys/personality.h>
 ASK_PERSONALITY = 0xFFFFFFFF  # personality(2): returns the present one and changes nothing
 CANNOT_START = 4
-"""The exit status where pytest or this plugin's requirements are missing."""
+"""The exit status where pytest is missing; it is the one that pytest has for a usage error."""
 
 
 def main(arguments: list[str]) -> int:
