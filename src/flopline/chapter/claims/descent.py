@@ -12,7 +12,7 @@ from flopline.chapter import training
 from flopline.chapter.claims.evidence import Finding, difference, exact, jointly, mean
 from flopline.chapter.claims.measurements import SEEDS
 from flopline.chapter.claims.register import claim
-from flopline.data import Batches
+from flopline.data import Minibatches
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,7 @@ def _whole(lab: Lab) -> Finding:
 def descend(table: Table, lr: float, steps: int) -> Tensor:
     """The losses, (steps + 1,) float64, along full-batch gradient descent from zero."""
     w = table.X.new_zeros(table.X.shape[1] + 1)
-    everything = Batches(torch.arange(len(table.y)), len(table.y))
+    everything = Minibatches(torch.arange(len(table.y)), len(table.y))
     losses = [sgd.loss(w, table.X, table.y)]
     for _ in range(steps):
         sgd.manual(w, table.X, table.y, everything, lr)
