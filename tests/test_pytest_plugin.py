@@ -16,12 +16,13 @@ import torch
 
 pytest_plugins = ["pytester"]
 
-SUITES = Path(__file__).parent / "suites"
+SUITE = Path(__file__).parent / "suites" / "workloads"
+"""Workloads of another project, one of them wrong, and cases that flopline's fixtures prepare."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run of a suite.
+    """A finished run of the suite.
 
     Attributes:
         code: Its exit code.
@@ -40,20 +41,19 @@ class Run:
                 return dict(entry)
         raise KeyError(name)
 
-    def names(self) -> list[str]:
-        return [entry["name"] for entry in self.record["benchmarks"]]
 
-
-def run_suite(suite: str, folder: Path, *arguments: str) -> Run:
-    """Runs a suite of tests/suites in a process of its own; its configuration is not ours."""
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of the whole suite in a process of its own, with two threads and in float64."""
+    folder = tmp_path_factory.mktemp("run")
+    shutil.copytree(SUITE, folder, dirs_exist_ok=True)
     record = folder / "out.json"
-    command = [sys.executable, "-m", "pytest", str(SUITES / suite), f"--rootdir={folder}"]
-    command += ["-c", os.devnull, "-p", "no:cacheprovider", f"--benchmark-json={record}"]
-    environment = os.environ | {"COLUMNS": "100"}
+    options = ["--benchmark-max-time=0.01", "--benchmark-min-rounds=7", "--flopline-threads=2"]
+    options += ["--flopline-dtype=float64", f"--benchmark-json={record}"]
     done = subprocess.run(
-        [*command, *arguments],
+        [sys.executable, "-m", "pytest", *options],
         cwd=folder,
-        env=environment,
+        env=os.environ | {"COLUMNS": "100"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -63,24 +63,9 @@ def run_suite(suite: str, folder: Path, *arguments: str) -> Run:
     return Run(done.returncode, done.stdout, json.loads(record.read_text()))
 
 
-def copy_suite(suite: str, pytester: pytest.Pytester) -> None:
-    """Copies a suite of tests/suites, for a run inside this process."""
-    shutil.copytree(SUITES / suite, pytester.path, dirs_exist_ok=True)
-
-
-@pytest.fixture(scope="module")
-def sums(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run of another project's workloads, one of them wrong, with two threads."""
-    options = ("--benchmark-max-time=0.01", "--benchmark-min-rounds=7", "--flopline-threads=2")
-    return run_suite("workloads", tmp_path_factory.mktemp("sums"), *options)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run of cases that the fixtures `product` and `epoch` prepare."""
-    options = ("--benchmark-max-time=0.01", "--flopline-dtype=float64")
-    folder = tmp_path_factory.mktemp("prepared")
-    return run_suite("prepared", folder, *options, "--flopline-data=surrogate")
+def copy_suite(pytester: pytest.Pytester) -> None:
+    """Copies the suite for a run inside this process."""
+    shutil.copytree(SUITE, pytester.path, dirs_exist_ok=True)
 
 
 def test_a_run_that_does_not_measure_imports_no_torch_and_adds_nothing(
@@ -101,57 +86,58 @@ def test_a_run_that_does_not_measure_imports_no_torch_and_adds_nothing(
     assert "flopline" not in record["machine_info"]
 
 
-def test_a_workload_of_another_project_is_verified_timed_and_recorded(sums: Run) -> None:
-    benchmark = sums.benchmark("test_right")
+def test_a_workload_of_another_project_is_verified_timed_and_recorded(run: Run) -> None:
+    benchmark = run.benchmark("test_right")
     facts = benchmark["extra_info"]
     declared = {"flops": 100, "bytes": 800, "calls": 1, "error": 0, "error_bound": 0.5}
-    conditions = {"device": "cpu", "threads": 2, "clock": "host", "dtype": "int"}
+    conditions = {"device": "cpu", "threads": 2, "clock": "host", "numbers": "int"}
     assert facts | declared | conditions == facts
     assert {"torch", "blas"} <= set(facts)
     assert facts["seconds"] == benchmark["stats"]["median"]
     assert facts["gflops"] == pytest.approx(100 / facts["seconds"] / 1e9)
-    assert sums.record["machine_info"]["flopline"]["torch"] == facts["torch"]
-    assert "adding" in sums.output
+    assert run.record["machine_info"]["flopline"]["torch"] == facts["torch"]
 
 
-def test_max_time_and_min_rounds_decide_how_many_batches_there_are(sums: Run) -> None:
-    assert sums.benchmark("test_right")["stats"]["rounds"] == 7
-    assert sums.benchmark("test_marked")["stats"]["rounds"] == 3
+def test_max_time_and_min_rounds_decide_how_many_batches_there_are(run: Run) -> None:
+    assert run.benchmark("test_right")["stats"]["rounds"] == 7
+    assert run.benchmark("test_marked")["stats"]["rounds"] == 3
 
 
-def test_a_wrong_answer_is_refused_and_the_others_go_on(sums: Run) -> None:
-    assert sums.code == pytest.ExitCode.TESTS_FAILED
-    assert sums.names() == ["test_right", "test_marked", "test_threads"]
-    (refused,) = [line for line in sums.output.splitlines() if line.startswith("refused: ")]
+def test_a_wrong_answer_is_refused_and_the_others_go_on(run: Run) -> None:
+    assert run.code == pytest.ExitCode.TESTS_FAILED
+    names = [entry["name"] for entry in run.record["benchmarks"]]
+    assert "test_wrong" not in names
+    assert {"test_right", "test_marked", "test_threads"} <= set(names)
+    (refused,) = [line for line in run.output.splitlines() if line.startswith("refused: ")]
     case = "adding/strategy=builtin/n=100"
     reason = "wrong answer, worst at [0]: 4951 instead of 4950, error 1, bound 0.5"
     assert refused.startswith(f"refused: {case}: {reason}")
 
 
-def test_threads_are_pinned_while_measuring(sums: Run) -> None:
-    assert sums.benchmark("test_threads")["extra_info"]["threads"] == 2
+def test_threads_are_pinned_while_measuring(run: Run) -> None:
+    assert run.benchmark("test_threads")["extra_info"]["threads"] == 2
 
 
 def test_disabled_benchmarks_are_verified_but_not_timed(pytester: pytest.Pytester) -> None:
-    copy_suite("workloads", pytester)
+    copy_suite(pytester)
     # pytest-benchmark warns of a fixture that times nothing, and here warnings are errors.
     options = ("--benchmark-disable", "-W", "default", "-k", "right or wrong")
     result = pytester.runpytest_inprocess(*options)
-    result.assert_outcomes(failed=1, passed=1, deselected=2)
+    result.assert_outcomes(failed=1, passed=1, deselected=6)
     assert "GFLOPS" not in result.stdout.str()
 
 
-def test_the_fixtures_prepare_the_cases_they_are_parametrised_with(prepared: Run) -> None:
-    product = prepared.benchmark("test_product[matmul/strategy=tile/n=16/block=5]")["extra_info"]
-    epoch = prepared.benchmark("test_epoch[sgd/strategy=manual/batch=100]")["extra_info"]
+def test_the_fixtures_prepare_the_cases_they_are_parametrised_with(run: Run) -> None:
+    product = run.benchmark("test_product[matmul/strategy=tile/n=16/block=5]")["extra_info"]
+    epoch = run.benchmark("test_epoch[sgd/strategy=manual/batch=100]")["extra_info"]
     assert (product["flops"], product["calls"]) == (2 * 16**3, 16)
     assert epoch["data"] == "surrogate"
     assert product["dtype"] == epoch["dtype"] == "float64"
     assert 0 < product["overhead"] <= 1
 
 
-def test_a_summary_has_a_table_per_family(prepared: Run) -> None:
-    lines = iter(prepared.output.splitlines())
+def test_a_summary_has_a_table_per_family(run: Run) -> None:
+    lines = iter(run.output.splitlines())
     expected = [
         ("matmul",),
         ("strategy", "n", "block", "time", "IQR", "GFLOPS", "of full", "overhead"),
@@ -160,7 +146,10 @@ def test_a_summary_has_a_table_per_family(prepared: Run) -> None:
         ("sgd",),
         ("strategy", "batch", "s/epoch", "IQR", "GFLOPS", "updates/s", "overhead"),
         ("manual", "100"),
-        ("measured with device cpu, threads 1, clock host", "dtype float64, data surrogate"),
+        ("adding",),
+        ("strategy", "n", "time", "IQR", "GFLOPS"),
+        ("builtin", "100", "%"),
+        ("measured with device cpu, threads 2, clock host", "dtype float64, data surrogate"),
         ("timed batches took", "of measuring"),
     ]
     for words in expected:
@@ -180,9 +169,9 @@ def starts_with_words(line: str, words: tuple[str, ...]) -> bool:
 
 
 def test_epochs_are_skipped_in_dtypes_without_a_tolerance(pytester: pytest.Pytester) -> None:
-    copy_suite("prepared", pytester)
+    copy_suite(pytester)
     result = pytester.runpytest_inprocess("--flopline-dtype=bfloat16", "-rs", "-k", "epoch")
-    result.assert_outcomes(skipped=1, deselected=3)
+    result.assert_outcomes(skipped=1, deselected=7)
     result.stdout.fnmatch_lines(
         ["*epochs of SGD are measured in float32 and float64, not in bfloat16*"]
     )

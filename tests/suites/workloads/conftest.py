@@ -22,7 +22,7 @@ def workload(wrong):
         calls=1,
         poison=state.clear,
         check=check,
-        facts={"dtype": "int"},
+        facts={"numbers": "int"},
     )
 
 
