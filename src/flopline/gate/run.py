@@ -20,9 +20,10 @@ from flopline.gate.judge import controls, verdict
 from flopline.gate.measure import block as lockstep
 from flopline.gate.measure import calls as explain
 from flopline.gate.measure import handle as child
-from flopline.gate.measure.block import Plan
+from flopline.gate.measure import pair
 from flopline.gate.record import (
     Block,
+    BlockRequest,
     Comparison,
     Difference,
     ExitCode,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from flopline.gate.judge.verdict import Confirmed, Screened
-    from flopline.gate.measure.handle import Collected
+    from flopline.gate.measure.pair import Collected
     from flopline.progress import Report
 
 FINE = 0.025
@@ -82,7 +83,7 @@ class GateError(FloplineError, RuntimeError):
 
 ERRORS = (
     GateError,
-    child.SuiteError,
+    pair.SuiteError,
     child.WorkerError,
     builds.BuildError,
     export.ExportError,
@@ -112,7 +113,7 @@ def run(
     Raises:
         GateError: There is nothing to compare.
         child.WorkerError: A side does not start.
-        child.SuiteError: The arguments cannot be compared under.
+        pair.SuiteError: The arguments cannot be compared under.
     """
     return _Run(
         baseline=baseline,
@@ -208,7 +209,7 @@ class _Run:
     def collect(self) -> list[Collected]:
         """What each side has of its own, before one side's benchmark files are laid over the other's."""
         self.report(Progress("collecting"))
-        own = child.collect([self.baseline, self.candidate], self.settings.arguments)
+        own = pair.list_benchmarks([self.baseline, self.candidate], self.settings.arguments)
         for side, name in zip(own, ("baseline", "candidate"), strict=True):
             self.warnings += [
                 f"{name}: {file} could not be collected: {text.strip()[-300:]}"
@@ -329,14 +330,15 @@ class _Run:
 
     def block(self, stage: Stage, ids: list[str], seconds: float, where: Progress) -> Block:
         """One block, with progress; benchmarks that one side does not even collect are lost."""
-        plan = Plan(stage, ids, seconds, self.settings.detect, self.slowdown)
+        request = BlockRequest(stage, tuple(ids), seconds, Progress(where.stage))
         block = lockstep.run_block(
             self.baseline,
             self.candidate,
-            self.settings.arguments,
-            plan,
+            request,
+            self.settings,
             cpus=self.cpus,
-            progress=lambda name: self.report(replace(where, detail=name)),
+            slowdown=self.slowdown,
+            report=lambda name: self.report(replace(where, detail=name)),
         )
         missing = [name for name in ids if name not in block.quads and name not in block.lost]
         absent = {
@@ -530,7 +532,7 @@ class _Run:
         if not ids:
             return {}
         self.report(Progress("explaining"))
-        found = lockstep.profiles(self.baseline, self.candidate, self.settings.arguments, ids)
+        found = explain.count_calls(self.baseline, self.candidate, self.settings.arguments, ids)
         roots = (self.baseline.roots, self.candidate.roots)
         return {
             name: explain.differences(sites["baseline"], sites["candidate"], roots)
