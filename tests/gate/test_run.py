@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flopline.gate.measure.worker.flopline_worker.protocol import Message
-    from flopline.gate.run import Progress
     from flopline.gate.sides.environment import Side
+    from flopline.progress import Progress
 
     Sides = tuple[Side, Side]
 
@@ -242,11 +242,11 @@ def test_progress_names_every_stage_its_blocks_and_the_benchmark_at_work(
     assert order[:2] == ["collecting", "screen"]
     assert order[-2:] == ["confirm", "explaining"]
     screening = [where for where in stages if where.stage == "screen"]
-    assert {where.benchmark for where in screening} == {SPIN, WORK, EXACT}
+    assert {where.detail for where in screening} == {SPIN, WORK, EXACT}
     assert [where.done for where in screening] == sorted(where.done for where in screening)
-    assert {where.blocks for where in screening} == {QUICK.blocks}
-    assert screening[0].left is None
-    assert screening[-1].left is not None
+    assert {where.of for where in screening} == {QUICK.blocks}
+    assert screening[0].seconds_left is None
+    assert screening[-1].seconds_left is not None
 
 
 def test_a_record_of_a_run_is_the_same_after_saving_and_loading(

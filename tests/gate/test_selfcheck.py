@@ -12,7 +12,7 @@ from flopline.gate import selfcheck
 from flopline.gate.record import Comparison, ExitCode, GateRecord, Settings
 from flopline.gate.sides.environment import sides as built
 from tests.gate.support.make_projects import PLAIN
-from tests.gate.support.records import RECORD
+from tests.gate.support.make_records import RECORD
 from tests.gate.support.runs import DETECT, LIGHT, QUICK, SUITE
 from tests.support.checkouts import checkout, world
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from flopline import __version__, git, progress, records
+from flopline import FloplineError, __version__, git, records
 from flopline.gate.judge import answer as outcome
 from flopline.gate.judge import clock as clocks
 from flopline.gate.judge import controls, verdict
@@ -40,10 +39,14 @@ from flopline.gate.sides import environment as environments
 from flopline.gate.sides import export, interpreter, versions
 from flopline.gate.sides import overlay as suites
 from flopline.machine import hardware
+from flopline.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from flopline.gate.judge.verdict import Confirmed, Screened
     from flopline.gate.measure.pair import Collected
+    from flopline.progress import Report
 
 FINE = 0.025
 """Below this `detect`, more and longer blocks are needed."""
@@ -56,26 +59,6 @@ PROFILED = 5
 """As many regressed benchmarks are explained."""
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where a run is.
-
-    Attributes:
-        stage: In words.
-        done: Blocks finished in this stage.
-        blocks: Blocks planned for it.
-        benchmark: The one at work; empty between blocks.
-        left: Estimated seconds to the end of the stage; None where unknown.
-    """
-
-    stage: str
-    done: int = 0
-    blocks: int = 0
-    benchmark: str = ""
-    left: float | None = None
-
-
-Report = Callable[[Progress], None]
 Direction = Literal["slower", "faster"]
 Families = dict[Direction, list[str]]
 
@@ -94,7 +77,7 @@ class Schedule:
         return cls(4, 0.15, 0.25) if detect >= FINE else cls(6, 0.25, 0.4)
 
 
-class GateError(RuntimeError):
+class GateError(FloplineError, RuntimeError):
     """The gate could not do its work."""
 
 
@@ -119,7 +102,7 @@ def run(
     settings: Settings,
     *,
     cpus: Sequence[int] | None = None,
-    report: Report = lambda _: None,
+    report: Report = silent,
     schedule: Schedule | None = None,
     slowdown: Mapping[str, float] | None = None,
 ) -> GateRecord:
@@ -325,10 +308,10 @@ class _Run:
             if self.blocks and not self.affords(1, share):
                 budget = f"the budget of {self.settings.budget:.0f} s"
                 self.warnings.append(
-                    f"{budget} ended in the stage {stage!r} after {begun} of {told.blocks} blocks"
+                    f"{budget} ended in the stage {stage!r} after {begun} of {told.of} blocks"
                 )
                 return False
-            place = replace(told, done=begun, left=self.expected(told.blocks - begun))
+            place = replace(told, done=begun, seconds_left=self.expected(told.of - begun))
             block = self.block(stage, left, seconds, place)
             self.blocks.append(block)
             gone = [
@@ -347,7 +330,7 @@ class _Run:
 
     def block(self, stage: Stage, ids: list[str], seconds: float, where: Progress) -> Block:
         """One block, with progress; benchmarks that one side does not even collect are lost."""
-        request = BlockRequest(stage, tuple(ids), seconds, progress.Progress(where.stage))
+        request = BlockRequest(stage, tuple(ids), seconds, Progress(where.stage))
         block = lockstep.run_block(
             self.baseline,
             self.candidate,
@@ -355,7 +338,7 @@ class _Run:
             self.settings,
             cpus=self.cpus,
             slowdown=self.slowdown,
-            report=lambda name: self.report(replace(where, benchmark=name)),
+            report=lambda name: self.report(replace(where, detail=name)),
         )
         missing = [name for name in ids if name not in block.quads and name not in block.lost]
         absent = {

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from scipy import stats
 
 from flopline.gate.measure.pair import list_benchmarks
-from flopline.gate.run import BROKEN, GateError, Report, run
+from flopline.gate.run import BROKEN, GateError, run
+from flopline.progress import silent
 
 if TYPE_CHECKING:
     from flopline.gate.record import GateRecord, Settings
     from flopline.gate.sides.environment import Side
+    from flopline.progress import Report
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def self_check(
     settings: Settings,
     *,
     runs: int,
-    report: Report = lambda _: None,
+    report: Report = silent,
     slowed: int = 5,
 ) -> Rates:
     """Runs the gate `runs` times on identical code, and as often with some benchmarks slowed by exactly `detect`.
