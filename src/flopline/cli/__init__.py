@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flopline import __version__
+from flopline import FloplineError, __version__
 from flopline.chapter.sheets import plain
 from flopline.cli import chapter
 from flopline.cli import history as cli_history
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from flopline.gate.record import GateRecord
-    from flopline.gate.run import Progress
+    from flopline.progress import Progress
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -269,6 +269,7 @@ def gate(
     from flopline.gate import record, selfcheck
     from flopline.gate import run as procedure
     from flopline.gate.sides import environment as environments
+    from flopline.progress import Progress
 
     files = Outputs(json_file, markdown_file, junit_file)
     if context.args[:1] == ["show"]:
@@ -295,7 +296,7 @@ def gate(
         )
         try:
             report = stack.enter_context(_progress())
-            report(procedure.Progress("building"))
+            report(Progress("building"))
             if baseline_python and candidate_python:
                 sides = stack.enter_context(
                     environments.interpreters(Path.cwd(), baseline_python, candidate_python)
@@ -309,7 +310,7 @@ def gate(
                 rates = selfcheck.self_check(*sides, settings, runs=self_check, report=report)
             else:
                 found = procedure.run(*sides, settings, report=report)
-        except procedure.ERRORS as error:
+        except FloplineError as error:
             stack.close()
             fail(str(error))
         except KeyboardInterrupt:
@@ -366,13 +367,11 @@ def _progress() -> Iterator[Callable[[Progress], None]]:
 
         def report(where: Progress) -> None:
             nonlocal last
-            line = where.stage + (
-                f", block {where.done + 1} of {where.blocks}" if where.blocks else ""
-            )
-            if where.left is not None:
-                line += f", {where.left:.0f} s left"
+            line = where.stage + (f", block {where.done + 1} of {where.of}" if where.of else "")
+            if where.seconds_left is not None:
+                line += f", {where.seconds_left:.0f} s left"
             if status is not None:
-                status.update(escape(f"{line}  {where.benchmark}"))
+                status.update(escape(f"{line}  {where.detail}"))
             elif line != last:
                 console.print(
                     f"flopline gate: {line}", markup=False, highlight=False, soft_wrap=True

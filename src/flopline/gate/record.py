@@ -6,6 +6,7 @@ candidate over baseline. Everything is frozen; `storage` turns a record into JSO
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import ClassVar, Literal
@@ -212,6 +213,20 @@ class Settings:
     budget: float = 300.0
     arguments: tuple[str, ...] = ()
     suite_from: Literal["candidate", "baseline", "each"] = "candidate"
+
+    @property
+    def margin(self) -> float:
+        """The log-ratio that is tolerated: that of a slowdown by a third of `detect`.
+
+        It covers what belongs to a version but not to its speed, for example how its code is laid
+        out in memory, which no repetition removes.
+        """
+        return math.log1p(self.detect / 3)
+
+    @property
+    def suspicion(self) -> float:
+        """The log-ratio above which a screened benchmark is suspected: half of `detect`'s."""
+        return math.log1p(self.detect) / 2
 
 
 class ExitCode(IntEnum):

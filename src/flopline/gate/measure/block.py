@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from flopline.gate.measure.handle import Message, Side, Worker
-    from flopline.gate.record import SideName, Stage
+    from flopline.gate.record import BlockRequest, Settings, SideName, Stage
 
     Ask = Callable[[str, Sequence[Message]], list[Message]]
 
@@ -65,26 +65,30 @@ class Plan:
 def run_block(
     baseline: Side,
     candidate: Side,
-    arguments: Sequence[str],
-    plan: Plan,
+    request: BlockRequest,
+    settings: Settings,
     *,
     cpus: Sequence[int],
-    progress: Callable[[str], None] = lambda _: None,
+    slowdown: Mapping[str, float] | None = None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Block:
     """Runs one block: a fresh pair of processes.
 
     Args:
         baseline: One side.
         candidate: The other.
-        arguments: For pytest.
-        plan: What to measure.
+        request: What to measure.
+        settings: What was asked of the run.
         cpus: The CPUs that may be used.
-        progress: Called with each benchmark's id before it is timed.
+        slowdown: By which fraction the candidate's readings are stretched, per benchmark.
+        report: Called with each benchmark's id before it is timed.
 
     Raises:
         WorkerError: A side could not be started or does not collect.
         SuiteError: The arguments cannot be compared under.
     """
+    arguments, progress = settings.arguments, report
+    plan = Plan(request.stage, request.benchmarks, request.seconds, settings.detect, slowdown or {})
     # The coins must be independent of everything else: they are what makes the test exact.
     coins = random.SystemRandom()
     hash_seed, padding = 1 + secrets.randbelow(2**32 - 2), secrets.randbelow(4096)

@@ -16,7 +16,10 @@ import os
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from flopline.gate.measure.block import profiles as count_calls
 from flopline.gate.record import Difference
+
+__all__ = ["count_calls", "differences"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +35,8 @@ def differences(
     baseline: Profile,
     candidate: Profile,
     roots: tuple[Sequence[Path], Sequence[Path]],
-    most: int = 10,
+    *,
+    at_most: int = 10,
 ) -> list[Difference]:
     """Where the two sides call differently often.
 
@@ -44,7 +48,7 @@ def differences(
         candidate: A profile.
         roots: The folders of each side that paths are relative to (its tree, its site folder); a file elsewhere keeps
             its path, and is the same file on both sides if that is the same.
-        most: The number of differences that are enough.
+        at_most: Return at most this many differences.
 
     Returns:
         Where the candidate calls more, the longest time in the additional calls first; then where it calls less.
@@ -59,7 +63,7 @@ def differences(
     ]
     return sorted(
         found, key=lambda it: (it.candidate < it.baseline, -it.seconds, it.function, it.where)
-    )[:most]
+    )[:at_most]
 
 
 def _lines(profile: Profile, roots: Sequence[Path]) -> dict[tuple[str, str], list[Line]]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, Self
 
+from flopline import FloplineError
 from flopline.gate.signals import undisturbed
 
 if TYPE_CHECKING:
@@ -49,11 +50,11 @@ class Side(Protocol):
         """Variables to add to the environment."""
 
 
-class WorkerError(RuntimeError):
+class WorkerError(FloplineError, RuntimeError):
     """A side could not be started, or ended before it had said what it must."""
 
 
-class WorkerGoneError(RuntimeError):
+class WorkerGoneError(FloplineError, RuntimeError):
     """A worker ended or fell silent in the middle of a benchmark."""
 
     def __init__(self, side: SideName, outcome: Literal["crashed", "hung"], text: str) -> None:
@@ -224,7 +225,7 @@ class Collected:
     randomised: bool
 
 
-class SuiteError(ValueError):
+class SuiteError(FloplineError, ValueError):
     """The suite cannot be compared as it was asked for."""
 
 

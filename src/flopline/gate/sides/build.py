@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from flopline import FloplineError
 from flopline.gate.sides.versions import installable, pyproject
 from flopline.gate.signals import undisturbed
 
@@ -42,7 +43,7 @@ BUILDING = {
 }
 
 
-class BuildError(RuntimeError):
+class BuildError(FloplineError, RuntimeError):
     """A side could not be built."""
 
 

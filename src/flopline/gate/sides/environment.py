@@ -21,6 +21,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flopline import FloplineError
 from flopline.gate.sides.build import FOLDERS, BuildError, build, build_isolated
 from flopline.gate.sides.versions import (
     PREFIX,
@@ -99,11 +100,11 @@ class Side:
         """`baseline` or `candidate`."""
         return self.version.name
 
-
-def roots(side: Side) -> tuple[Path, ...]:
-    """The folders of a side that its files are told relative to."""
-    folders = map(Path, side.environment["PYTHONPATH"].split(os.pathsep))
-    return tuple(dict.fromkeys([*folders, side.tree, *([side.site] if side.site else [])]))
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The folders that its files are shown relative to."""
+        folders = map(Path, self.environment["PYTHONPATH"].split(os.pathsep))
+        return tuple(dict.fromkeys([*folders, self.tree, *([self.site] if self.site else [])]))
 
 
 @contextmanager
@@ -227,7 +228,7 @@ def _imported(version: Version, python: str, project: Path) -> Side:
     return Side(version, python, project, {"PYTHONPATH": os.pathsep.join(path)}, packages)
 
 
-class InterpreterError(ValueError):
+class InterpreterError(FloplineError, ValueError):
     """An interpreter that cannot run a side."""
 
 

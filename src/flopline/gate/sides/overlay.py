@@ -8,6 +8,7 @@ from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from flopline import FloplineError
 from flopline.gate.sides.environment import SOURCES, SUITE, remove
 from flopline.gate.sides.versions import UNWANTED
 
@@ -28,7 +29,7 @@ HARNESS = (
 """Where pytest looks for its configuration; the first that fits is it."""
 
 
-class OverlayError(ValueError):
+class OverlayError(FloplineError, ValueError):
     """Benchmark files that cannot be put from one side's tree into the other's."""
 
 

@@ -15,6 +15,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from flopline import FloplineError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -55,7 +57,7 @@ class Version:
     changed: bool = False
 
 
-class GitError(RuntimeError):
+class GitError(FloplineError, RuntimeError):
     """Git could not do what a version needs."""
 
 
@@ -80,7 +82,7 @@ def _git(
     return "" if done.returncode else os.fsdecode(done.stdout).removesuffix("\n")
 
 
-class VersionError(ValueError):
+class VersionError(FloplineError, ValueError):
     """What was asked for is no version that can be compared."""
 
 
@@ -192,7 +194,7 @@ def _project(start: Path, root: Path) -> Path:
     return next(filter(installable, around), root).relative_to(root)
 
 
-class ExportError(RuntimeError):
+class ExportError(FloplineError, RuntimeError):
     """A version could not be written to a folder."""
 
 
