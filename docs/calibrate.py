@@ -448,9 +448,9 @@ This page was written by `python -m nox -s calibrate`. Its runs are from {lines[
 - *Changed* means that {", ".join(CHANGED)} compute 3 % more rows before their own
   work, in a commit of its own. By the gate's estimates they then take {spread(lines)}
   more time.
-- In the median run of `flopline gate` on identical code the number of inconclusive benchmarks is
-  {inconclusive:.0f}. Of all {len(of_the_gate)} runs of the gate, {undecided} ended without an answer
-  (exit code 2 or 3).
+- In the median run of `flopline gate` on identical code, the number of inconclusive benchmarks
+  is {inconclusive:.0f}. Of all {len(of_the_gate)} runs of the gate, {undecided} ended without an
+  answer (exit code 2 or 3).
 - `flopline gate` missed: {", ".join(missed) or "none"}. The change in brackets is its estimate.
 - Wall time is that of the run and does not include building. For pytest-benchmark it is two runs of
   the suite, for asv both commits in an environment that is already built.
