@@ -1,7 +1,8 @@
 """The suite: what is measured, for pytest-benchmark and for asv.
 
-asv imports this package before it looks for benchmarks, in every process, so this is where it learns the type of
-benchmark that its door (`bench_*.py`) holds. Without asv_runner the package is only the list of cases.
+asv imports this package before it looks for benchmarks, in every process. This is therefore where
+it learns the type of benchmark that the files `bench_*.py` hold. Without asv_runner the package is
+only the list of cases.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Batches:
-    """Times batches of calls for asv, as `timeit.Timer` does: two readings of the clock, no garbage collection.
+class AsvTimer:
+    """Times calls together, as `timeit.Timer` does: two clock readings, no garbage collection.
 
     Args:
         run: What to time.
@@ -31,11 +32,13 @@ class Batches:
     """
 
     def __init__(self, run: Callable[[], object], clock: Callable[[], float]) -> None:
-        self._run, self._clock = run, clock
+        self._run = run
+        self._clock = clock
 
     def timeit(self, number: int) -> float:
-        """Seconds of `number` calls together."""
-        run, collecting = self._run, gc.isenabled()
+        """Returns the seconds of `number` calls together."""
+        run = self._run
+        collecting = gc.isenabled()
         gc.disable()
         try:
             start = self._clock()
@@ -49,15 +52,16 @@ class Batches:
 
 if benchmark_types is not None:
 
-    class Kernel(TimeBenchmark):  # type: ignore[misc]  # asv_runner ships no types
-        """A method `kernel_*`: its seconds, from batches of calls after one setup, and the flops of one call.
+    class Sampled(TimeBenchmark):  # type: ignore[misc]  # asv_runner ships no types
+        """A method `sampled_*`: its seconds, from batches of calls after one setup, and its flops.
 
-        To asv it is a benchmark of type "time", so that "lower is better" holds wherever asv compares. Against asv's
-        own, a setup does not reduce every sample to one call. What the class's `flops` gives for every combination of
-        parameters is exported to benchmarks.json as `flops_per_call`, in the order of `itertools.product`.
+        To asv it is a benchmark of type "time", so that "lower is better" holds wherever asv
+        compares. Unlike in asv's own type, a setup does not reduce every sample to one call. What
+        the class's `flops` gives for every combination of parameters is exported to benchmarks.json
+        as `flops_per_call`, in the order of `itertools.product`.
         """
 
-        name_regex = re.compile(r"^kernel_.+$")
+        name_regex = re.compile(r"^sampled_.+$")
         _setup_isolates_timed_calls = False
 
         def __init__(
@@ -68,8 +72,10 @@ if benchmark_types is not None:
             if flops is not None:
                 self.flops_per_call = [flops(*point) for point in itertools.product(*self._params)]
 
-        def _get_timer(self, *param: object) -> Batches:
-            return Batches(self._param_bound_func(*param), self.timer)
+        def _get_timer(self, *param: object) -> AsvTimer:
+            return AsvTimer(self._param_bound_func(*param), self.timer)
 
-    if not any(kind.__name__ == Kernel.__name__ for kind in benchmark_types):
-        benchmark_types.append(Kernel)
+    # asv may import this package more than once in a process.
+    known = [kind.__name__ for kind in benchmark_types]
+    if Sampled.__name__ not in known:
+        benchmark_types.append(Sampled)

@@ -1,8 +1,8 @@
-"""A case as asv measures it: prepared and verified by the version under test, in the process that then times it.
+"""A case as asv measures it: prepared, verified and timed in one process, by the tested version.
 
-How a run measures comes from the environment, because it is a property of the machine and the run, not of the suite:
-FLOPLINE_SCALE (quick, full or gate), FLOPLINE_DEVICE (cpu, cuda, cuda:N), FLOPLINE_DTYPE (as --flopline-dtype),
-OMP_NUM_THREADS, and FLOPLINE_DATA (as everywhere).
+How a run measures comes from the environment, because it is a property of the machine and the run,
+not of the suite: FLOPLINE_SCALE (quick, full or gate), FLOPLINE_DEVICE (cpu, cuda, cuda:N),
+FLOPLINE_DTYPE (the values of --flopline-dtype), OMP_NUM_THREADS, and FLOPLINE_DATA.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ import torch  # here, so that asv's fork server imports it once for all processe
 
 from benchmarks import cases
 
-with contextlib.suppress(
-    ImportError
-):  # a version that lacks a room fails in its own cases, not in the whole suite
+# A version that lacks one of these modules fails in its own cases, not in the whole suite.
+with contextlib.suppress(ImportError):
     from flopline import data, matmul, sgd
-    from flopline import workload as strategies
+    from flopline.workload import Case, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,21 +35,24 @@ THREADS = int(os.environ.get("OMP_NUM_THREADS", "1"))
 
 
 def clock() -> float:
-    """Seconds; on a CUDA device read when the device is idle."""
+    """Returns seconds; a CUDA device is idle when they are read."""
     if DEVICE != "cpu":
         torch.cuda.synchronize(DEVICE)
     return time.perf_counter()
 
 
-class Case:
-    """How every case is measured; a door adds the family and its axes.
+class AsvBenchmark:
+    """How every case is measured; a subclass in `bench_*.py` adds the family and its axes.
 
     A sample lasts at least 20 ms, or one call.
     """
 
     version = "1"
-    rounds, repeat, warmup_time, sample_time = cases.ROUNDS, cases.REPEAT, 0.02, 0.02
-    timer = staticmethod(clock)  # static, or it would be bound and given self
+    rounds = cases.ROUNDS
+    repeat = cases.REPEAT
+    warmup_time = 0.02
+    sample_time = 0.02
+    timer = staticmethod(clock)  # static, otherwise it would be bound and would receive self
 
     family: str
     param_names: tuple[str, ...]
@@ -61,30 +63,33 @@ class Case:
         """Prepares a case and verifies it once.
 
         Raises:
-            NotImplementedError: The scale leaves the case out, or the version lacks its strategy; asv records "n/a".
+            NotImplementedError: The scale does not include the case, or the version lacks its
+                strategy; asv records "n/a".
             WrongAnswerError: The result is wrong; asv records a failure.
         """
         axes = zip(self.param_names, point, strict=True)
         name = "/".join([self.family, *(f"{axis}={value}" for axis, value in axes)])
         if name not in cases.CASES[SCALE]:
             raise NotImplementedError(f"{name} is not in the scale {SCALE}")
-        workload = prepare(strategies.Case.parse(name))
-        strategies.verify(workload)
+        workload = prepare(Case.parse(name))
+        verify(workload)
         self.run = workload.run
 
 
-def prepare(case: strategies.Case) -> Workload:
-    """The workload of a case, as this run measures.
+def prepare(case: Case) -> Workload:
+    """Returns the workload of a case, in the dtype and on the device of this run.
 
     Raises:
-        NotImplementedError: The version under test lacks the strategy, or its family is not measured in this dtype.
+        NotImplementedError: The version under test lacks the strategy, or its family is not
+            measured in this dtype.
     """
     torch.set_num_threads(THREADS)
     tf32 = DTYPE == "tf32"
     dtype = torch.float32 if tf32 else getattr(torch, DTYPE)
     if DEVICE != "cpu":
         torch.backends.cuda.matmul.fp32_precision = "tf32" if tf32 else "ieee"
-    if case.strategy not in (matmul.products if case.family == "matmul" else sgd.epochs):
+    strategies = matmul.products if case.family == "matmul" else sgd.epochs
+    if case.strategy not in strategies:
         raise NotImplementedError(f"this version has no strategy {case.strategy}")
     if case.family == "matmul":
         return matmul.prepare(case, dtype=dtype, device=DEVICE, tf32=tf32)
@@ -95,5 +100,5 @@ def prepare(case: strategies.Case) -> Workload:
 
 @functools.cache
 def table() -> Table:
-    """The training set, read once per process."""
+    """Returns the training set, which is read once per process."""
     return data.resolve()

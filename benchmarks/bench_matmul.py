@@ -1,17 +1,17 @@
-"""asv's door to the matrix products."""
+"""The matrix products, as asv measures them."""
 
 from __future__ import annotations
 
-from benchmarks import asv_case as kernel
 from benchmarks import cases
+from benchmarks.asv_case import AsvBenchmark
 
 
 def flops(_strategy: str, n: int, _block: int = 1) -> int:
-    """Floating-point operations of a product of two n x n matrices."""
+    """Returns the floating-point operations of a product of two n x n matrices."""
     return 2 * n**3
 
 
-class Whole(kernel.Case):
+class Whole(AsvBenchmark):
     """Strategies without blocks."""
 
     family = "matmul"
@@ -19,12 +19,12 @@ class Whole(kernel.Case):
     params = cases.axes(family, param_names)
     flops = staticmethod(flops)
 
-    def kernel_product(self, *_: object) -> None:
-        """One product."""
+    def sampled_product(self, *_: object) -> None:
+        """Computes one product."""
         self.run()
 
 
-class Blocked(kernel.Case):
+class Blocked(AsvBenchmark):
     """Strategies with blocks."""
 
     family = "matmul"
@@ -32,6 +32,6 @@ class Blocked(kernel.Case):
     params = cases.axes(family, param_names)
     flops = staticmethod(flops)
 
-    def kernel_product(self, *_: object) -> None:
-        """One product."""
+    def sampled_product(self, *_: object) -> None:
+        """Computes one product."""
         self.run()

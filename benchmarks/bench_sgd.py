@@ -1,19 +1,22 @@
-"""asv's door to the epochs of minibatch SGD."""
+"""The epochs of minibatch SGD, as asv measures them."""
 
 from __future__ import annotations
 
-from benchmarks import asv_case as kernel
 from benchmarks import cases
+from benchmarks.asv_case import AsvBenchmark
 
 EXAMPLES, FEATURES = 1500, 5
 
 
 def flops(_strategy: str, _batch: int) -> int:
-    """Floating-point operations of an epoch: residual and gradient of every example, bias included."""
+    """Returns the floating-point operations of an epoch.
+
+    They are residual and gradient of every example, bias included.
+    """
     return 4 * EXAMPLES * (FEATURES + 1)
 
 
-class Sgd(kernel.Case):
+class Sgd(AsvBenchmark):
     """Epochs over the airfoil table."""
 
     family = "sgd"
@@ -21,6 +24,6 @@ class Sgd(kernel.Case):
     params = cases.axes(family, param_names)
     flops = staticmethod(flops)
 
-    def kernel_epoch(self, *_: object) -> None:
-        """One epoch."""
+    def sampled_epoch(self, *_: object) -> None:
+        """Runs one epoch."""
         self.run()

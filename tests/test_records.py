@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from flopline import records
+from flopline import __version__, records
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,7 +107,36 @@ def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(tmp_path: Pat
     ids=["processor", "cores", "threads"],
 )
 def test_records_of_different_machines_do_not_go_together(other: Note, fact: str) -> None:
-    records.together({"one.json": NOTE, "same.json": NOTE})
+    records.demand_one_machine({"one.json": NOTE, "same.json": NOTE})
     with pytest.raises(records.RecordError, match=fact) as refused:
-        records.together({"one.json": NOTE, "same.json": NOTE, "other.json": other})
+        records.demand_one_machine({"one.json": NOTE, "same.json": NOTE, "other.json": other})
     assert str(refused.value).startswith("one.json and other.json")
+
+
+def test_the_head_says_when_measuring_began_and_how_long_it_took() -> None:
+    beginning = records.Beginning(started="2026-11-21T00:00:00+00:00", clock=time.monotonic() - 2)
+    head = beginning.head(machine={"cpu": "A"}, threads=3)
+    assert head["seconds"] >= 2
+    note = Note(**head, values=())
+    assert (note.started, note.threads, note.machine) == (beginning.started, 3, {"cpu": "A"})
+    assert note.flopline == __version__
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('{"kind": "gate", "schema_version": 3}', "gate"),
+        ('{"benchmarks": [], "flopline": {"kind": "bench"}}', "bench"),
+        ('{"kind": "train", "flopline": "0.1"}', "train"),
+    ],
+)
+def test_the_kind_of_a_record_is_read_from_its_file(tmp_path: Path, text: str, kind: str) -> None:
+    (tmp_path / "record.json").write_text(text)
+    assert records.kind_of(tmp_path / "record.json") == kind
+
+
+@pytest.mark.parametrize("text", ["{}", '{"kind": 3}', '{"benchmarks": []}'])
+def test_a_foreign_file_has_no_kind_and_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "foreign.json").write_text(text)
+    with pytest.raises(records.RecordError, match=r"foreign\.json is no record of flopline's"):
+        records.kind_of(tmp_path / "foreign.json")

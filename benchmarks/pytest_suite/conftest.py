@@ -1,4 +1,4 @@
-"""Which cases this run measures: the list of its scale, and every strategy that another distribution brings."""
+"""Which cases this run measures: those of its scale, and strategies of other distributions."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ if TYPE_CHECKING:
     import pytest
 
 FAMILIES = {"product": ("matmul", "flopline.matmul"), "epoch": ("sgd", "flopline.sgd")}
+"""The plugin's fixtures, each with the family of its cases and the group of its entry points."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrises the plugin's fixtures with the names of cases."""
-    names = cases.CASES[metafunc.config.getoption("flopline_scale")]
+    scale = cases.CASES[metafunc.config.getoption("flopline_scale")]
     for fixture, (family, group) in FAMILIES.items():
         if fixture in metafunc.fixturenames:
-            listed = [name for name in names if name.startswith(family)]
-            added = [
-                name.format(strategy)
-                for strategy in installed(group)
-                for name in cases.INSTALLED[group]
-            ]
-            metafunc.parametrize(fixture, [*listed, *added], indirect=True)
+            names = [name for name in scale if name.startswith(family)]
+            for strategy in installed(group):
+                names += [name.format(strategy) for name in cases.INSTALLED[group]]
+            metafunc.parametrize(fixture, names, indirect=True)

@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 
 @pytest.mark.benchmark(group="matmul", disable_gc=True)
 def test_product(product: Workload, measure: Callable[[Workload], None]) -> None:
-    """A product is right, and takes this long."""
+    """Verifies and times a product."""
     measure(product)

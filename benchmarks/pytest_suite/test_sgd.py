@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 
 @pytest.mark.benchmark(group="sgd", disable_gc=True)
 def test_epoch(epoch: Workload, measure: Callable[[Workload], None]) -> None:
-    """An epoch ends at the right parameters, and takes this long."""
+    """Verifies and times an epoch."""
     measure(epoch)

@@ -15,7 +15,7 @@ from flopline import bench, matmul, records
 from flopline.chapter import ceilings, figures, prediction, training
 from flopline.chapter import page as report
 from flopline.chapter import sheets as tables
-from flopline.chapter.claims import judge as trial
+from flopline.chapter.claims import assess
 from flopline.data import surrogate
 from flopline.workload import Case
 from tests.support import browser
@@ -64,7 +64,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> report.Records:
             flopline="1",
             **common,  # type: ignore[arg-type]  # fields of every record
         ),
-        claims=trial.judge(["C2", "C6", "C10", "C11", "C13", "C15"], table),
+        claims=assess.assess(["C2", "C6", "C10", "C11", "C13", "C15"], table),
         machine=prediction.Machine(
             ceilings=found,
             cases=tuple(
@@ -146,9 +146,9 @@ def test_the_tables_show_what_the_records_hold(
         losses = page.rows("#data-loss tbody")
         assert len(losses) == sum(len(trained.examples) for trained in shown.training.experiments)
         judged = page.rows("#data-claims tbody")
-        assert [line[0] for line in judged] == [each.id for each in shown.claims.judged]
-        for line, each in zip(judged, shown.claims.judged, strict=True):
-            assert line[3].endswith(each.verdict)
+        assert [line[0] for line in judged] == [each.id for each in shown.claims.assessed]
+        for line, each in zip(judged, shown.claims.assessed, strict=True):
+            assert line[3].endswith(each.answer)
             assert all(tables.quantity(one) in line[2] for one in each.measured)
         predicted = page.rows("#data-predicted tbody")
         shares = [(f"{row.explained:.2f}", f"{row.of_peak:.3f}") for row in shown.machine.cases]

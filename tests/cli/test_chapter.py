@@ -14,7 +14,7 @@ import pytest
 
 from flopline import records
 from flopline.chapter import training
-from flopline.chapter.claims import judge as trial
+from flopline.chapter.claims import assess
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "flopline"]
@@ -148,7 +148,7 @@ def test_claims_prints_and_saves_those_it_was_asked_for(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "2 refuted" in done.stdout
     assert "2 / lambda_max" in done.stdout
-    assert [each.id for each in records.load(path, trial.Claims).judged] == ["C10", "C15"]
+    assert [each.id for each in records.load(path, assess.ClaimsRecord).assessed] == ["C10", "C15"]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_claims_prints_and_saves_those_it_was_asked_for(tmp_path: Path) -> None:
         (
             "--claims",
             '{"kind": "claims", "schema_version": 7}',
-            "schema version 7; this flopline reads 1",
+            "schema version 7; this flopline reads 2",
         ),
         ("--machine", "[]", "holds a JSON list"),
         ("--bench", '{"benchmarks": []}', "no record of flopline's"),

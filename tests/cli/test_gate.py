@@ -21,9 +21,10 @@ from flopline import FloplineError, cli
 from flopline.gate import record, selfcheck, storage
 from flopline.gate import run as procedure
 from flopline.gate.sides import environment as environments
-from tests.gate.support import projects
+from tests.gate.support.make_projects import PLAIN, PROJECT, SLOWER
 from tests.gate.support.processes import living
-from tests.gate.support.projects import PLAIN, PROJECT, SLOWER, commit, git, state, write
+from tests.support import checkouts
+from tests.support.checkouts import commit, git, state, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +95,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     home = tmp_path_factory.mktemp("world")
     checkout = home / "my project"
     checkout.mkdir()
-    with projects.world(home) as temporary:
+    with checkouts.world(home) as temporary:
         git(checkout, "init", "--quiet")
         files = {
             "pyproject.toml": PROJECT,
@@ -284,7 +285,7 @@ def test_neither_coordinator_nor_worker_needs_torch(clean: Ran) -> None:
     assert clean.done.returncode == 0
     started = (clean.folder / "refusals").read_text("utf-8").splitlines()
     assert any("-m flopline gate" in line for line in started)
-    workers = [line for line in started if "gate/worker.py" in line]
+    workers = [line for line in started if "gate/measure/worker" in line]
     assert len(workers) >= 2 * len(clean.record.blocks)
 
 
@@ -525,7 +526,7 @@ def test_outside_of_a_checkout_a_revision_is_refused(
 @pytest.mark.usefixtures("here")
 def test_an_interpreter_that_is_none_is_refused_with_the_sides_name() -> None:
     text = refusal("--baseline-python", sys.executable, "--candidate-python", "/no/such/python")
-    assert "the candidate's interpreter '/no/such/python' is no executable" in text
+    assert "the candidate's interpreter '/no/such/python' is not an executable" in text
 
 
 @pytest.mark.usefixtures("here")

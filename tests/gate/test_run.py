@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,20 +16,21 @@ from flopline.gate import run as runs
 from flopline.gate import storage
 from flopline.gate.judge.statistics import FEWEST_BLOCKS
 from flopline.gate.measure.handle import WorkerError
-from flopline.gate.measure.pair import Collected
+from flopline.gate.measure.pair import Collected, CollectedSource
+from flopline.gate.measure.worker.flopline_worker.protocol import CollectionError
 from flopline.gate.record import Comparison, Difference, ExitCode, GateRecord, Loss, Settings
 from flopline.gate.run import Findings, GateError, conclude, investigate, share_suite
 from flopline.gate.schedule import Budget, Evidence
 from flopline.gate.sides.environment import interpreters
 from flopline.gate.sides.environment import sides as built
 from tests.gate.support.machine import FAILED, SCHEDULE, UNLIMITED, Machine
-from tests.gate.support.processes import SUITES, living
-from tests.gate.support.projects import PLAIN, PROJECT, SLOWER, checkout, site, venv, world, write
+from tests.gate.support.make_projects import PLAIN, PROJECT, SLOWER, site, venv
+from tests.gate.support.processes import SUITES, living, make_side
 from tests.gate.support.runs import DETECT, LIGHT, QUICK, SUITE
+from tests.support.checkouts import checkout, world, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from flopline.gate.sides.environment import Side
     from flopline.progress import Progress
@@ -214,25 +215,19 @@ SPIN, WORK, EXACT = (
 )
 
 
-def collected(
-    items: dict[str, tuple[str, str]], errors: Sequence[tuple[str, str]] = ()
-) -> Collected:
-    """Returns what a made-up side has: a file and a hash by benchmark, a text by broken file."""
-    return Collected(cast("Any", items), cast("Any", errors), "3.11", {}, randomised=False)
-
-
-def made_up_side(name: str) -> Side:
-    """Returns a side in a tree that it shares with the other one."""
-    version = SimpleNamespace(label=name, commit="")
-    return cast("Side", SimpleNamespace(name=name, tree="tree", version=version))
+def collected(digests: dict[str, str], errors: Sequence[CollectionError] = ()) -> Collected:
+    """Returns what a made-up side has: benchmarks with the hash of their source, broken files."""
+    items = {name: CollectedSource("f.py", digest) for name, digest in digests.items()}
+    return Collected(items, list(errors), "3.11", {}, randomised=False)
 
 
 def shared(
     monkeypatch: pytest.MonkeyPatch, baseline: Collected, candidate: Collected, settings: Settings
 ) -> runs.Suite:
-    """Shares the suite of two made-up sides."""
+    """Shares the suite of two made-up sides, which lie in one tree."""
     monkeypatch.setattr(runs, "list_benchmarks", lambda *_: [baseline, candidate])
-    return share_suite(made_up_side("baseline"), made_up_side("candidate"), settings)
+    tree = Path("nowhere")
+    return share_suite(make_side("baseline", tree), make_side("candidate", tree), settings)
 
 
 def test_no_benchmark_is_an_error_that_tells_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,14 +238,16 @@ def test_no_benchmark_is_an_error_that_tells_what_to_do(monkeypatch: pytest.Monk
 def test_if_a_broken_file_is_why_there_is_no_benchmark_the_error_shows_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    broken = collected({}, [("tests/test_a.py", "ModuleNotFoundError: nosuchmodule")])
+    broken = collected(
+        {}, [CollectionError("tests/test_a.py", "ModuleNotFoundError: nosuchmodule")]
+    )
     with pytest.raises(GateError, match=r"(?s)no benchmark found.*nosuchmodule"):
         shared(monkeypatch, broken, broken, Settings())
 
 
 def test_what_only_one_side_has_is_added_or_removed(monkeypatch: pytest.MonkeyPatch) -> None:
-    baseline = collected({"old": ("f", "1"), "both": ("f", "2")})
-    candidate = collected({"both": ("f", "2"), "new": ("f", "3")})
+    baseline = collected({"old": "1", "both": "2"})
+    candidate = collected({"both": "2", "new": "3"})
     suite = shared(monkeypatch, baseline, candidate, Settings())
     assert (suite.added, suite.removed) == (["new"], ["old"])
     assert suite.benchmarks == ("both", "new")
@@ -261,8 +258,8 @@ def test_what_only_one_side_has_is_added_or_removed(monkeypatch: pytest.MonkeyPa
 def test_with_suite_from_each_a_benchmark_whose_source_changed_is_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    baseline = collected({"a": ("f", "1"), "b": ("f", "2"), "old": ("f", "3")})
-    candidate = collected({"a": ("f", "1"), "b": ("f", "changed")})
+    baseline = collected({"a": "1", "b": "2", "old": "3"})
+    candidate = collected({"a": "1", "b": "changed"})
     suite = shared(monkeypatch, baseline, candidate, Settings(suite_from="each"))
     assert suite.benchmarks == ("a",)
     changed = Loss(None, "collect", "changed", "the benchmark's source changed")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from flopline.bench import Bench, Row
-    from flopline.chapter.claims.judge import Claims
+    from flopline.chapter.claims.assess import ClaimsRecord
     from flopline.chapter.prediction import Machine
     from flopline.chapter.training import Trained, Training
 
@@ -108,7 +108,9 @@ def _style(theme: Theme) -> Iterator[None]:
         yield
 
 
-def pictures(bench: Bench, training: Training, claims: Claims, machine: Machine) -> list[Picture]:
+def pictures(
+    bench: Bench, training: Training, claims: ClaimsRecord, machine: Machine
+) -> list[Picture]:
     """All pictures that these records allow."""
     found = [
         ladder(bench, machine),
@@ -544,7 +546,7 @@ def loss(training: Training) -> Picture:
     )
 
 
-def noise(claims: Claims) -> Picture:
+def noise(claims: ClaimsRecord) -> Picture:
     """The deviation of minibatch gradients over their size, with the theory for both samplers."""
 
     def draw(theme: Theme) -> Figure:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flopline.bench import Bench
-    from flopline.chapter.claims.judge import Claims
+    from flopline.chapter.claims.assess import ClaimsRecord
     from flopline.chapter.figures import Picture
     from flopline.chapter.prediction import Machine
     from flopline.chapter.training import Training
@@ -34,7 +34,7 @@ class Records:
 
     bench: Bench
     training: Training
-    claims: Claims
+    claims: ClaimsRecord
     machine: Machine
 
     @property
@@ -54,7 +54,7 @@ def check(named: dict[str, SavedRecord]) -> None:
     Raises:
         RecordError: Two differ; the message says in what.
     """
-    records.together(named)
+    records.demand_one_machine(named)
     sources = {name: source for name, record in named.items() if (source := _source(record))}
     (first, one), *rest = sources.items() or [("", "")]
     for name, other in rest:
@@ -295,9 +295,9 @@ def _training(found: Training) -> str:
     return table(tables.EXPERIMENT, rows, "data-training", caption, left=2) + notes
 
 
-def _claims(found: Claims) -> str:
+def _claims(found: ClaimsRecord) -> str:
     rows = []
-    for each in found.judged:
+    for each in found.assessed:
         items = [f"<li>{escape(tables.quantity(one))}</li>" for one in each.measured]
         shown, more = "".join(items[: tables.SHOWN]), "".join(items[tables.SHOWN :])
         rest = (
@@ -309,7 +309,7 @@ def _claims(found: Claims) -> str:
         rows.append(
             f'<tr id="{each.id}"><td>{each.id}</td><td>{escape(each.claim)}<small>{escape(each.rule)}</small></td>'
             f"<td><ul>{shown}</ul>{note}{rest}</td>"
-            f'<td class="verdict"><span aria-hidden="true">{MARKS[each.verdict]}</span>&nbsp;{each.verdict}</td></tr>'
+            f'<td class="verdict"><span aria-hidden="true">{MARKS[each.answer]}</span>&nbsp;{each.answer}</td></tr>'
         )
     heads = "".join(
         f'<th scope="col">{head}</th>' for head in ("", "claim and rule", "measured", "verdict")

@@ -14,59 +14,15 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from flopline.chapter.claims.assess import ClaimsRecord
     from flopline.chapter.claims.evidence import Quantity
-    from flopline.chapter.claims.judge import Claims
     from flopline.chapter.prediction import Explained, Machine
     from flopline.chapter.training import Trained, Training
-    from flopline.workload import Measured
-
-
-def measured(rows: Sequence[Measured], width: int) -> str:
-    """A table per family, at most `width` columns wide where the content allows it."""
-    families = dict.fromkeys(row.case.family for row in rows)
-    return "".join(
-        _render(family, [row for row in rows if row.case.family == family], width)
-        for family in families
-    )
-
-
-def _render(family: str, rows: Sequence[Measured], width: int) -> str:
-    axes = list(dict.fromkeys(axis for row in rows for axis in row.case.axes))
-    names, cells = zip(*_columns(family, rows), strict=True)
-    table = plain(title=family, title_justify="left")
-    for name in ("strategy", *axes, *names):
-        table.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
-    for row, *values in zip(rows, *cells, strict=True):
-        table.add_row(
-            row.case.strategy, *(str(row.case.axes.get(axis, "")) for axis in axes), *values
-        )
-    out = io.StringIO()
-    Console(file=out, width=width).print(table)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n\n"
 
 
 def plain(**style: str) -> Table:
     """A table with a rule below its head and no other lines."""
     return Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False, **style)  # type: ignore[arg-type]
-
-
-def _columns(family: str, rows: Sequence[Measured]) -> Iterable[tuple[str, list[str]]]:
-    """The columns right of the case: name and cells."""
-    yield "s/epoch" if family == "sgd" else "time", [seconds(row.seconds) for row in rows]
-    yield "IQR", [f"{row.spread:.1%}" for row in rows]
-    if any(row.flops for row in rows):
-        yield "GFLOPS", [f"{row.gflops:.3g}" for row in rows]
-    if family == "matmul":
-        full = {row.case.axes["n"]: row.seconds for row in rows if row.case.strategy == "full"}
-        shares = [
-            full[row.case.axes["n"]] / row.seconds if row.case.axes["n"] in full else None
-            for row in rows
-        ]
-        yield "of full", ["" if share is None else f"{share:.3f}" for share in shares]
-    if family == "sgd":
-        yield "updates/s", [f"{row.calls / row.seconds:,.0f}" for row in rows]
-    if any(row.overhead is not None for row in rows):
-        yield "overhead", ["" if row.overhead is None else f"{row.overhead:.0%}" for row in rows]
 
 
 def seconds(value: float) -> str:
@@ -224,7 +180,7 @@ def reached(times: Sequence[float | None]) -> str:
     )
 
 
-def claims(found: Claims, width: int) -> str:
+def claims(found: ClaimsRecord, width: int) -> str:
     """Claim, what was measured with its interval, and the verdict."""
     table = plain(title=f"the chapter's claims, data {found.source}", title_justify="left")
     for name, share in (
@@ -235,16 +191,16 @@ def claims(found: Claims, width: int) -> str:
     ):
         table.add_column(name, ratio=share, overflow="fold", no_wrap=share is None)
     table.padding = (0, 1, 1, 0)
-    for each in found.judged:
+    for each in found.assessed:
         table.add_row(
             each.id,
             each.claim,
             "\n".join(quantity(one) for one in each.measured[:SHOWN]),
-            each.verdict,
+            each.answer,
         )
     text = _text(table, max(100, width))
     counts = {
-        verdict: sum(each.verdict == verdict for each in found.judged) for verdict in VERDICTS
+        verdict: sum(each.answer == verdict for each in found.assessed) for verdict in VERDICTS
     }
     return (
         text + ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) + "\n"

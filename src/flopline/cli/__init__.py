@@ -1,48 +1,20 @@
-"""The command line's door: the only room that prints and exits.
+"""The command line: the only package that prints and exits; one module for each group of commands.
 
-Exit codes: 0 done, 1 a strategy was refused, a benchmark failed or a regression was confirmed, 2 the command could not
-do its work, 3 the gate could not decide.
+Exit codes: 0 done; 1 a strategy was refused, a benchmark failed or a regression was confirmed; 2 the
+command could not do its work; 3 the gate could not decide.
 """
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import math
-import os
-import signal
 import sys
 import traceback
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from flopline import FloplineError, __version__
-from flopline.chapter.sheets import plain
-from flopline.cli import chapter
-from flopline.cli import history as cli_history
-from flopline.cli.console import (
-    Json,
-    fail,
-    print_json,
-    require,
-    stdout,
-    suite,
-    suite_cases,
-    writable,
-)
-from flopline.registry import installed, provider
-from flopline.workload import Case
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from flopline.gate.record import GateRecord
-    from flopline.progress import Progress
+from flopline.cli import chapter, gate, history, suite
+from flopline.cli.console import complain, print_text
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,13 +22,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+for group in (suite, gate, chapter):
+    app.add_typer(group.app)
+app.add_typer(history.app, name="history")
 
 
 def main() -> None:
-    """Runs the command line; a defect of its own is "could not do its work", never "regressed"."""
+    """Runs the command line.
+
+    What flopline refuses, and what the operating system refuses, ends with a message and exit code
+    2. A defect of flopline itself does too, with a traceback: Python's own exit code for it would be
+    1, which means a regression.
+    """
     try:
         app()
-    except Exception:  # noqa: BLE001  # Python's own exit code for it would be 1
+    except (FloplineError, OSError) as error:
+        complain(str(error))
+        sys.exit(2)
+    except Exception:
         traceback.print_exc()
         sys.exit(2)
 
@@ -65,321 +48,6 @@ def main() -> None:
 def flopline(
     *, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
 ) -> None:
-    """Performance of numerical code: measured, remembered, guarded."""
+    """Measure, remember and guard the performance of numerical code."""
     if version:
-        sys.stdout.write(f"flopline {__version__}\n")
-
-
-@app.command("list")
-def list_cases(*, as_json: Json = False) -> None:
-    """Lists the strategies and the cases in which they are measured."""
-    cases = suite_cases()
-    added = {
-        name.format(strategy): provider(point)
-        for group, names in cases.INSTALLED.items()
-        for strategy, point in installed(group).items()
-        for name in names
-    }
-    scales = {scale: {*names, *added} for scale, names in cases.CASES.items()}
-    names = dict.fromkeys([*(name for listed in cases.CASES.values() for name in listed), *added])
-    if as_json:
-        rows = [
-            {
-                "name": name,
-                "scales": [scale for scale in scales if name in scales[scale]],
-                "from": _origin(name, added),
-            }
-            for name in names
-        ]
-        print_json({"cases": rows})
-        return
-    table = plain()
-    for heading in ("family", "strategy", *scales, "sizes", "from"):
-        table.add_column(heading, justify="right" if heading in scales else "left", overflow="fold")
-    strategies: dict[tuple[str, str, str], list[Case]] = {}
-    for name in names:
-        case = Case.parse(name)
-        strategies.setdefault((case.family, case.strategy, _origin(name, added)), []).append(case)
-    for (family, strategy, origin), listed in strategies.items():
-        counts = (str(sum(case.name in scale for case in listed)) for scale in scales.values())
-        table.add_row(family, strategy, *counts, _sizes(listed), origin)
-    stdout().print(table)
-
-
-def _origin(name: str, added: dict[str, str]) -> str:
-    return added.get(name, "flopline")
-
-
-def _sizes(cases: list[Case]) -> str:
-    """The smallest and the largest value of every axis, for example `n 64...2048, block 8...1024`."""
-    axes = dict.fromkeys(axis for case in cases for axis in case.axes)
-    spans = {
-        axis: sorted({case.axes[axis] for case in cases if axis in case.axes}) for axis in axes
-    }
-    return ", ".join(
-        f"{axis} {'...'.join(map(str, dict.fromkeys((v[0], v[-1]))))}" for axis, v in spans.items()
-    )
-
-
-@app.command("data")
-def show_data(
-    path: Annotated[
-        str | None, typer.Argument(help="A file, or the word surrogate; by default as everywhere.")
-    ] = None,
-    *,
-    as_json: Json = False,
-) -> None:
-    """Says which training data is in use, where it came from, its hash and its licence."""
-    data = require("flopline.data")
-    try:
-        table = data.resolve(path)
-    except (ValueError, OSError) as error:
-        fail(str(error))
-    facts = dataclasses.asdict(table.source) | {
-        "examples": len(table.X),
-        "features": table.X.shape[1],
-        "licence": data.LICENCE,
-        "attribution": data.ATTRIBUTION,
-    }
-    if as_json:
-        print_json(facts)
-        return
-    grid = Table.grid(padding=(0, 2))
-    for key, value in facts.items():
-        grid.add_row(key, str(value) or "-")
-    stdout().print(grid, soft_wrap=True)
-
-
-@app.command("bench", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def bench(
-    context: typer.Context,
-    *,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Save the record here.")
-    ] = None,
-) -> None:
-    """Verifies and times the suite; arguments after -- go to pytest (for example -- -k column)."""
-    require("flopline.matmul")
-    import pytest
-
-    writable(json_file)
-    root = suite()
-    arguments = [
-        *(
-            "--rootdir",
-            str(root),
-            "-o",
-            f"pythonpath={root}",
-            "-p",
-            "no:cacheprovider",
-            "--import-mode=importlib",
-        ),
-        *("--benchmark-only", "--benchmark-quiet", "--tb=short", "-W", "default"),
-        *(["--benchmark-json", str(json_file)] if json_file else []),
-        str(root / "benchmarks" / "pytest_suite"),
-        *context.args,
-    ]
-    status = pytest.main(arguments)
-    raise typer.Exit(status if status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) else 2)
-
-
-@dataclasses.dataclass(frozen=True)
-class Outputs:
-    """The files that a gate run is to write; Markdown is also appended to GITHUB_STEP_SUMMARY where that is set."""
-
-    json: Path | None
-    markdown: Path | None
-    junit: Path | None
-
-    def write(self, found: GateRecord) -> None:
-        """Writes them, each whole or not at all."""
-        from flopline import records
-        from flopline.gate import storage
-        from flopline.gate.tell import text as report
-
-        if self.json:
-            storage.save(found, self.json)
-        if self.markdown:
-            records.write(self.markdown, report.markdown(found))
-        if self.junit:
-            records.write(self.junit, report.junit(found))
-        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-            with Path(summary).open("a", encoding="utf-8") as file:
-                file.write(report.markdown(found))
-
-
-@app.command("gate", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def gate(
-    context: typer.Context,
-    *,
-    baseline: Annotated[
-        str | None, typer.Option(metavar="REV", help="Revision or folder to compare with.")
-    ] = None,
-    candidate: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REV", help="Revision or folder to judge; by default the working tree."
-        ),
-    ] = None,
-    baseline_python: Annotated[
-        str | None,
-        typer.Option(metavar="PATH", help="A ready interpreter as baseline; nothing is built."),
-    ] = None,
-    candidate_python: Annotated[
-        str | None, typer.Option(metavar="PATH", help="And one as candidate.")
-    ] = None,
-    detect: Annotated[
-        str, typer.Option(metavar="PERCENT", help="The slowdown that must be found.")
-    ] = "3%",
-    alpha: Annotated[
-        str, typer.Option(metavar="PERCENT", help="Probability of any false alarm in a run.")
-    ] = "1%",
-    budget: Annotated[str, typer.Option(metavar="SECONDS", help="Time for measuring.")] = "300s",
-    suite_from: Annotated[
-        Literal["candidate", "baseline", "each"],
-        typer.Option(help="Whose benchmark files both sides run."),
-    ] = "candidate",
-    isolated: Annotated[
-        bool, typer.Option("--isolated", help="Give each side its own dependencies.")
-    ] = False,
-    self_check: Annotated[
-        int,
-        typer.Option(
-            "--self-check",
-            metavar="N",
-            min=0,
-            help="Measure this machine's own error rates, N times.",
-        ),
-    ] = 0,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Save the record.")
-    ] = None,
-    markdown_file: Annotated[
-        Path | None, typer.Option("--markdown", metavar="FILE", help="Save Markdown.")
-    ] = None,
-    junit_file: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Save JUnit XML.")
-    ] = None,
-) -> None:
-    """Is the candidate slower? Compares two versions of any pytest-benchmark suite; arguments after -- go to pytest.
-
-    Exit codes: 0 no regression, 1 a confirmed regression, 2 the gate could not do its work, 3 inconclusive.
-    `flopline gate show FILE` prints a saved record again.
-    """
-    from flopline.gate import record, selfcheck
-    from flopline.gate import run as procedure
-    from flopline.gate.sides import environment as environments
-    from flopline.progress import Progress
-
-    files = Outputs(json_file, markdown_file, junit_file)
-    if context.args[:1] == ["show"]:
-        _show(context.args[1:], files)
-        return
-    writable(files.json, files.markdown, files.junit)
-    settings = record.Settings(
-        detect=_number("--detect", detect, "%", 0.1, 100) / 100,
-        alpha=_number("--alpha", alpha, "%", 1e-4, 50) / 100,
-        budget=_number("--budget", budget, "s", 1, 1e6),
-        arguments=tuple(context.args),
-        suite_from=suite_from,
-    )
-    if (baseline_python is None) != (candidate_python is None) or (baseline is None) == (
-        baseline_python is None
-    ):
-        fail(
-            "give --baseline REV (and --candidate REV), or both --baseline-python PATH and --candidate-python PATH"
-        )
-    with contextlib.ExitStack() as stack:
-        # Or a cancelled job would leave its workers behind.
-        stack.callback(
-            signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler)
-        )
-        try:
-            report = stack.enter_context(_progress())
-            report(Progress("building"))
-            if baseline_python and candidate_python:
-                sides = stack.enter_context(
-                    environments.interpreters(Path.cwd(), baseline_python, candidate_python)
-                )
-            else:
-                chosen = environments.sides(
-                    Path.cwd(), baseline or "", candidate, isolated=isolated
-                )
-                sides = stack.enter_context(chosen)
-            if self_check:
-                rates = selfcheck.self_check(*sides, settings, runs=self_check, report=report)
-            else:
-                found = procedure.run(*sides, settings, report=report)
-        except FloplineError as error:
-            stack.close()
-            fail(str(error))
-        except KeyboardInterrupt:
-            stack.close()
-            fail("interrupted; nothing was written")
-    if self_check:
-        sys.stdout.write(rates.text() + "\n")
-        return
-    files.write(found)
-    _print_record(found)
-    raise typer.Exit(found.exit_code)
-
-
-def _number(option: str, text: str, unit: str, low: float, high: float) -> float:
-    try:
-        number = float(text.strip().removesuffix(unit))
-    except ValueError:
-        number = math.nan
-    if not low <= number <= high:
-        fail(
-            f"{option} is {text!r}; allowed is a number from {low:g}{unit} to {high:g}{unit}, for example {low:g}{unit}"
-        )
-    return number
-
-
-def _show(arguments: list[str], files: Outputs) -> None:
-    from flopline import records
-    from flopline.gate import storage
-
-    if len(arguments) != 1:
-        fail("gate show takes one file, a record that `flopline gate --json FILE` saved")
-    try:
-        found = storage.load(Path(arguments[0]))
-    except (records.RecordError, OSError) as error:
-        fail(str(error))
-    writable(files.json, files.markdown, files.junit)
-    files.write(found)
-    _print_record(found)
-
-
-def _print_record(found: GateRecord) -> None:
-    from flopline.gate.tell import text as report
-
-    console = stdout()
-    sys.stdout.write(report.text(found, console.width, colour=console.is_terminal) + "\n")
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[Progress], None]]:
-    """A line on stderr that says where the gate is; where that is no terminal, a line per stage and block."""
-    console = Console(stderr=True)
-    last = ""
-    with console.status("starting") if console.is_terminal else contextlib.nullcontext() as status:
-
-        def report(where: Progress) -> None:
-            nonlocal last
-            line = where.stage + (f", block {where.done + 1} of {where.of}" if where.of else "")
-            if where.seconds_left is not None:
-                line += f", {where.seconds_left:.0f} s left"
-            if status is not None:
-                status.update(escape(f"{line}  {where.detail}"))
-            elif line != last:
-                console.print(
-                    f"flopline gate: {line}", markup=False, highlight=False, soft_wrap=True
-                )
-            last = line
-
-        yield report
-
-
-app.add_typer(chapter.app)
-app.add_typer(cli_history.app, name="history")
+        print_text(f"flopline {__version__}\n")

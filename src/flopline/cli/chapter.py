@@ -17,7 +17,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flopline import __version__, records
-from flopline.cli.console import fail, require, stdout, suite_cases, writable
+from flopline.cli.console import fail, refuse_unwritable, require, stdout
+from flopline.cli.suite import suite_cases
 from flopline.registry import UnknownStrategyError
 from flopline.workload import Case, WrongAnswerError
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from flopline.chapter.prediction import Machine
     from flopline.chapter.training import Experiment, Training
     from flopline.data import Table
+    from flopline.progress import Report
 
 app = typer.Typer()
 
@@ -75,13 +77,18 @@ def progress() -> Iterator[Callable[[str, float], None]]:
         fail("interrupted; nothing was written")
 
 
+def detailed(show: Callable[[str, float], None]) -> Report:
+    """Returns a report of progress that shows the detail and the share of the steps done."""
+    return lambda now: show(now.detail, now.done / now.of)
+
+
 @app.command("machine")
 def machine(*, json_file: JsonFile = None) -> None:
     """Measures this machine's ceilings, and how much of the products' times they explain."""
     require("flopline.chapter.prediction")
     from flopline.chapter import sheets as tables
 
-    writable(json_file)
+    refuse_unwritable(json_file)
     with progress() as report:
         found = measure_machine(report)
     if json_file:
@@ -126,7 +133,7 @@ def train(
     training = require("flopline.chapter.training")
     from flopline.chapter import sheets as tables
 
-    writable(json_file)
+    refuse_unwritable(json_file)
     known = training.EXPERIMENTS
     names = names or list(CHAPTER)
     if unknown := [name for name in names if name not in known]:
@@ -186,17 +193,17 @@ def claims(
     json_file: JsonFile = None,
 ) -> None:
     """Measures every claim of the chapter on this machine, and says which hold."""
-    require("flopline.chapter.claims.judge")
+    require("flopline.chapter.claims.assess")
     from flopline.chapter import sheets as tables
-    from flopline.chapter.claims import judge as trial
+    from flopline.chapter.claims import assess
 
-    writable(json_file)
+    refuse_unwritable(json_file)
     try:
-        ids = trial.select(only)
-    except trial.UnknownClaimError as error:
+        ids = assess.select(only)
+    except assess.UnknownClaimError as error:
         fail(str(error))
     with progress() as report:
-        found = trial.judge(ids, load_table(data), report=report)
+        found = assess.assess(ids, load_table(data), report=detailed(report))
     if json_file:
         records.save(found, json_file)
     tables.show(tables.claims(found, stdout().width))
@@ -226,24 +233,24 @@ def report_page(
     data: Data = None,
 ) -> None:
     """Writes one HTML page with every picture, from saved records; what is missing is measured (minutes)."""
-    require("flopline.chapter.claims.judge")
+    require("flopline.chapter.claims.assess")
     try:
         from flopline.chapter import page as report
     except ModuleNotFoundError as error:
         fail(f"the page needs {error.name}: pip install 'flopline[suite,report]'")
     from flopline import bench as benches
-    from flopline.chapter.claims import judge as trial
+    from flopline.chapter.claims import assess
     from flopline.chapter.prediction import Machine
     from flopline.chapter.training import EXPERIMENTS, Training
 
-    writable(page)
+    refuse_unwritable(page)
     if figures is not None and not figures.is_dir():
         fail(f"--figures {figures}: there is no such folder; make it first")
     with progress() as show:
         # What is given is read before anything is measured: a wrong file is told at once.
         timed = benches.load(bench) if bench else None
         trained = records.load(train, Training) if train else None
-        judged = records.load(claims, trial.Claims) if claims else None
+        judged = records.load(claims, assess.ClaimsRecord) if claims else None
         examined = records.load(machine, Machine) if machine else None
         given = {"bench": timed, "train": trained, "claims": judged, "machine": examined}
         report.check({name: record for name, record in given.items() if record is not None})
@@ -251,7 +258,8 @@ def report_page(
             bench=timed or measure_bench(data, show),
             training=trained
             or measure_training([EXPERIMENTS[name] for name in CHAPTER], SEEDS, data, show),
-            claims=judged or trial.judge(trial.select(""), load_table(data), report=show),
+            claims=judged
+            or assess.assess(assess.select(""), load_table(data), report=detailed(show)),
             machine=examined or measure_machine(show),
         )
         show("drawing", 1.0)

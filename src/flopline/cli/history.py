@@ -1,307 +1,206 @@
-"""`flopline history`: measure commits, compare two, list lasting regressions.
+"""`flopline history`: measure commits, compare two of them, list lasting regressions.
 
-Exit codes: 0 no regression, 1 a regression (or, of `run`, a case that failed), 2 the command could not do its work,
-3 most cases are undecided.
+Exit codes: 0 no regression; 1 a regression, or for `run` a case that failed; 2 the command could
+not do its work; 3 most cases are undecided.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
-import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 
-from flopline.chapter.sheets import plain, seconds
-from flopline.cli.console import Json, fail, print_json, stdout
+from flopline.cli.console import Json, complain, fail, print_json, print_text, require, stdout
+from flopline.sheet import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from flopline.history.compare import Comparison
-    from flopline.history.results import History, Problem
+    from flopline.history.configuration import Configuration
+    from flopline.history.record import History, UnreadableFile
 
 app = typer.Typer(
-    no_args_is_help=True, help="The speed of every commit: measure, compare, list regressions."
+    no_args_is_help=True, help="Measure the speed of commits, compare it, list regressions."
 )
 
-Machine = Annotated[str | None, typer.Option(metavar="NAME", help="Only this machine's results.")]
-CONFIG = Path("asv.conf.json")
+Machine = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Use only the results of this machine.")
+]
+
+SHOWN_FAILURES = 20
+"""At most this many failed cases are named, which is about a screenful."""
 
 
-def _config() -> dict[str, Any]:
-    """asv.conf.json of this folder."""
+def _configuration() -> Configuration:
     try:
-        util = importlib.import_module("asv.util")
+        configuration = importlib.import_module("flopline.history.configuration")
     except ModuleNotFoundError as error:
         fail(f"this needs {error.name}, which the history brings: pip install 'flopline[history]'")
-    if not CONFIG.is_file():
-        fail(f"there is no {CONFIG} in {Path.cwd()}; run this in the checkout whose history it is")
-    config: dict[str, Any] = util.load_json(str(CONFIG), js_comments=True)
-    return config
+    loaded: Configuration = configuration.load(Path.cwd())
+    return loaded
 
 
-def _history(config: dict[str, Any], machine: str | None) -> History:
+def _history(configuration: Configuration, machine: str | None) -> History:
     from flopline.history import results
 
-    try:
-        found = results.read(Path(config["results_dir"]))
-    except results.ResultsError as error:
-        fail(str(error))
-    if machine is None:
-        return found
-    names = sorted(
-        {run.machine for run in found.runs}
-        | {problem.path.parent.name for problem in found.problems}
-    )
-    if machine not in names:
-        fail(f"no results of a machine {machine!r}; there are: {', '.join(names) or 'none'}")
-    return dataclasses.replace(
-        found,
-        runs=[run for run in found.runs if run.machine == machine],
-        problems=[problem for problem in found.problems if problem.path.parent.name == machine],
-    )
+    history = results.read(configuration.results)
+    return history if machine is None else history.of_machine(machine)
 
 
-def _named(problems: Iterable[Problem], hashes: Iterable[str]) -> bool:
-    """Names every file that was left out; whether one of them is of these commits."""
-    shown = list(problems)
-    for problem in shown:
-        Console(stderr=True, soft_wrap=True).print(
-            f"left out: {problem}", markup=False, highlight=False
-        )
-    return any(problem.path.name.startswith(commit[:8]) for problem in shown for commit in hashes)
+def _name_files_left_out(files: Iterable[UnreadableFile]) -> None:
+    for file in files:
+        complain(f"left out: {file}")
 
 
 @app.command("compare")
 def compare_commits(
-    base: Annotated[str, typer.Argument(help="Commit, branch or tag.")],
-    head: Annotated[str, typer.Argument(help="And the one to judge.")],
+    baseline: Annotated[str, typer.Argument(help="The commit, branch or tag to compare with.")],
+    candidate: Annotated[str, typer.Argument(help="The commit, branch or tag that may be slower.")],
     *,
     machine: Machine = None,
     as_json: Json = False,
 ) -> None:
-    """Compares the stored results of two commits, case by case, by its threshold and its samples.
+    """Compare the stored results of two commits, case by case.
 
-    Exit codes: 0 no regression, 1 a regression, 2 nothing compared or a case lost, 3 most cases undecided.
+    A case is slower or faster if the change exceeds the case's threshold
+    and the samples of the two commits differ.
+
+    Exit codes: 0 no regression, 1 a regression,
+    2 nothing was compared or a case was lost, 3 most cases are undecided.
     """
-    config = _config()
-    from flopline.history import commits, compare
-
-    history = _history(config, machine)
-    try:
-        hashes = [commits.resolve(Path.cwd(), name) for name in (base, head)]
-    except commits.CommitError as error:
-        fail(str(error))
-    hurt = _named(history.problems, hashes)
-    found = compare.compare(history, hashes[0], hashes[1], config.get("regressions_thresholds", {}))
-    if not found and not as_json:
-        fail(_nothing(history, dict(zip((base, head), hashes, strict=True))))
-    code = compare.exit_code(found)
-    code = 2 if hurt and code != 1 else code
-    if as_json:
-        print_json(
-            {
-                "base": hashes[0],
-                "head": hashes[1],
-                "exit_code": code,
-                "cases": [_record(row) for row in found],
-            }
-        )
-    else:
-        _print_comparisons(found)
-    raise typer.Exit(code)
-
-
-def _nothing(history: History, asked: dict[str, str]) -> str:
-    for name, commit in asked.items():
-        if not any(run.commit == commit for run in history.runs):
-            return f"no results of {name} ({commit[:8]}); measure it: nox -s history -- {name}"
-    return f"{' and '.join(asked)} were measured, but never on one machine in one environment; measure both on one"
-
-
-def _record(row: Comparison) -> dict[str, object]:
+    configuration = _configuration()
+    from flopline import git
     from flopline.history import compare
 
-    base, head = (side.seconds if side else None for side in (row.base, row.head))
-    return {
-        "case": str(row.case),
-        "machine": row.machine,
-        "environment": dict(row.series),
-        "verdict": row.verdict,
-        "reason": row.reason,
-        "threshold": row.threshold,
-        "base_seconds": base,
-        "head_seconds": head,
-        "ratio": row.ratio,
-        "base_gflops": compare.gflops(row.flops, base),
-        "head_gflops": compare.gflops(row.flops, head),
-    }
-
-
-ORDER = ("regressed", "not comparable", "inconclusive", "improved", "unchanged")
-
-
-def _print_comparisons(found: list[Comparison]) -> None:
-    console = stdout()
-    for machine in dict.fromkeys(row.machine for row in found):
-        rows = [row for row in found if row.machine == machine]
-        table = plain(title=machine, title_justify="left")
-        for name in ("case", "base", "head", "GFLOPS", "time", "verdict"):
-            table.add_column(
-                name, justify="left" if name in ("case", "verdict") else "right", overflow="fold"
-            )
-        for row in sorted(rows, key=lambda row: (ORDER.index(row.verdict), -(row.ratio or 0))):
-            record = _record(row)
-            cells = (seconds(side.seconds) if side else "-" for side in (row.base, row.head))
-            rates = " to ".join(
-                f"{record[key]:.3g}" if record[key] else "-"
-                for key in ("base_gflops", "head_gflops")
-            )
-            change = f"{row.ratio - 1:+.1%}" if row.ratio else ""
-            table.add_row(
-                str(row.case), *cells, rates, change, f"{row.verdict} {row.reason}".strip()
-            )
-        console.print(table)
+    history = _history(configuration, machine)
+    report = compare.compare_commits(
+        history,
+        compare.Commit(baseline, git.resolve(configuration.root, baseline)),
+        compare.Commit(candidate, git.resolve(configuration.root, candidate)),
+        configuration.thresholds,
+    )
+    _name_files_left_out(history.unreadable)
+    if as_json:
+        print_json(report.as_json())
+    elif report.nothing_compared:
+        fail(report.nothing_compared)
+    else:
+        for sheet in report.sheets():
+            print_text(to_text(sheet, stdout().width))
+    raise typer.Exit(report.exit_code)
 
 
 @app.command("regressions")
 def list_regressions(*, machine: Machine = None, as_json: Json = False) -> None:
-    """Lists the slowdowns that the newest commits of this branch still have, by asv's step detection.
+    """List the slowdowns that the newest commits of this branch still have.
 
-    Exit codes: 0 none, 1 some, 2 there was nothing to search, or the newest commit's file cannot be read.
+    They are found by asv's step detection.
+
+    Exit codes: 0 there are none, 1 there are some, 2 there was nothing to search
+    or the newest commit's file cannot be read.
     """
-    config = _config()
-    from flopline.history import commits, compare
+    configuration = _configuration()
+    from flopline import git
+    from flopline.history import steps
 
-    history = _history(config, machine)
-    try:
-        line = commits.line(Path.cwd(), (config.get("branches") or ["HEAD"])[0])
-    except commits.CommitError as error:
-        fail(str(error))
-    known = {run.commit for run in history.runs} & set(line)
-    broken = {problem.path.name[:8] for problem in history.problems}
-    newest = next(
-        (commit for commit in reversed(line) if commit in known or commit[:8] in broken), ""
-    )
-    hurt = _named(history.problems, [newest] if newest else [])
-    elsewhere = sorted({run.commit[:8] for run in history.runs} - {commit[:8] for commit in line})
-    if elsewhere:
-        message = f"not on this branch, so not searched: {', '.join(elsewhere)}"
-        Console(stderr=True, soft_wrap=True).print(message, markup=False, highlight=False)
-    if not known:
+    history = _history(configuration, machine)
+    branch = git.branch(configuration.root, configuration.branch)
+    report = steps.regressions(history, branch, configuration.thresholds)
+    _name_files_left_out(history.unreadable)
+    if report.elsewhere:
+        commits = ", ".join(commit[:8] for commit in report.elsewhere)
+        complain(f"not on this branch, so not searched: {commits}")
+    if not report.searched:
         fail(
-            "no commit of this branch has results that can be read; measure some: nox -s history -- --commits 5"
+            "no commit of this branch has results that can be read; measure some: "
+            "nox -s history -- --commits 5"
         )
-    found = compare.regressions(history, line, config.get("regressions_thresholds", {}))
-    code = 1 if found else 2 if hurt else 0
     if as_json:
-        steps = [
-            {
-                "case": str(step.case),
-                "machine": step.machine,
-                "environment": dict(step.series),
-                "after": step.after,
-                "at": step.at,
-                "base_seconds": step.base,
-                "head_seconds": step.head,
-                "base_gflops": compare.gflops(step.flops, step.base),
-                "head_gflops": compare.gflops(step.flops, step.head),
-            }
-            for step in found
-        ]
-        print_json({"exit_code": code, "commits": len(known), "regressions": steps})
-        raise typer.Exit(code)
-    if not found:
-        sys.stdout.write(f"no lasting regression in {len(known)} commits\n")
-        raise typer.Exit(code)
-    table = plain()
-    for name in ("case", "machine", "after", "at", "base", "head", "time"):
-        table.add_column(
-            name, justify="left" if name in ("case", "machine") else "right", overflow="fold"
-        )
-    for step in found:
-        cells = (
-            step.after[:8],
-            step.at[:8],
-            seconds(step.base),
-            seconds(step.head),
-            f"{step.head / step.base - 1:+.1%}",
-        )
-        table.add_row(str(step.case), step.machine, *cells)
-    stdout().print(table)
-    raise typer.Exit(code)
+        print_json(report.as_json())
+    elif report.steps:
+        print_text(to_text(report.sheet(), stdout().width))
+    else:
+        print_text(f"no lasting regression in {len(report.searched)} commits\n")
+    raise typer.Exit(report.exit_code)
 
 
 @app.command("run")
 def run_commits(
     revisions: Annotated[
         list[str] | None,
-        typer.Argument(help="A range (v1..HEAD), commits, tags, or the word tags for all of them."),
+        typer.Argument(
+            help="The commits to measure: a range (v1..HEAD), commits, tags, or the word tags for "
+            "all tags."
+        ),
     ] = None,
     *,
     newest: Annotated[
-        int, typer.Option("--commits", metavar="N", min=1, help="The newest N, if none is named.")
+        int,
+        typer.Option(
+            "--commits",
+            metavar="N",
+            min=1,
+            help="Without revisions, measure the newest N commits.",
+        ),
     ] = 1,
     machine: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A name for this machine.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name for this machine. By default it is made of processor, GPU and cores.",
+        ),
     ] = None,
-    scale: Annotated[Literal["quick", "full", "gate"], typer.Option(help="Which cases.")] = "quick",
+    scale: Annotated[
+        Literal["quick", "full", "gate"], typer.Option(help="Which cases are measured.")
+    ] = "quick",
     device: Annotated[
-        str, typer.Option(help="cpu, cuda or cuda:N; cuda implies --existing.")
+        str,
+        typer.Option(help="Where they run: cpu, cuda or cuda:N. cuda implies --existing."),
     ] = "cpu",
     dtype: Annotated[
-        Literal["float32", "float64", "bfloat16", "tf32"], typer.Option(help="Of the operands.")
+        Literal["float32", "float64", "bfloat16", "tf32"],
+        typer.Option(help="The number type of the operands."),
     ] = "float32",
     existing: Annotated[
-        bool, typer.Option("--existing", help="Measure in this environment, not in asv's own.")
+        bool,
+        typer.Option("--existing", help="Measure in this environment instead of asv's own."),
     ] = False,
 ) -> None:
-    """Measures commits that have no results here yet; asv keeps them, and nothing is asked.
+    """Measure the commits that have no results on this machine yet.
 
-    Exit codes: 0 done, 1 a case failed and is recorded as failed, 2 nothing could be measured.
+    asv keeps the results, and no question is asked.
+
+    Exit codes: 0 done, 1 a case failed and is recorded as failed,
+    2 nothing could be measured.
     """
-    config = _config()
-    from flopline import data
-    from flopline.history import commits, results, runner
+    configuration = _configuration()
+    measuring = require("flopline.history.measuring")
+    from flopline.history import runner
 
-    sys.path.insert(0, str(Path.cwd()))
-    cases = importlib.import_module("benchmarks.cases")
     try:
-        source = data.resolve().source
-        if source.kind == "surrogate":  # or every process would try to download it again
-            os.environ["FLOPLINE_DATA"] = data.SURROGATE
-        threads = int(
-            config.get("matrix", {}).get("env_nobuild", {}).get("OMP_NUM_THREADS", ["1"])[0]
+        commits = runner.choose(configuration.root, revisions or [], newest)
+        plan = measuring.prepare(
+            configuration,
+            machine=machine,
+            scale=scale,
+            device=device,
+            dtype=dtype,
+            existing=existing,
         )
-        found = runner.facts(machine, device=device, dtype=dtype, threads=threads, data=source.name)
-        folder = Path(config["results_dir"])
-        runner.write_machine(found, folder)
-        plan = runner.Plan(
-            Path.cwd(), folder, cases.CASES[scale], scale, device, dtype, cases.ROUNDS, cases.REPEAT, found,
-            existing or device != "cpu",
-        )  # fmt: skip
-        chosen = runner.choose(Path.cwd(), revisions or [], newest)
-        runner.run(plan, chosen)
-    except (runner.RunnerError, commits.CommitError, data.DataError, OSError) as error:
-        fail(str(error))
+        failed = runner.measure(plan, commits, show=_show_at_once)
     except KeyboardInterrupt:
         fail("interrupted; what was measured is kept, and the next call goes on")
-    failed = [
-        f"{run.commit[:8]}: {case}"
-        for run in results.read(folder).runs
-        if run.commit in chosen and run.machine == plan.machine
-        for case, measure in run.measures.items()
-        if measure is None
-    ]
-    for line in failed[:20]:
-        Console(stderr=True, soft_wrap=True).print(
-            f"failed at {line}", markup=False, highlight=False
-        )
-    if len(failed) > 20:  # noqa: PLR2004  # a screenful
-        Console(stderr=True).print(f"and {len(failed) - 20} more", highlight=False)
+    for case in failed[:SHOWN_FAILURES]:
+        complain(f"failed at {case}")
+    if len(failed) > SHOWN_FAILURES:
+        complain(f"and {len(failed) - SHOWN_FAILURES} more cases failed")
     raise typer.Exit(1 if failed else 0)
+
+
+def _show_at_once(text: str) -> None:
+    """Prints a line of a long command's output as soon as it is there, also in a log."""
+    print_text(text)
+    sys.stdout.flush()

@@ -182,7 +182,7 @@ def share_suite(baseline: Side, candidate: Side, settings: Settings) -> Suite:
     if settings.suite_from == "baseline":
         source, target, chosen = baseline, candidate, before
     if not chosen.items:
-        errors = "\n".join(text for _, text in chosen.errors)
+        errors = "\n".join(error.text for error in chosen.errors)
         raise GateError(
             "no benchmark found: no collected test uses the fixture `benchmark`; name the suite "
             f"after --, for example -- tests/benchmarks\n{errors[-2000:]}"
@@ -193,7 +193,7 @@ def share_suite(baseline: Side, candidate: Side, settings: Settings) -> Suite:
     if settings.suite_from == "each":
         benchmarks, losses = _same_source(before, after)
     elif source.tree != target.tree:
-        files = {file for file, _ in chosen.items.values()}
+        files = {benchmark.file for benchmark in chosen.items.values()}
         overlay(source, target, sorted(files))
     return Suite(
         baseline=_facts(baseline, before),
@@ -219,9 +219,9 @@ def _facts(side: Side, collected: Collected) -> SideFacts:
 def _uncollected(side: SideName, collected: Collected) -> list[str]:
     """Returns a warning per file that a side could not collect."""
     warnings = []
-    for file, text in collected.errors:
-        reason = text.strip()[-300:]
-        warnings.append(f"{side}: {file} could not be collected: {reason}")
+    for error in collected.errors:
+        reason = error.text.strip()[-300:]
+        warnings.append(f"{side}: {error.file} could not be collected: {reason}")
     return warnings
 
 
@@ -231,11 +231,11 @@ def _same_source(
     """Returns the benchmarks that are the same on both sides, and those whose source differs."""
     benchmarks = []
     losses = {}
-    for name, (_, source) in baseline.items.items():
+    for name, before in baseline.items.items():
         if name not in candidate.items:
             continue
-        _, changed = candidate.items[name]
-        if source == changed:
+        after = candidate.items[name]
+        if before.digest == after.digest:
             benchmarks.append(name)
         else:
             losses[name] = Loss(None, "collect", "changed", "the benchmark's source changed")

@@ -1,1 +1,1 @@
-"""The speed of every commit: asv's results read, compared, published, and measured."""
+"""The speed of every commit: asv's results are read, compared, searched, published and measured."""

@@ -1,235 +1,295 @@
-"""Two commits compared, and a line of commits searched for steps: pure functions from runs to verdicts.
-
-Nothing here measures, so nothing here can ask for more evidence: a verdict from stored numbers is a reason to look, and
-the gate is how to be sure.
-"""
+"""Compares the stored results of two commits, case by case."""
 
 from __future__ import annotations
 
-import itertools
-import math
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from asv import step_detect
-from scipy import stats
+from flopline.gate.record import ExitCode
+from flopline.history.assessment import assess, threshold_of
+from flopline.sheet import Column, Sheet
+from flopline.units import duration, gflops, percent
 
 if TYPE_CHECKING:
-    from flopline.history.results import Benchmark, Case, History, Measure, Run
+    from collections.abc import Sequence
 
-Verdict = Literal["regressed", "improved", "unchanged", "inconclusive", "not comparable"]
-Thresholds = Mapping[str, float]
-"""asv.conf.json's `regressions_thresholds`: a pattern of `benchmark(parameters)`, and the slowdown that counts."""
-
-DEFAULT = 0.05
-"""asv's threshold for what no pattern matches."""
-ALPHA = 0.002
-"""How improbable equal samples must be, per case; what asv's own comparison asks for."""
-
-
-def threshold(case: Case, thresholds: Thresholds) -> float:
-    """The slowdown that counts for a case: the largest of the patterns that match its start, as asv has it."""
-    return max(
-        (value for pattern, value in thresholds.items() if re.match(pattern, str(case))),
-        default=DEFAULT,
+    from flopline.gate.record import Verdict
+    from flopline.history.assessment import Thresholds
+    from flopline.history.record import (
+        AsvCase,
+        AsvRun,
+        Conditions,
+        History,
+        Measurement,
+        UnreadableFile,
     )
 
+ORDER: tuple[Verdict, ...] = (
+    "regressed",
+    "inconclusive",
+    "not comparable",
+    "improved",
+    "unchanged",
+)
+"""The order in which cases are listed, by their verdict: what needs attention comes first."""
 
-@dataclass(frozen=True)
-class Comparison:
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
     """One case on one machine at two commits.
 
     Attributes:
         case: What was measured.
-        machine: Where.
-        series: In which environment.
-        base: What it took at the first commit; None where it failed or was not measured.
-        head: And at the second.
-        flops: Of a call; None where unknown.
-        threshold: The slowdown that counts.
-        verdict: What follows.
-        reason: Why there is no answer, where there is none.
+        machine: Where it was measured.
+        conditions: The environment and the machine's facts.
+        baseline: The measurement at the baseline; None if the case failed or was not measured.
+        candidate: The measurement at the candidate; None likewise.
+        flops: Floating-point operations of a call; None if unknown.
+        threshold: The slowdown that counts, a fraction.
+        verdict: Whether the candidate is slower.
+        reason: Why the two are not comparable; empty otherwise.
+        is_lost: True if the baseline has a number and the case failed at the candidate.
     """
 
-    case: Case
+    case: AsvCase
     machine: str
-    series: tuple[tuple[str, str], ...]
-    base: Measure | None
-    head: Measure | None
+    conditions: Conditions
+    baseline: Measurement | None
+    candidate: Measurement | None
     flops: int | None
     threshold: float
     verdict: Verdict
     reason: str = ""
+    is_lost: bool = False
 
     @property
     def ratio(self) -> float | None:
-        """Seconds at head over seconds at base."""
-        return self.head.seconds / self.base.seconds if self.base and self.head else None
+        """Seconds at the candidate over seconds at the baseline; None if one is unknown."""
+        if self.baseline is None or self.candidate is None:
+            return None
+        return self.candidate.seconds / self.baseline.seconds
+
+    @property
+    def baseline_gflops(self) -> float | None:
+        """GFLOPS at the baseline; None if unknown."""
+        return self._gflops(self.baseline)
+
+    @property
+    def candidate_gflops(self) -> float | None:
+        """GFLOPS at the candidate; None if unknown."""
+        return self._gflops(self.candidate)
+
+    def _gflops(self, measurement: Measurement | None) -> float | None:
+        if measurement is None or self.flops is None:
+            return None
+        return gflops(self.flops, measurement.seconds)
+
+    def as_json(self) -> dict[str, object]:
+        """Returns the change for programs."""
+        return {
+            "case": str(self.case),
+            "machine": self.machine,
+            "environment": dict(self.conditions),
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "threshold": self.threshold,
+            "base_seconds": _seconds(self.baseline),
+            "head_seconds": _seconds(self.candidate),
+            "ratio": self.ratio,
+            "base_gflops": self.baseline_gflops,
+            "head_gflops": self.candidate_gflops,
+        }
+
+    def cells(self) -> tuple[str, ...]:
+        """Returns the change as a row of the table for people."""
+        before, after = _gflops_text(self.baseline_gflops), _gflops_text(self.candidate_gflops)
+        return (
+            str(self.case),
+            _duration_text(self.baseline),
+            _duration_text(self.candidate),
+            f"{before} to {after}",
+            "" if self.ratio is None else percent(self.ratio - 1),
+            f"{self.verdict} {self.reason}".rstrip(),
+        )
 
 
-def gflops(flops: int | None, seconds: float | None) -> float | None:
-    """Billions of floating-point operations per second; None where one of both is unknown."""
-    return flops / seconds / 1e9 if flops and seconds else None
+def _seconds(measurement: Measurement | None) -> float | None:
+    return None if measurement is None else measurement.seconds
 
 
-def differ(base: Measure, head: Measure) -> bool | None:
-    """Whether two measures are of different speed: by ranks of their samples, else by their intervals; None: unknown.
-
-    The rank test (Mann and Whitney, two-sided) is used where it can pass at all: the smallest p-value of m and n
-    samples is 2 / C(m + n, m). asv 0.6.6 leaves out the 2, and so never finds a difference between 6 and 6 samples.
-    """
-    m, n = len(base.samples), len(head.samples)
-    if m and n and 2 / math.comb(m + n, m) < ALPHA:
-        return bool(stats.mannwhitneyu(base.samples, head.samples).pvalue < ALPHA)
-    if all(map(math.isfinite, (*base.interval, *head.interval))):
-        return base.interval[1] < head.interval[0] or head.interval[1] < base.interval[0]
-    return None
+def _duration_text(measurement: Measurement | None) -> str:
+    return "-" if measurement is None else duration(measurement.seconds)
 
 
-def compare(history: History, base: str, head: str, thresholds: Thresholds) -> list[Comparison]:
-    """Every case that one of two commits has, on every machine and in every environment where both were measured."""
-    return [
-        _compared(history.benchmarks, case, one, other, thresholds)
-        for one, other in _pairs(history.runs, base, head)
-        for case in dict.fromkeys([*one.measures, *other.measures])
-    ]
+def _gflops_text(rate: float | None) -> str:
+    return "-" if rate is None else f"{rate:.3g}"
 
 
-def _pairs(runs: Sequence[Run], base: str, head: str) -> Iterator[tuple[Run, Run]]:
-    heads = {(run.machine, run.series): run for run in runs if run.commit == head}
-    for run in runs:
-        if run.commit == base and (run.machine, run.series) in heads:
-            yield run, heads[run.machine, run.series]
-
-
-def _compared(
-    benchmarks: Mapping[str, Benchmark], case: Case, one: Run, other: Run, thresholds: Thresholds
-) -> Comparison:
-    base, head = one.measures.get(case), other.measures.get(case)
-    limit, reason = threshold(case, thresholds), ""
-    versions = one.versions.get(case.benchmark), other.versions.get(case.benchmark)
-    found: Verdict = "not comparable"
-    if base is None or head is None:
-        side, run = ("base", one) if base is None else ("head", other)
-        reason = f"failed at {side}" if case in run.measures else f"not measured at {side}"
-    elif versions[0] != versions[1]:
-        reason = f"the benchmark changed from version {versions[0]} to {versions[1]}"
-    else:
-        found = verdict(base, head, limit)
-    listed = benchmarks.get(case.benchmark)
-    flops = listed.flops.get(case.point) if listed and listed.flops else None
-    return Comparison(case, one.machine, one.series, base, head, flops, limit, found, reason)
-
-
-def verdict(base: Measure, head: Measure, limit: float) -> Verdict:
-    """What two measures say: changed is what exceeds the limit and differs; what only exceeds it is undecided."""
-    ratio = head.seconds / base.seconds
-    if 1 / (1 + limit) <= ratio <= 1 + limit:
-        return "unchanged"
-    if not differ(base, head):
-        return "inconclusive"
-    return "regressed" if ratio > 1 else "improved"
-
-
-def exit_code(comparisons: Sequence[Comparison]) -> int:
-    """1 a regression; 2 nothing was compared, or a case was lost at head; 3 most cases undecided; else 0."""
-    counts = Counter(found.verdict for found in comparisons)
-    if counts["regressed"]:
-        return 1
-    lost = any(found.base is not None and found.reason == "failed at head" for found in comparisons)
-    compared = len(comparisons) - counts["not comparable"]
-    if lost or not compared:
-        return 2
-    return 3 if 2 * counts["inconclusive"] > compared else 0
+HEADS = (
+    Column("case", "left"),
+    Column("baseline"),
+    Column("candidate"),
+    Column("GFLOPS"),
+    Column("time"),
+    Column("verdict", "left"),
+)
+"""The columns of the table whose rows are `Change.cells`."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """A lasting slowdown between two commits of a branch.
+class Commit:
+    """A commit that was requested.
 
     Attributes:
-        case: What became slower.
-        machine: Where.
-        series: In which environment.
-        after: The last commit at the old speed; the slowdown came between this one and `at`.
-        at: The first commit at the new speed.
-        base: Seconds of a call before.
-        head: Seconds of a call after.
-        flops: Of a call; None where unknown.
+        name: The revision, branch or tag under which it was requested.
+        hash: The full hash.
     """
 
-    case: Case
-    machine: str
-    series: tuple[tuple[str, str], ...]
-    after: str
-    at: str
-    base: float
-    head: float
-    flops: int | None
+    name: str
+    hash: str
 
 
-def regressions(history: History, line: Sequence[str], thresholds: Thresholds) -> list[Step]:
-    """The slowdowns that the newest results still have, found by asv's step detection on every case's seconds.
+@dataclass(frozen=True)
+class CommitReport:
+    """The comparison of two commits.
+
+    Attributes:
+        baseline: The commit with which the candidate was compared.
+        candidate: The commit that may be slower.
+        changes: Every case that one of the commits has.
+        unreadable: Files of these two commits that could not be read.
+        nothing_compared: Why there are no changes, and what to do about it; empty if there are.
+    """
+
+    baseline: Commit
+    candidate: Commit
+    changes: Sequence[Change]
+    unreadable: Sequence[UnreadableFile]
+    nothing_compared: str
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The command's exit code.
+
+        A regression comes first. Without one, the command could not do its work if nothing was
+        compared, if a case was lost at the candidate, or if a file of these commits could not be
+        read. Otherwise the comparison is undecided if most of the compared cases are inconclusive.
+        """
+        counts = Counter(change.verdict for change in self.changes)
+        compared = len(self.changes) - counts["not comparable"]
+        if counts["regressed"]:
+            return ExitCode.REGRESSION
+        if not compared or self.unreadable or any(change.is_lost for change in self.changes):
+            return ExitCode.COULD_NOT_WORK
+        if 2 * counts["inconclusive"] > compared:
+            return ExitCode.UNDECIDED
+        return ExitCode.NO_REGRESSION
+
+    def as_json(self) -> dict[str, object]:
+        """Returns the report for programs; `base` and `head` are baseline and candidate."""
+        return {
+            "base": self.baseline.hash,
+            "head": self.candidate.hash,
+            "exit_code": int(self.exit_code),
+            "cases": [change.as_json() for change in self.changes],
+        }
+
+    def sheets(self) -> list[Sheet]:
+        """Returns a table for each machine; in it the slowest regression comes first."""
+        machines: dict[str, list[Change]] = {}
+        for change in self.changes:
+            machines.setdefault(change.machine, []).append(change)
+        sheets = []
+        for machine, changes in machines.items():
+            changes.sort(key=_attention)
+            sheets.append(Sheet(machine, HEADS, tuple(change.cells() for change in changes)))
+        return sheets
+
+
+def _attention(change: Change) -> tuple[int, float]:
+    return ORDER.index(change.verdict), -(change.ratio or 0)
+
+
+def compare_commits(
+    history: History, baseline: Commit, candidate: Commit, thresholds: Thresholds
+) -> CommitReport:
+    """Compares two commits wherever both were measured on one machine under the same conditions.
 
     Args:
-        history: The results; of runs whose commit is not on the line nothing is used.
-        line: The commits of a branch, oldest first.
-        thresholds: What slowdown counts.
+        history: The stored results.
+        baseline: The commit to compare with.
+        candidate: The commit that may be slower.
+        thresholds: The slowdowns that count.
     """
-    place = {commit: i for i, commit in enumerate(line)}
-    runs = sorted(
-        (run for run in history.runs if run.commit in place), key=lambda run: place[run.commit]
-    )
-    found = []
-    for (machine, series), group in itertools.groupby(
-        sorted(runs, key=lambda run: (run.machine, run.series)),
-        key=lambda run: (run.machine, run.series),
-    ):
-        members = list(group)
-        for case in dict.fromkeys(case for run in members for case in run.measures):
-            listed = history.benchmarks.get(case.benchmark)
-            if listed is None:
-                continue  # the suite has it no more
-            flops = listed.flops.get(case.point) if listed.flops else None
-            points = [
-                (run.commit, measure)
-                for run in members
-                if run.versions[case.benchmark] == listed.version
-                and (measure := run.measures.get(case))
-            ]
-            for before, after, base, head in _jumps(points, threshold(case, thresholds)):
-                found.append(
-                    Step(
-                        case,
-                        machine,
-                        series,
-                        points[before][0],
-                        points[after][0],
-                        base,
-                        head,
-                        flops,
-                    )
-                )
-    return sorted(found, key=lambda step: (-place[step.at], step.base / step.head))
-
-
-def _jumps(
-    points: Sequence[tuple[str, Measure]], limit: float
-) -> list[tuple[int, int, float, float]]:
-    """Where the seconds rose for good: index before, index after, and both levels."""
-    seconds = [measure.seconds for _, measure in points]
-    weights = [_weight(measure) for _, measure in points]
-    _, _, jumps = step_detect.detect_regressions(step_detect.detect_steps(seconds, weights), limit)
-    return [
-        (int(before), int(after), float(base), float(head))
-        for before, after, base, head in jumps or ()
+    candidates = {}
+    for run in history.runs:
+        if run.commit == candidate.hash:
+            candidates[run.machine, run.conditions] = run
+    changes = []
+    for run in history.runs:
+        counterpart = candidates.get((run.machine, run.conditions))
+        if run.commit == baseline.hash and counterpart is not None:
+            changes += _compare_runs(history, run, counterpart, thresholds)
+    unreadable = [
+        file
+        for file in history.unreadable
+        if file.is_of(baseline.hash) or file.is_of(candidate.hash)
     ]
+    explanation = "" if changes else _why_nothing(history, baseline, candidate)
+    return CommitReport(baseline, candidate, changes, unreadable, explanation)
 
 
-def _weight(measure: Measure) -> float | None:
-    """How much a point counts: the inverse of its interval's half-width; None, asv's median weight, without one."""
-    width = measure.interval[1] - measure.interval[0]
-    return 2 / width if 0 < width < math.inf else None
+def _compare_runs(
+    history: History, baseline: AsvRun, candidate: AsvRun, thresholds: Thresholds
+) -> list[Change]:
+    changes = []
+    for case in dict.fromkeys([*baseline.measurements, *candidate.measurements]):
+        before = baseline.measurements.get(case)
+        after = candidate.measurements.get(case)
+        threshold = threshold_of(case, thresholds)
+        reason = _why_not_comparable(case, baseline, candidate)
+        verdict: Verdict = "not comparable"
+        if before is not None and after is not None and not reason:
+            verdict = assess(before, after, threshold)
+        change = Change(
+            case=case,
+            machine=baseline.machine,
+            conditions=baseline.conditions,
+            baseline=before,
+            candidate=after,
+            flops=history.flops(case),
+            threshold=threshold,
+            verdict=verdict,
+            reason=reason,
+            is_lost=before is not None and after is None and case in candidate.measurements,
+        )
+        changes.append(change)
+    return changes
+
+
+def _why_not_comparable(case: AsvCase, baseline: AsvRun, candidate: AsvRun) -> str:
+    """Returns why a case of two runs is not comparable, or an empty text if it is."""
+    for side, run in (("baseline", baseline), ("candidate", candidate)):
+        if run.measurements.get(case) is None:
+            failed = case in run.measurements
+            return f"{'failed' if failed else 'not measured'} at the {side}"
+    before = baseline.versions.get(case.benchmark)
+    after = candidate.versions.get(case.benchmark)
+    if before != after:
+        return f"the benchmark changed from version {before} to {after}"
+    return ""
+
+
+def _why_nothing(history: History, baseline: Commit, candidate: Commit) -> str:
+    measured = {run.commit for run in history.runs}
+    for commit in (baseline, candidate):
+        if commit.hash not in measured:
+            return (
+                f"there are no results of {commit.name} ({commit.hash[:8]}); measure it: "
+                f"nox -s history -- {commit.name}"
+            )
+    return (
+        f"{baseline.name} and {candidate.name} were measured, but never on one machine in one "
+        "environment; measure both on one machine"
+    )

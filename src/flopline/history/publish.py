@@ -1,7 +1,8 @@
-"""What asv's pages get from flopline: GFLOPS series beside the seconds, the right direction, and a page of our own.
+"""Adds GFLOPS to asv's pages: a series beside the seconds, the right direction, and one more page.
 
-asv loads this module because asv.conf.json lists it as a plugin, and finds the publishers below as subclasses. asv
-compares, colours and detects with "lower is better"; so the seconds stay what decides, and GFLOPS derive from them.
+asv loads this module because asv.conf.json lists it as a plugin, and finds the publishers below
+because they are subclasses of its own. asv compares, colours and detects with "lower is better".
+Therefore the seconds decide, and the GFLOPS are derived from them.
 """
 
 from __future__ import annotations
@@ -9,139 +10,207 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from asv.console import log
 from asv.graph import make_summary_graph
 from asv.publishing import OutputPublisher
 
-from flopline.history import commits, results
-from flopline.history import page as summary
-from flopline.history.compare import gflops
-from flopline.history.page import SUFFIX
+from flopline import FloplineError, git, units
+from flopline.history import page, results
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PAGE = "gflops.html"
+"""The file of the page that is added."""
 
 
-class ContractError(RuntimeError):
-    """asv's pages are not those of asv 0.6.6."""
+class GflopsSeries(OutputPublisher):  # type: ignore[misc]  # asv ships no types
+    """Adds a series of GFLOPS for every benchmark that declares its flops."""
 
-
-class Series(OutputPublisher):  # type: ignore[misc]  # asv ships no types
-    """Adds a series of GFLOPS for every benchmark with flops, before grid and list are made from what there is."""
-
-    name, button_label, description = "gflops", "GFLOPS", ""
-    order: ClassVar[int] = -1  # the grid is 0
+    name = "gflops"
+    button_label = "GFLOPS"
+    description = ""
+    order: ClassVar[int] = -1
+    """This comes before the grid (0) and the list (1), which are made of all benchmarks."""
 
     @classmethod
-    def publish(cls, conf: Any, repo: Any, benchmarks: Any, graphs: Any, revisions: Any) -> None:  # noqa: ANN401, ARG003
-        """Adds them; regressions are not looked for in them, because asv would take a rise for one."""
+    def publish(cls, conf: Any, repo: Any, benchmarks: Any, graphs: Any, revisions: Any) -> None:
+        """Adds the benchmarks and their graphs."""
         for name, benchmark in list(benchmarks.items()):
-            work = benchmark.get("flops_per_call")
-            if not work or benchmark["unit"] != "seconds":
+            flops = benchmark.get("flops_per_call")
+            if not flops or benchmark["unit"] != "seconds":
                 continue
-            derived = name + SUFFIX
-            pretty = f"{name.partition('.')[2]}, GFLOPS"
+            derived = name + page.SUFFIX
+            _, _, short_name = name.partition(".")
             benchmarks[derived] = {
                 **benchmark,
                 "name": derived,
-                "pretty_name": pretty,
+                "pretty_name": f"{short_name}, GFLOPS",
                 "type": "track",
                 "unit": "GFLOPS",
                 "higher_is_better": True,
             }
+            # No regressions are searched in this series, because asv would report every rise.
             conf.regressions_first_commits[f"^{re.escape(derived)}"] = None
             for graph in list(graphs.get_graph_group(name)):
                 series = graphs.get_graph(derived, graph.params)
-                for revision, seconds, _ in graph.get_data():
-                    taken = seconds if isinstance(seconds, list) else [seconds]
-                    rates = [gflops(flops, value) for flops, value in zip(work, taken, strict=True)]
-                    series.add_data_point(revision, rates if benchmark["params"] else rates[0])
+                for revision, seconds, _weight in graph.get_data():
+                    series.add_data_point(revision, _rates(flops, seconds))
                 series.save(conf.html_dir)
-            if group := graphs.get_graph_group(derived):
+            group = graphs.get_graph_group(derived)
+            if group:
                 make_summary_graph(group).save(conf.html_dir)
 
 
-class Direction(OutputPublisher):  # type: ignore[misc]  # as above
-    """Corrects what asv has written: more GFLOPS is green, a regression is a loss of GFLOPS; and adds our page."""
+def _rates(flops: list[int], seconds: Any) -> Any:
+    """Returns the GFLOPS of a point: a list if the benchmark has parameters, otherwise a number."""
+    if not isinstance(seconds, list):
+        return _gflops(flops[0], seconds)
+    return [_gflops(work, taken) for work, taken in zip(flops, seconds, strict=True)]
 
-    name, button_label, description = "gflops-direction", "", ""
-    order: ClassVar[int] = 90  # after the regressions, 3
+
+def _gflops(flops: int, seconds: float | None) -> float | None:
+    return units.gflops(flops, seconds) if seconds else None
+
+
+class GflopsDirection(OutputPublisher):  # type: ignore[misc]  # asv ships no types
+    """Corrects the pages that asv has written, and adds one.
+
+    More GFLOPS become green, a regression becomes a loss of GFLOPS, and the added page shows the
+    GFLOPS of the newest commit.
+    """
+
+    name = "gflops-direction"
+    button_label = ""
+    description = ""
+    order: ClassVar[int] = 90
+    """This comes after the regressions (3), which are corrected."""
 
     @classmethod
-    def publish(cls, conf: Any, repo: Any, benchmarks: Any, graphs: Any, revisions: Any) -> None:  # noqa: ANN401, ARG003
-        """Rewrites the files that stand in the pages' folder."""
+    def publish(cls, conf: Any, repo: Any, benchmarks: Any, graphs: Any, revisions: Any) -> None:
+        """Changes the files in the folder of the pages."""
         site = Path(conf.html_dir)
         edit(site / "summarylist.js", LIST)
         edit(site / "index.html", NAVIGATION)
         path = site / "regressions.json"
-        found = json.loads(path.read_text(encoding="utf-8"))
-        found["regressions"] = [in_gflops(row, benchmarks) for row in found["regressions"]]
-        path.write_text(json.dumps(found), encoding="utf-8")
-        root = Path.cwd()
-        history = results.read(Path(conf.results_dir))
-        for problem in history.problems:
-            log.warning(f"left out: {problem}")
-        line, tags = commits.line(root, conf.branches[0]), commits.tags(root)
-        elsewhere = sorted({run.commit[:8] for run in history.runs if run.commit not in line})
-        if elsewhere:
-            log.warning(
-                f"measured, but not on {conf.branches[0]}, so in no page: {', '.join(elsewhere)}"
-            )
-        shown = summary.sections(history, line, tags, conf.regressions_thresholds)
-        (site / PAGE).write_text(summary.page(conf.project, shown, tags), encoding="utf-8")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["regressions"] = [in_gflops(row, benchmarks) for row in content["regressions"]]
+        path.write_text(json.dumps(content), encoding="utf-8")
+        _write_page(conf, site / PAGE)
 
 
+def _write_page(conf: Any, target: Path) -> None:
+    root = Path.cwd()
+    history = results.read(Path(conf.results_dir))
+    branch = git.branch(root, conf.branches[0])
+    for file in history.unreadable:
+        log.warning(f"left out: {file}")
+    elsewhere = {run.commit for run in history.runs} - set(branch)
+    if elsewhere:
+        commits = ", ".join(sorted(commit[:8] for commit in elsewhere))
+        log.warning(f"measured, but not on {conf.branches[0]}, so on no page: {commits}")
+    tags = git.tags(root)
+    sections = page.sections(history, branch, tags, conf.regressions_thresholds)
+    target.write_text(page.render(conf.project, sections, tags), encoding="utf-8")
+
+
+VARIABLES = "var text, change_str, change = 0, sort_value = 0;"
+BETTER = "var better = $.asv.main_json.benchmarks[row.name].higher_is_better ? -1 : 1;"
 LIST = {
     "if (change > 5)": "if (better * change > 5)",
     "else if (change < -5)": "else if (better * change < -5)",
-    "var text, change_str, change = 0, sort_value = 0;": (
-        "var text, change_str, change = 0, sort_value = 0;\n"
-        "                var better = $.asv.main_json.benchmarks[row.name].higher_is_better ? -1 : 1;"
-    ),
+    VARIABLES: f"{VARIABLES}\n                {BETTER}",
 }
-"""In the list a rise beyond 5 % is red; of a series that counts up it is the fall."""
+"""Changes in asv's list, in which a rise of more than 5 % is red; of GFLOPS it must be the fall."""
 
 REGRESSIONS = '<li id="nav-li-regressions"><a href="#/regressions">Regressions</a></li>'
 NAVIGATION = {
     REGRESSIONS: f'{REGRESSIONS}\n\t<li id="nav-li-gflops"><a href="{PAGE}">GFLOPS</a></li>'
 }
+"""The change in asv's navigation: a link to the added page."""
 
 
-def edit(path: Path, changes: dict[str, str]) -> None:
+class ContractError(FloplineError, RuntimeError):
+    """asv's pages are not those of asv 0.6.6."""
+
+
+def edit(path: Path, changes: Mapping[str, str]) -> None:
     """Replaces texts in a file, each of which must be there exactly once.
 
     Raises:
-        ContractError: One is not, so this is another asv.
+        ContractError: A text is not there exactly once, so this is another asv.
     """
     source = path.read_text(encoding="utf-8")
     for old, new in changes.items():
-        if (count := source.count(old)) != 1:
+        count = source.count(old)
+        if count != 1:
             raise ContractError(
-                f"{path.name} holds {old!r} {count} times; in asv 0.6.6 it is once. Install that version"
+                f"{path.name} holds {old!r} {count} times, and in asv 0.6.6 it is there once; "
+                "install that version"
             )
         source = source.replace(old, new)
     path.write_text(source, encoding="utf-8")
 
 
-def in_gflops(row: list[Any], benchmarks: Any) -> list[Any]:  # noqa: ANN401  # asv's own records
-    """A row of regressions.json, its seconds turned into GFLOPS where the benchmark has them."""
-    entry, path, params, index, last, best, jumps = row
-    name, bracket, point = entry.partition("(")
-    work = benchmarks[name].get("flops_per_call")
-    if not work or name + SUFFIX not in benchmarks:
+class Regression(NamedTuple):
+    """A row of asv's regressions.json.
+
+    Attributes:
+        entry: The benchmark's name, with the values of its parameters in parentheses.
+        graph: The file of the benchmark's graph.
+        selection: The values of the graph's selectors.
+        combination: The index of the combination of parameters; None without parameters.
+        latest: The latest level.
+        best: The best level.
+        jumps: The jumps from one level to another.
+    """
+
+    entry: str
+    graph: str
+    selection: dict[str, Any]
+    combination: int | None
+    latest: float
+    best: float
+    jumps: list[list[Any]]
+
+
+class Jump(NamedTuple):
+    """A jump in such a row.
+
+    Attributes:
+        before: The last revision at the old level.
+        after: The first revision at the new level.
+        old: The old level.
+        new: The new level.
+    """
+
+    before: int
+    after: int
+    old: float
+    new: float
+
+
+def in_gflops(row: list[Any], benchmarks: Any) -> list[Any]:
+    """Returns a row of regressions.json in GFLOPS if its benchmark has a series of them."""
+    regression = Regression(*row)
+    name, bracket, values = regression.entry.partition("(")
+    derived = name + page.SUFFIX
+    all_flops = benchmarks[name].get("flops_per_call")
+    if not all_flops or derived not in benchmarks:
         return row
-    flops = work[index or 0]
-    rates = [
-        [before, after, gflops(flops, old), gflops(flops, new)] for before, after, old, new in jumps
-    ]
-    derived = path.removesuffix(f"{name}.json") + f"{name}{SUFFIX}.json"
+    flops = all_flops[regression.combination or 0]
+    jumps = []
+    for jump in map(Jump._make, regression.jumps):
+        old, new = _gflops(flops, jump.old), _gflops(flops, jump.new)
+        jumps.append([jump.before, jump.after, old, new])
     return [
-        f"{name}{SUFFIX}{bracket}{point}",
-        derived,
-        params,
-        index,
-        gflops(flops, last),
-        gflops(flops, best),
-        rates,
+        f"{derived}{bracket}{values}",
+        regression.graph.removesuffix(f"{name}.json") + f"{derived}.json",
+        regression.selection,
+        regression.combination,
+        _gflops(flops, regression.latest),
+        _gflops(flops, regression.best),
+        jumps,
     ]

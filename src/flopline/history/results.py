@@ -1,10 +1,11 @@
-"""asv's results folder, read: format version 2, strict about what a number means, and about nothing else.
+"""Reads asv's results folder, format version 2.
 
-    results/benchmarks.json            what was discovered: names, parameters, versions, flops of a call
-    results/<machine>/machine.json     the machine's facts
+    results/benchmarks.json            what was discovered: names, parameters, versions, flops
+    results/<machine>/machine.json     facts of the machine
     results/<machine>/<sha8>-<environment>.json     one commit in one environment
 
-A file that cannot be used is left out and named in `History.problems`; whoever needs it decides what that means.
+A file that cannot be used is left out and listed in `History.unreadable`. Whether that matters is
+decided by those who need the file's commit.
 """
 
 from __future__ import annotations
@@ -12,118 +13,32 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from flopline.history.record import (
+    HARDWARE,
+    AsvCase,
+    AsvRun,
+    Benchmark,
+    History,
+    Measurement,
+    ResultsError,
+    UnreadableFile,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 VERSION = 2
-NEEDED = ("result", "params", "version", "stats_ci_99_a", "stats_ci_99_b", "samples")
-HARDWARE = ("arch", "cpu", "num_cpu", "ram", "gpu")
-"""The facts that make a machine this one; a new torch or driver is another series of the same machine."""
+"""The version of asv's file format that is read."""
 
-
-class ResultsError(ValueError):
-    """A file or folder is not what asv 0.6.6 writes."""
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """A benchmark of the suite, as asv discovered it.
-
-    Attributes:
-        name: For example `bench_matmul.Whole.kernel_product`.
-        axes: Names of the parameters.
-        points: Every combination of their values, as Python writes them, in asv's order.
-        version: Results of another version mean something else.
-        unit: Of the results, for example `seconds`.
-        flops: Floating-point operations of a call, per combination; None where the suite does not say.
-    """
-
-    name: str
-    axes: tuple[str, ...]
-    points: tuple[tuple[str, ...], ...]
-    version: str
-    unit: str
-    flops: Mapping[tuple[str, ...], int] | None
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What one commit took in one case.
-
-    Attributes:
-        seconds: Median seconds of a call.
-        interval: Its 99 % interval; (-inf, inf) where there is one sample.
-        samples: The single samples, in the order of measuring; empty where they were not kept.
-    """
-
-    seconds: float
-    interval: tuple[float, float]
-    samples: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A combination of parameters of a benchmark, for example `bench_sgd.Sgd.kernel_epoch('manual', 10)`."""
-
-    benchmark: str
-    point: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.benchmark}({', '.join(self.point)})" if self.point else self.benchmark
-
-
-@dataclass(frozen=True)
-class Run:
-    """One results file: a commit on a machine in an environment.
-
-    Attributes:
-        path: The file.
-        commit: Full hash.
-        machine: The machine's name.
-        series: Everything else that must be equal for two runs to be comparable: environment and facts.
-        measures: The cases that were measured, that failed (None), and that do not exist there (absent).
-        versions: Of the benchmarks, when they were measured.
-    """
-
-    path: Path
-    commit: str
-    machine: str
-    series: tuple[tuple[str, str], ...]
-    measures: Mapping[Case, Measure | None]
-    versions: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A file that was left out.
-
-    Attributes:
-        path: The file.
-        message: What was expected, what was found.
-    """
-
-    path: Path
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.message}"
-
-
-@dataclass(frozen=True)
-class History:
-    """A results folder: what is measured, every run that could be read, and every file that could not."""
-
-    benchmarks: Mapping[str, Benchmark]
-    runs: Sequence[Run]
-    problems: Sequence[Problem]
+COLUMNS = ("result", "params", "version", "stats_ci_99_a", "stats_ci_99_b", "samples")
+"""The columns of a results file that are read; the file may have others."""
 
 
 def read(folder: Path) -> History:
-    """Everything in a results folder.
+    """Reads everything in a results folder.
 
     Raises:
         ResultsError: There is no readable benchmarks.json.
@@ -133,153 +48,171 @@ def read(folder: Path) -> History:
         raise ResultsError(
             f"{folder} holds no results: there is no {path.name}; run `nox -s history` first"
         )
-    listed = {name: value for name, value in _load(path).items() if name != "version"}
-    benchmarks = {name: _benchmark(path, name, value) for name, value in listed.items()}
-    runs: list[Run] = []
-    problems: list[Problem] = []
+    benchmarks = {}
+    for name, entry in _load(path).items():
+        if name != "version":
+            benchmarks[name] = _benchmark(path, name, entry)
+    runs: list[AsvRun] = []
+    unreadable: list[UnreadableFile] = []
     for machine in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
-        hardware: dict[str, str] | None = None
-        for file in sorted(machine.glob("*.json")):
-            if file.name == "machine.json":
-                continue
-            try:
-                run = read_run(file)
-                found = {key: value for key, value in run.series if key in HARDWARE}
-                if hardware is not None and found != hardware:
-                    raise ResultsError(_two_machines(machine.name, hardware, found))  # noqa: TRY301  # as any other
-            except ResultsError as error:
-                problems.append(Problem(file, str(error).removeprefix(f"{file}: ")))
-            else:
-                hardware = found
-                runs.append(run)
-    return History(benchmarks, runs, problems)
+        _read_machine(machine, runs, unreadable)
+    return History(benchmarks, runs, unreadable)
 
 
-def _two_machines(name: str, one: Mapping[str, str], other: Mapping[str, str]) -> str:
-    different = sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
-    facts = "; ".join(
-        f"{key} {one.get(key, 'unknown')} and {other.get(key, 'unknown')}" for key in different
+def _read_machine(folder: Path, runs: list[AsvRun], unreadable: list[UnreadableFile]) -> None:
+    """Adds the results of one machine; all of them must come from the same hardware."""
+    hardware: dict[str, str] | None = None
+    for file in sorted(folder.glob("*.json")):
+        if file.name == "machine.json":
+            continue
+        try:
+            run = read_run(file)
+        except ResultsError as error:
+            unreadable.append(UnreadableFile(file, str(error).removeprefix(f"{file}: ")))
+            continue
+        measured_on = {name: value for name, value in run.conditions if name in HARDWARE}
+        if hardware is None:
+            hardware = measured_on
+        if measured_on == hardware:
+            runs.append(run)
+        else:
+            unreadable.append(
+                UnreadableFile(file, _two_machines(folder.name, hardware, measured_on))
+            )
+
+
+def _two_machines(name: str, first: Mapping[str, str], second: Mapping[str, str]) -> str:
+    differences = []
+    for fact in sorted({*first, *second}):
+        values = (first.get(fact, "unknown"), second.get(fact, "unknown"))
+        if values[0] != values[1]:
+            differences.append(f"{fact} {values[0]} and {values[1]}")
+    return (
+        f"two machines are named {name}: {'; '.join(differences)}; rename one of them, its folder "
+        "and params.machine in its files"
     )
-    return f"two machines are named {name}: {facts}; rename one of them, its folder and its files' params.machine"
 
 
-def read_run(path: Path) -> Run:
-    """One results file.
+def read_run(path: Path) -> AsvRun:
+    """Reads one results file.
 
     Raises:
-        ResultsError: It is no results file of version 2, contradicts itself, or lies in another machine's folder.
+        ResultsError: It is not a results file of version 2, it contradicts itself, or it lies in
+            the folder of another machine.
     """
     content = _load(path)
     try:
-        columns, facts = content["result_columns"], content["params"] | _named(content["env_vars"])
-        rows, commit = content["results"], content["commit_hash"]
-        environment = {"environment": str(content["env_name"]), "python": str(content["python"])}
-    except (KeyError, TypeError) as error:
+        columns, rows = content["result_columns"], content["results"]
+        commit = str(content["commit_hash"])
+        facts = dict(content["params"])
+        conditions = {"environment": content["env_name"], "python": content["python"], **facts}
+        for name, value in content["env_vars"].items():
+            conditions[f"env-{name}"] = value  # the name that asv's pages give to the variable
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ResultsError(
-            f"{path}: no results of a commit: {error} is missing or of another type"
+            f"{path}: these are no results of a commit: {error} is missing or of another type"
         ) from None
-    if missing := [column for column in NEEDED if column not in columns]:
+    missing = [column for column in COLUMNS if column not in columns]
+    if missing:
         raise ResultsError(
             f"{path}: the columns {', '.join(missing)} are missing; asv 0.6.6 writes them"
         )
-    if facts.get("machine") != path.parent.name:
+    machine = conditions.pop("machine", None)
+    if machine != path.parent.name:
         raise ResultsError(
-            f"{path}: these are results of the machine {facts.get('machine')!r}, in another's folder"
+            f"{path}: these are results of the machine {machine!r}, in the folder of another"
         )
-    measures: dict[Case, Measure | None] = {}
+    measurements: dict[AsvCase, Measurement | None] = {}
     versions = {}
     for name, row in rows.items():
         if not isinstance(row, list):
             raise ResultsError(
-                f"{path}: no results of a commit: {name} holds {row!r} instead of a row"
+                f"{path}: these are no results of a commit: {name} holds {row!r} instead of a row"
             )
-        cells = dict(zip(columns, row, strict=False))  # asv cuts trailing nulls
+        cells = dict(zip(columns, row, strict=False))  # asv leaves out nulls at the end of a row
         versions[name] = str(cells.get("version"))
-        measures |= _measures(path, name, cells)
-    series = {
-        **environment,
-        **{key: str(value) for key, value in facts.items() if key != "machine"},
-    }
-    return Run(
-        path, str(commit), path.parent.name, tuple(sorted(series.items())), measures, versions
-    )
-
-
-def _named(variables: Mapping[str, str]) -> dict[str, str]:
-    return {
-        f"env-{name}": value for name, value in variables.items()
-    }  # as asv names them in its pages
+        measurements.update(_measurements(path, name, cells))
+    known = tuple(sorted((name, str(value)) for name, value in conditions.items()))
+    return AsvRun(path, commit, machine, known, measurements, versions)
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(
-            path.read_text(encoding="utf-8")
-        )  # takes asv's bare NaN, which is not JSON
+        # Python reads the bare NaN that asv writes, although it is not JSON.
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ResultsError(
-            f"{path}: not JSON, perhaps cut off while it was written: {error}"
+            f"{path}: this is not JSON; perhaps the file was cut off while it was written: {error}"
         ) from None
     if not isinstance(content, dict):
-        raise ResultsError(f"{path}: a JSON {type(content).__name__}; an object was expected")
-    if content.get("version") != VERSION:
         raise ResultsError(
-            f"{path}: format version {content.get('version')!r}; this reads {VERSION}. `asv update` brings old files up"
+            f"{path}: this is a JSON {type(content).__name__}; an object was expected"
+        )
+    version = content.get("version")
+    if version != VERSION:
+        raise ResultsError(
+            f"{path}: the file has format version {version!r}; flopline reads version {VERSION}. "
+            "`asv update` converts old files"
         )
     return content
 
 
-def _benchmark(path: Path, name: str, content: Mapping[str, Any]) -> Benchmark:
+def _benchmark(path: Path, name: str, entry: Mapping[str, Any]) -> Benchmark:
     try:
-        points = tuple(itertools.product(*content["params"]))
-        work = content.get("flops_per_call")
-        flops = None if work is None else dict(zip(points, work, strict=True))
+        work = entry.get("flops_per_call")
+        flops = None
+        if work is not None:
+            flops = dict(zip(itertools.product(*entry["params"]), work, strict=True))
         return Benchmark(
-            name,
-            tuple(content["param_names"]),
-            points,
-            str(content["version"]),
-            content["unit"],
-            flops,
+            name=name,
+            parameters=tuple(entry["param_names"]),
+            version=str(entry["version"]),
+            unit=entry["unit"],
+            flops=flops,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ResultsError(
-            f"{path}: the entry {name} is not asv's: {error}; discover again with nox -s history"
+            f"{path}: asv did not write the entry {name}: {error}; run `nox -s history`, which "
+            "discovers the benchmarks again"
         ) from None
 
 
-def _measures(
+def _measurements(
     path: Path, name: str, cells: Mapping[str, Any]
-) -> Iterator[tuple[Case, Measure | None]]:
-    points = list(itertools.product(*(cells.get("params") or [])))
-    results = _column(path, name, cells, "result", len(points))
-    lows, highs, samples = (
-        _column(path, name, cells, column, len(points))
-        for column in ("stats_ci_99_a", "stats_ci_99_b", "samples")
-    )
-    for point, result, low, high, taken in zip(points, results, lows, highs, samples, strict=True):
-        if result is None:
-            yield Case(name, point), None
-        elif not math.isnan(result):
+) -> Iterator[tuple[AsvCase, Measurement | None]]:
+    """Yields the cases of one benchmark that were run; a result of NaN means "not available"."""
+    combinations = list(itertools.product(*(cells.get("params") or [])))
+    columns = {}
+    for column in ("result", "stats_ci_99_a", "stats_ci_99_b", "samples"):
+        columns[column] = _column(path, name, cells, column, len(combinations))
+    for seconds in columns["result"]:
+        _check_seconds(path, name, seconds)
+    for values, seconds, low, high, samples in zip(combinations, *columns.values(), strict=True):
+        case = AsvCase(name, values)
+        if seconds is None:
+            yield case, None
+        elif not math.isnan(seconds):
             interval = (-math.inf if low is None else low, math.inf if high is None else high)
-            yield Case(name, point), Measure(result, interval, tuple(taken or ()))
+            yield case, Measurement(seconds, interval, tuple(samples or ()))
 
 
 def _column(path: Path, name: str, cells: Mapping[str, Any], column: str, length: int) -> list[Any]:
-    """The values of a column, one per combination; a null stands for nulls."""
-    values = cells.get(column)
-    if values is None:
+    """Returns one cell per case; a null in place of the column stands for nulls in all cells."""
+    cell = cells.get(column)
+    if cell is None:
         return [None] * length
-    if not isinstance(values, list) or len(values) != length:
-        found = len(values) if isinstance(values, list) else repr(values)
+    if isinstance(cell, list) and len(cell) == length:
+        return cell
+    found = len(cell) if isinstance(cell, list) else repr(cell)
+    raise ResultsError(
+        f"{path}: {name} has {length} combinations of parameters, but {column} holds {found}"
+    )
+
+
+def _check_seconds(path: Path, name: str, seconds: object) -> None:
+    if seconds is None:
+        return
+    if not isinstance(seconds, int | float) or seconds <= 0 or math.isinf(seconds):
         raise ResultsError(
-            f"{path}: {name} has {length} combinations of parameters, but {column} holds {found}"
+            f"{path}: {name} took {seconds!r} seconds; a time is a positive number, null or NaN"
         )
-    for value in values if column == "result" else ():
-        if value is not None and (
-            not isinstance(value, int | float) or value <= 0 or math.isinf(value)
-        ):
-            raise ResultsError(
-                f"{path}: {name} took {value!r} seconds; a time is a positive number, null or NaN"
-            )
-    return values

@@ -1,3 +1,5 @@
+"""pip builds both sides, in the same way and without the network."""
+
 from __future__ import annotations
 
 import json
@@ -8,14 +10,19 @@ import sysconfig
 import time
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from flopline.gate.sides import build as builds
+from flopline.gate.sides.build import BuildError, has_build_requirements
 from flopline.gate.sides.environment import sides
-from tests.gate.support.builds import ASK, GATE, project, run, wheel
-from tests.gate.support.projects import site, venv, write
+from tests.gate.support.build_backends import RUN_SIDES, SHOW_VALUE, project, run, wheel
+from tests.gate.support.make_projects import site, venv
+from tests.support.checkouts import write
+
+if TYPE_CHECKING:
+    from flopline.gate.sides.environment import Side
 
 pytestmark = pytest.mark.usefixtures("temporary")
 
@@ -27,47 +34,20 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "wheels"
 
 
-def test_a_build_error_names_its_side_and_ends_with_what_pip_said(
-    tmp_path: Path, temporary: Path
-) -> None:
-    project(tmp_path / "old", "1")
-    project(tmp_path / "new", "2", before="raise SystemExit('the compiler has no mercy')")
-    with pytest.raises(builds.BuildError) as caught, sides(tmp_path / "new", "../old"):
-        pass
-    text = str(caught.value)
-    assert text.startswith("the candidate could not be built")
-    assert "the compiler has no mercy" in text
-    assert "baseline" not in text
-    assert len(text.splitlines()) <= 21
-    assert not list(temporary.iterdir())
+# What a build uses
 
 
-@pytest.mark.parametrize("isolated", [False, True])
-def test_an_environment_without_pip_is_told_to_install_it(tmp_path: Path, isolated: bool) -> None:
-    project(tmp_path / "old", "1")
-    python = venv(tmp_path / "bare")  # with everything else that this one has
-    for file in Path(sysconfig.get_path("purelib")).iterdir():
-        if not file.name.startswith("pip"):
-            site(tmp_path / "bare", file.name).symlink_to(file)
-    program = GATE.replace(
-        "sides(Path(sys.argv[1]), sys.argv[2])",
-        f"sides(Path(sys.argv[1]), '.', isolated={isolated})",
-    )
-    done = subprocess.run(
-        [python, "-c", program, tmp_path / "old"], capture_output=True, text=True, check=False
-    )
-    said = f"BuildError: both sides are built with pip, and the environment {tmp_path / 'bare'} has none; install it there"
-    assert said in done.stderr
+def test_a_version_that_comes_from_git_needs_no_git(built: tuple[Side, Side]) -> None:
+    assert [run(side) for side in built] == ["value of 1 1", "value of 2 2"]
 
 
-def test_sides_whose_build_fails_are_both_told(tmp_path: Path) -> None:
-    write(tmp_path, {"old/pyproject.toml": "[broken", "new/setup.py": "raise SystemExit('no')"})
-    said = r"(?s)the baseline could not.*TOML.*the candidate could not"
-    with pytest.raises(builds.BuildError, match=said), sides(tmp_path / "new", "../old"):
-        pass
+def test_what_the_project_depends_on_is_this_environments(built: tuple[Side, Side]) -> None:
+    baseline, _ = built
+    assert run(baseline, "import numpy, subject; print(numpy.__file__)") == np.__file__
+    assert run(baseline, "from subject import _made; print(_made.ISOLATED)") == "False"
 
 
-def test_build_isolation_is_used_where_the_environment_lacks_what_a_build_needs(
+def test_isolation_is_used_where_the_environment_lacks_requirements(
     tmp_path: Path, wheels: Path
 ) -> None:
     wheel(wheels, "strange_tool", "3")
@@ -75,26 +55,17 @@ def test_build_isolation_is_used_where_the_environment_lacks_what_a_build_needs(
     project(tmp_path / "new", "2", before="import strange_tool")
     toml = tmp_path / "new" / "pyproject.toml"
     toml.write_text(toml.read_text().replace("requires = []", "requires = ['strange-tool>=3']"))
-    with sides(tmp_path / "new", "../old") as (before, after):
-        assert [run(before), run(after)] == ["value of 1 1", "value of 2 2"]
+    with sides(tmp_path / "new", "../old") as (baseline, candidate):
+        assert [run(baseline), run(candidate)] == ["value of 1 1", "value of 2 2"]
 
 
-def test_where_a_build_fails_without_isolation_both_sides_are_built_with_it(
-    tmp_path: Path, wheels: Path
-) -> None:
+def test_where_a_build_fails_both_are_built_with_isolation(tmp_path: Path, wheels: Path) -> None:
     wheel(wheels, "strange_tool", "3")
     project(tmp_path / "old", "1")
-    project(tmp_path / "new", "2", before="import strange_tool", more=("strange_tool",))
+    project(tmp_path / "new", "2", before="import strange_tool", build_needs=["strange_tool"])
     with sides(tmp_path / "new", "../old") as both:
         for side in both:
             assert run(side, "from subject import _made; print(_made.ISOLATED)") == "True"
-
-
-def test_what_the_project_depends_on_is_this_environments(tmp_path: Path) -> None:
-    project(tmp_path / "old", "1", needs="Requires-Dist: nobody-has-this\\n")
-    with sides(tmp_path / "old", ".") as (before, _):
-        assert run(before, "import numpy, subject; print(numpy.__file__)") == np.__file__
-        assert run(before, "from subject import _made; print(_made.ISOLATED)") == "False"
 
 
 @pytest.mark.parametrize(
@@ -109,66 +80,94 @@ def test_what_the_project_depends_on_is_this_environments(tmp_path: Path) -> Non
         (None, True),
     ],
 )
-def test_what_the_environment_has_for_a_build_is_known(
+def test_it_is_known_whether_the_environment_can_build(
     tmp_path: Path, requires: list[str] | None, there: bool
 ) -> None:
     table = "" if requires is None else f"[build-system]\nrequires = {json.dumps(requires)}\n"
-    assert builds._buildable(write(tmp_path, {"pyproject.toml": table})) is there  # noqa: SLF001
+    assert has_build_requirements(write(tmp_path, {"pyproject.toml": table})) is there
 
 
-def test_a_version_that_comes_from_git_needs_no_git(tmp_path: Path) -> None:
-    for name, version in (("old", "1"), ("new", "2")):
-        project(
-            tmp_path / name,
-            version,
-            before="import os; assert os.environ['SETUPTOOLS_SCM_PRETEND_VERSION'] == '0.0.0'",
-        )
-    with sides(tmp_path / "new", "../old") as (_, after):
-        assert run(after) == "value of 2 2"
-
-
-def test_ctrl_c_during_a_build_ends_the_build_and_leaves_nothing(
-    tmp_path: Path, temporary: Path
-) -> None:
-    sleeping = tmp_path / "pid"
-    before = f"import os, time; pathlib.Path({str(sleeping)!r}).write_text(str(os.getpid())); time.sleep(100)"
-    project(tmp_path / "old", "1", before=before)
-    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + GATE
-    gate = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path / "old"), "."],
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    while not (sleeping.exists() and sleeping.read_text()):
-        assert gate.poll() is None, gate.communicate()
-        time.sleep(0.05)
-    gate.send_signal(signal.SIGINT)
-    _, text = gate.communicate(timeout=60)
-    assert b"KeyboardInterrupt" in text
-    state = Path("/proc", sleeping.read_text(), "stat")
-    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
-    assert not list(temporary.iterdir())
-
-
-def test_isolated_sides_have_their_own_dependencies_and_this_environments_pytest(
+def test_isolated_sides_have_dependencies_of_their_own_and_our_pytest(
     tmp_path: Path, temporary: Path, wheels: Path
 ) -> None:
     for name in ("pytest", "pytest_benchmark"):
         wheel(wheels, name, metadata.version(name))
         wheel(wheels, name, "999")
-    wheel(wheels, "helper", "1")
-    wheel(wheels, "helper", "2")
+    for version in ("1", "2"):
+        wheel(wheels, "helper", version)
     for name, version in (("old", "1"), ("new", "2")):
-        project(tmp_path / name, version, needs=f"Requires-Dist: helper=={version}\\n")
-    with sides(tmp_path / "new", "../old", isolated=True) as (before, after):
-        program = (
-            ASK
-            + "; import helper; print(helper.VERSION, version('pytest'), version('pytest-benchmark'))"
-        )
-        harness = f"{metadata.version('pytest')} {metadata.version('pytest-benchmark')}"
-        assert run(before, program).split("\n") == ["value of 1 1", f"1 {harness}"]
-        assert run(after, program).split("\n") == ["value of 2 2", f"2 {harness}"]
-        assert before.packages == {"subject"}
-        assert run(after, "import sys; print(sys.prefix)") == str(Path(after.python).parents[1])
-        assert run(after, "import importlib.util as u; print(u.find_spec('numpy'))") == "None"
+        project(tmp_path / name, version, needs=[f"helper=={version}"])
+    show = f"{SHOW_VALUE}; import helper; print(helper.VERSION)"
+    for name in ("pytest", "pytest-benchmark"):
+        show += f"; print(version({name!r}))"
+    harness = [metadata.version("pytest"), metadata.version("pytest-benchmark")]
+    with sides(tmp_path / "new", "../old", isolated=True) as (baseline, candidate):
+        assert run(baseline, show).split("\n") == ["value of 1 1", "1", *harness]
+        assert run(candidate, show).split("\n") == ["value of 2 2", "2", *harness]
+        assert baseline.packages == {"subject"}
+        prefix = run(candidate, "import sys; print(sys.prefix)")
+        assert prefix == str(Path(candidate.python).parents[1])
+        numpy = run(candidate, "import importlib.util as u; print(u.find_spec('numpy'))")
+        assert numpy == "None"
+    assert not list(temporary.iterdir())
+
+
+# Builds that fail
+
+
+def test_a_build_error_names_its_side_and_ends_with_pips_last_lines(
+    tmp_path: Path, temporary: Path
+) -> None:
+    project(tmp_path / "old", "1")
+    project(tmp_path / "new", "2", before="raise SystemExit('the compiler has no mercy')")
+    with pytest.raises(BuildError) as caught, sides(tmp_path / "new", "../old"):
+        pass
+    text = str(caught.value)
+    assert text.startswith("the candidate could not be built")
+    assert "the compiler has no mercy" in text
+    assert "baseline" not in text
+    assert len(text.splitlines()) <= 21
+    assert not list(temporary.iterdir())
+
+
+def test_if_both_builds_fail_both_are_reported(tmp_path: Path) -> None:
+    write(tmp_path, {"old/pyproject.toml": "[broken", "new/setup.py": "raise SystemExit('no')"})
+    both = r"(?s)the baseline could not.*TOML.*the candidate could not"
+    with pytest.raises(BuildError, match=both), sides(tmp_path / "new", "../old"):
+        pass
+
+
+@pytest.mark.parametrize("options", [[], ["--isolated"]])
+def test_an_environment_without_pip_is_refused_with_the_remedy(
+    tmp_path: Path, options: list[str]
+) -> None:
+    project(tmp_path / "old", "1")
+    bare = tmp_path / "bare"
+    python = venv(bare)  # it has everything else that this environment has
+    for file in Path(sysconfig.get_path("purelib")).iterdir():
+        if not file.name.startswith("pip"):
+            site(bare, file.name).symlink_to(file)
+    command = [str(python), *RUN_SIDES, str(tmp_path / "old"), ".", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    message = f"built with pip, and the environment {bare} has none; install it there: `uv pip"
+    assert f"BuildError: both sides are {message}" in done.stderr
+
+
+def test_ctrl_c_during_a_build_ends_the_build_and_leaves_nothing(
+    tmp_path: Path, temporary: Path
+) -> None:
+    pid = tmp_path / "pid"
+    before = f"import time; pathlib.Path({str(pid)!r}).write_text(str(os.getpid())); time.sleep(99)"
+    project(tmp_path / "old", "1", before=before)
+    command = [sys.executable, *RUN_SIDES, str(tmp_path / "old"), "."]
+    gate = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+    while not (pid.exists() and pid.read_text()):
+        assert gate.poll() is None, gate.communicate()
+        time.sleep(0.05)
+    gate.send_signal(signal.SIGINT)
+    _, text = gate.communicate(timeout=60)
+    assert b"KeyboardInterrupt" in text
+    # A process that has ended but that nobody has waited for is a zombie.
+    state = Path("/proc", pid.read_text(), "stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
     assert not list(temporary.iterdir())

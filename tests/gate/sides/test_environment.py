@@ -1,126 +1,92 @@
+"""A revision, a folder or an interpreter becomes a side that runs its own code."""
+
 from __future__ import annotations
 
-import contextlib
-import io
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flopline.gate.sides import environment as environments
 from flopline.gate.sides.environment import interpreters, sides
-from tests.gate.support.builds import ASK, GATE, OWN_BACKEND, install, project, run
-from tests.gate.support.projects import HATCHLING, commit, content, git, site, state, venv, write
+from tests.gate.support.build_backends import (
+    OWN_BACKEND,
+    RUN_SIDES,
+    SHOW_VALUE,
+    install,
+    project,
+    run,
+)
+from tests.gate.support.make_projects import HATCHLING, site, venv
+from tests.gate.support.processes import SUITES
+from tests.support.checkouts import commit, content, git, state, write
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from flopline.gate.sides.environment import Side
+
 pytestmark = pytest.mark.usefixtures("temporary")
 
 
-# From a folder to a side
+# Revisions and folders
 
 
-def test_each_side_imports_its_own_and_the_checkout_stays_as_it_was(
-    repo: Path, temporary: Path
-) -> None:
-    write(
-        repo,
-        {
-            "pyproject.toml": HATCHLING.format(version="1"),
-            "src/subject/__init__.py": "VALUE = 'one'\n",
-        },
-    )
-    write(
-        repo,
-        {
-            "benchmarks/__init__.py": "",
-            "benchmarks/cases.py": "CASES = [1]\n",
-            ".gitignore": "*.log\n",
-        },
-    )
+@pytest.fixture
+def edited(repo: Path) -> Path:
+    """A checkout whose package and benchmarks have changed, with a stash and hooks."""
+    before = {
+        "pyproject.toml": HATCHLING.format(version="1"),
+        "src/subject/__init__.py": "VALUE = 'one'\n",
+        "benchmarks/__init__.py": "",
+        "benchmarks/cases.py": "CASES = [1]\n",
+        ".gitignore": "*.log\n",
+    }
+    after = {
+        "pyproject.toml": HATCHLING.format(version="2"),
+        "src/subject/__init__.py": "VALUE = 'two'\n",
+        "src/subject/new.py": "",
+        "benchmarks/cases.py": "CASES = [1, 2]\n",
+        "x.log": "",
+    }
+    write(repo, before)
     commit(repo, "installable")
     write(repo, {"data.txt": "for later"})
     git(repo, "stash")
-    write(
-        repo,
-        {
-            "pyproject.toml": HATCHLING.format(version="2"),
-            "src/subject/__init__.py": "VALUE = 'two'\n",
-        },
-    )
-    write(repo, {"benchmarks/cases.py": "CASES = [1, 2]\n", "src/subject/new.py": "", "x.log": ""})
+    write(repo, after)
     (repo / "data.txt").unlink()
     git(repo, "config", "core.splitIndex", "true")
     for hook in ("post-index-change", "post-checkout"):
-        (repo / ".git" / "hooks" / hook).write_text(f"#!/bin/sh\ntouch '{repo}/{hook}-ran'\n")
+        write(repo, {f".git/hooks/{hook}": f"#!/bin/sh\ntouch '{repo}/{hook}-ran'\n"})
         (repo / ".git" / "hooks" / hook).chmod(0o755)
-    untouched = state(repo)
-    with sides(repo, "HEAD") as (before, after):
-        assert [run(before), run(after)] == ["one 1", "two 2"]
-        helper = "from benchmarks import cases; print(len(cases.CASES))"
-        assert [run(before, helper), run(after, helper)] == ["1", "2"]
-        assert before.packages == after.packages == {"subject"}
-        assert (before.python, after.python) == (sys.executable, sys.executable)
-        assert (before.name, after.name) == ("baseline", "candidate")
-        assert len(str(before.tree)) == len(str(after.tree))
-        assert len(before.environment["PYTHONPATH"]) == len(after.environment["PYTHONPATH"])
-        for side in (before, after):
-            assert side.environment["PYTHONPATH"] == f"{side.site}{os.pathsep}{side.tree}"
-            assert environments.roots(side)[:2] == (side.site, side.tree)
+    return repo
+
+
+def test_each_side_imports_its_own_and_the_checkout_stays_as_it_was(
+    edited: Path, temporary: Path
+) -> None:
+    untouched = state(edited)
+    with sides(edited, "HEAD") as (baseline, candidate):
+        assert [run(baseline), run(candidate)] == ["one 1", "two 2"]
+        count_cases = "from benchmarks import cases; print(len(cases.CASES))"
+        assert [run(baseline, count_cases), run(candidate, count_cases)] == ["1", "2"]
+        assert baseline.packages == candidate.packages == {"subject"}
+        assert baseline.python == candidate.python == sys.executable
+        assert (baseline.name, candidate.name) == ("baseline", "candidate")
+        assert len(str(baseline.tree)) == len(str(candidate.tree))
+        paths = [side.environment["PYTHONPATH"] for side in (baseline, candidate)]
+        assert len(paths[0]) == len(paths[1])
+        for side, path in zip((baseline, candidate), paths, strict=True):
+            assert path == f"{side.site}{os.pathsep}{side.tree}"
+            assert side.roots == (side.site, side.tree)
             assert side.site is not None
             assert list((side.site / "subject" / "__pycache__").iterdir())
-        assert state(repo) == untouched
-    assert state(repo) == untouched
-    assert not list(temporary.iterdir())
-
-
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
-def test_nothing_is_left_behind_whatever_happens_meanwhile(
-    tmp_path: Path, temporary: Path, error: type[BaseException]
-) -> None:
-    write(tmp_path, {"old/a.py": "", "new/a.py": ""})
-
-    def interrupted() -> None:
-        with sides(tmp_path / "new", "../old") as (before, after):
-            assert before.tree.is_relative_to(temporary)
-            (after.tree / "locked").mkdir(mode=0o000)
-            raise error
-
-    with pytest.raises(error):
-        interrupted()
-    assert not list(temporary.iterdir())
-
-
-@pytest.mark.parametrize("worst", ["made", "removed"])
-def test_ctrl_c_leaves_no_folder_even_while_it_is_made_or_removed(
-    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, worst: str
-) -> None:
-    write(tmp_path, {"old/a.py": "", "new/a.py": ""})
-    make, remove = tempfile.mkdtemp, tempfile.TemporaryDirectory.cleanup
-
-    def made(*arguments: Any, **named: Any) -> str:  # noqa: ANN401  # any
-        folder: str = make(*arguments, **named)
-        signal.raise_signal(signal.SIGINT)
-        return folder
-
-    def removed(folder: tempfile.TemporaryDirectory[str]) -> None:
-        signal.raise_signal(signal.SIGINT)
-        remove(folder)
-
-    if worst == "made":
-        monkeypatch.setattr(tempfile, "mkdtemp", made)
-    else:
-        monkeypatch.setattr(tempfile.TemporaryDirectory, "cleanup", removed)
-    with pytest.raises(KeyboardInterrupt), sides(tmp_path / "new", "../old"):
-        pass
+        assert state(edited) == untouched
+    assert state(edited) == untouched
     assert not list(temporary.iterdir())
 
 
@@ -130,10 +96,11 @@ def test_a_project_that_pip_cannot_install_is_imported_from_its_tree(tmp_path: P
             "src/subject/__init__.py": f"VALUE = '{version}'",
             "beside.py": "",
             "tests/__init__.py": "",
+            "pyproject.toml": "[tool.pytest.ini_options]\n",
         }
-        write(tmp_path / version, {**files, "pyproject.toml": "[tool.pytest.ini_options]\n"})
-    with sides(tmp_path / "new", "../old") as (before, after):
-        for side, value in ((before, "old"), (after, "new")):
+        write(tmp_path / version, files)
+    with sides(tmp_path / "new", "../old") as (baseline, candidate):
+        for side, value in ((baseline, "old"), (candidate, "new")):
             assert run(side, "import subject, beside; print(subject.VALUE)") == value
             assert side.environment["PYTHONPATH"] == f"{side.tree / 'src'}{os.pathsep}{side.tree}"
             assert side.packages == {"subject"}
@@ -143,87 +110,118 @@ def test_a_project_that_pip_cannot_install_is_imported_from_its_tree(tmp_path: P
 @pytest.mark.parametrize(
     "switch", ["[tool.uv]\npackage = false\n", "[tool.poetry]\npackage-mode = false\n"]
 )
-def test_a_project_that_says_it_is_no_package_is_imported_from_its_tree(
+def test_a_project_that_is_declared_no_package_is_imported_from_its_tree(
     tmp_path: Path, switch: str
 ) -> None:
-    write(
-        tmp_path,
-        {
-            "a/pyproject.toml": "[project]\nname = 'x'\nversion = '1'\n" + switch,
-            "a/x/__init__.py": "",
-        },
-    )
-    with sides(tmp_path / "a", ".") as (before, _):
-        assert before.site is None
+    toml = f"[project]\nname = 'x'\nversion = '1'\n{switch}"
+    write(tmp_path, {"a/pyproject.toml": toml, "a/x/__init__.py": ""})
+    with sides(tmp_path / "a", ".") as (baseline, _):
+        assert baseline.site is None
 
 
-def test_a_tree_that_comes_first_has_what_only_the_build_made_and_no_test_is_hidden_by_a_wheel(
-    tmp_path: Path,
-) -> None:
-    for name, version in (("old", "1"), ("new", "2")):
-        write(
-            project(tmp_path / name, version, where=""),
-            {"tests/__init__.py": "", "tests/a.py": f"A = {version}"},
-        )
-    with sides(tmp_path / "new", "../old") as (_, after):
-        program = "import sys; sys.path.insert(0, '.'); from subject import _made; print(_made.__file__, _made.MADE)"
-        assert run(after, program).endswith("tree/subject/_made.py by the build of 2")
-        assert after.packages == {"subject"}
-        assert run(after, "from tests import a; print(a.__file__)") == str(
-            after.tree / "tests" / "a.py"
-        )
+def test_a_tree_that_comes_first_has_what_only_the_build_made(built: tuple[Side, Side]) -> None:
+    _, candidate = built
+    tree_first = "import sys; sys.path.insert(0, '.'); from subject import _made"
+    made = run(candidate, f"{tree_first}; print(_made.__file__, _made.MADE)")
+    assert made == f"{candidate.tree}/subject/_made.py by the build of 2"
 
 
-@pytest.mark.parametrize("editable", [False, True])
+def test_no_test_of_the_tree_is_hidden_by_a_wheel(built: tuple[Side, Side]) -> None:
+    _, candidate = built
+    assert candidate.packages == {"subject"}
+    file = candidate.tree / "tests" / "a.py"
+    assert run(candidate, "from tests import a; print(a.__file__)") == str(file)
+
+
+@pytest.mark.parametrize("options", [[], ["--editable"]], ids=["installed", "editable"])
 def test_an_installed_project_is_shadowed_on_both_sides(
-    tmp_path: Path, environment: Path, editable: bool
+    tmp_path: Path, environment: Path, options: list[str]
 ) -> None:
     for name, version in (("old", "1"), ("new", "2"), ("installed", "3")):
-        files = {"src/subject/__init__.py": f"VALUE = 'value of {version}'\n"}
-        write(tmp_path / name, {**files, "pyproject.toml": HATCHLING.format(version=version)})
-    install(environment, *["--editable"] * editable, str(tmp_path / "installed"))
-    asked = subprocess.run([environment, "-c", ASK], capture_output=True, text=True, check=True)
-    assert asked.stdout == "value of 3 3\n"
-    done = subprocess.run(
-        [environment, "-c", GATE, str(tmp_path / "new"), "../old"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        files = {
+            "src/subject/__init__.py": f"VALUE = 'value of {version}'\n",
+            "pyproject.toml": HATCHLING.format(version=version),
+        }
+        write(tmp_path / name, files)
+    install(environment, *options, str(tmp_path / "installed"))
+    show = [str(environment), "-c", SHOW_VALUE]
+    installed = subprocess.run(show, capture_output=True, text=True, check=True)
+    assert installed.stdout == "value of 3 3\n"
+    command = [str(environment), *RUN_SIDES, str(tmp_path / "new"), "../old"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout == "value of 1 1\nvalue of 2 2\n", done.stderr
 
 
 def test_an_editable_installation_that_puts_itself_first_is_refused(
     tmp_path: Path, environment: Path
 ) -> None:
-    # as those of meson-python and scikit-build-core do
     project(tmp_path / "old", "1")
-    write(tmp_path, {"elsewhere/subject/__init__.py": "VALUE = 'wrong'\n"})
-    finder = f"""
-        import importlib.machinery, sys
-        class First:
-            @staticmethod
-            def find_spec(name, path=None, target=None):
-                if name == "subject":
-                    return importlib.machinery.PathFinder.find_spec(name, [{str(tmp_path / "elsewhere")!r}])
-        sys.meta_path.insert(0, First)
-        """
-    site(tmp_path / "venv", "hostile.py").write_text(textwrap.dedent(finder))
-    site(tmp_path / "venv", "hostile.pth").write_text("import hostile\n")
-    done = subprocess.run(
-        [environment, "-c", GATE, str(tmp_path / "old"), "."],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (
-        "BuildError: the baseline would not run its own code: subject would come from"
-        in done.stderr
-    )
+    finder = (SUITES / "backend" / "first_finder.py").read_text("utf-8")
+    packages = site(tmp_path / "venv")
+    write(packages, {"first_finder.py": finder, "first_finder.pth": "import first_finder\n"})
+    write(packages / "elsewhere", {"subject/__init__.py": "VALUE = 'wrong'\n"})
+    command = [str(environment), *RUN_SIDES, str(tmp_path / "old"), "."]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    reason = "the baseline would not run its own code: subject would come from"
+    assert f"BuildError: {reason}" in done.stderr
     assert "install without --editable" in done.stderr
 
 
+# Nothing is left behind
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_nothing_is_left_behind_whatever_happens_meanwhile(
+    tmp_path: Path, temporary: Path, error: type[BaseException]
+) -> None:
+    write(tmp_path, {"old/a.py": "", "new/a.py": ""})
+
+    def interrupted() -> None:
+        with sides(tmp_path / "new", "../old") as (baseline, candidate):
+            assert baseline.tree.is_relative_to(temporary)
+            (candidate.tree / "locked").mkdir(mode=0o000)
+            raise error
+
+    with pytest.raises(error):
+        interrupted()
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize("moment", ["made", "removed"])
+def test_ctrl_c_leaves_no_folder_even_while_it_is_made_or_removed(
+    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    write(tmp_path, {"old/a.py": "", "new/a.py": ""})
+    make, remove = tempfile.mkdtemp, tempfile.TemporaryDirectory.cleanup
+
+    def made(*arguments: Any, **named: Any) -> str:  # noqa: ANN401  # as mkdtemp
+        folder: str = make(*arguments, **named)
+        signal.raise_signal(signal.SIGINT)
+        return folder
+
+    def removed(folder: tempfile.TemporaryDirectory[str]) -> None:
+        signal.raise_signal(signal.SIGINT)
+        remove(folder)
+
+    if moment == "made":
+        monkeypatch.setattr(tempfile, "mkdtemp", made)
+    else:
+        monkeypatch.setattr(tempfile.TemporaryDirectory, "cleanup", removed)
+    with pytest.raises(KeyboardInterrupt), sides(tmp_path / "new", "../old"):
+        pass
+    assert not list(temporary.iterdir())
+
+
 # Interpreters
+
+
+@pytest.fixture(scope="module")
+def equipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment in which the project `subject`, version 1, is installed."""
+    folder = tmp_path_factory.mktemp("equipped")
+    python = venv(folder / "venv", everything=True)
+    install(python, str(project(folder / "subject", "1")))
+    return python
 
 
 def test_two_interpreters_run_copies_of_the_working_tree(
@@ -231,127 +229,70 @@ def test_two_interpreters_run_copies_of_the_working_tree(
 ) -> None:
     write(repo, {"src/subject/__init__.py": "VALUE = 'tree'", "data.txt": "changed"})
     head, untouched = git(repo, "rev-parse", "HEAD"), state(repo)
-    with interpreters(repo, sys.executable, str(environment)) as (before, after):
-        assert (before.python, after.python) == (sys.executable, str(environment))
-        for side in (before, after):
-            assert (
-                run(side, "import subject, sys; print(subject.VALUE, sys.executable)")
-                == f"tree {side.python}"
-            )
+    show = "import subject, sys; print(subject.VALUE, sys.executable)"
+    with interpreters(repo, sys.executable, str(environment)) as (baseline, candidate):
+        assert (baseline.python, candidate.python) == (sys.executable, str(environment))
+        for side in (baseline, candidate):
+            assert run(side, show) == f"tree {side.python}"
             assert (side.tree / "data.txt").read_text() == "changed"
             assert side.version.commit == head
-        number = ".".join(map(str, sys.version_info[:3]))
-        assert (
-            after.version.label
-            == f"{environment} (Python {number}, working tree ({head[:7]} + changes))"
-        )
-        assert before.tree != after.tree
-        assert environments.roots(after)[-1] == site(environment.parents[1])
+        number = ".".join(str(part) for part in sys.version_info[:3])
+        origin = f"Python {number}, working tree ({head[:7]} + changes)"
+        assert candidate.version.label == f"{environment} ({origin})"
+        assert baseline.tree != candidate.tree
+        assert candidate.roots[-1] == site(environment.parents[1])
     assert state(repo) == untouched
     assert not list(temporary.iterdir())
 
 
 def test_a_project_installed_in_an_interpreter_is_what_it_runs(
-    tmp_path: Path, environment: Path
+    tmp_path: Path, equipped: Path
 ) -> None:
-    built = project(tmp_path / "built", "1", where="")
-    write(built, {"pyproject.toml": OWN_BACKEND + "[project]\nname = 'subject'\nversion = '1'\n"})
-    install(environment, str(built))
-    write(
-        built, {"subject/__init__.py": "VALUE = 'tree'\n", "tests/test_x.py": "", "conftest.py": ""}
-    )
-    with interpreters(built, sys.executable, str(environment)) as (before, after):
-        ask = "import sys; sys.path.insert(0, '.'); import subject; print(subject.VALUE)"
-        assert [run(before, ask), run(after, ask)] == ["tree", "value of 1"]
-        assert "subject 1 in it, folder built" in after.version.label
-        assert before.packages == after.packages == {"subject"}
+    tree = tmp_path / "tree"
+    toml = "[project]\nname = 'subject'\nversion = '1'\n"
+    write(tree, {"pyproject.toml": toml, "subject/__init__.py": "VALUE = 'tree'\n"})
+    write(tree, {"tests/test_x.py": "", "conftest.py": ""})
+    tree_first = "import sys; sys.path.insert(0, '.'); import subject; print(subject.VALUE)"
+    with interpreters(tree, sys.executable, str(equipped)) as (baseline, candidate):
+        assert [run(baseline, tree_first), run(candidate, tree_first)] == ["tree", "value of 1"]
+        assert "subject 1 in it, folder tree" in candidate.version.label
+        assert baseline.packages == candidate.packages == {"subject"}
 
 
-def test_a_package_that_is_a_link_is_left_where_it_leads(tmp_path: Path, environment: Path) -> None:
-    built = write(
-        project(tmp_path / "built", "1"),
-        {"pyproject.toml": OWN_BACKEND + "[project]\nname = 'subject'\n"},
-    )
-    install(environment, str(built))
-    (tmp_path / "elsewhere").mkdir()
-    (built / "src").rename(tmp_path / "elsewhere" / "src")
-    (built / "src").symlink_to(tmp_path / "elsewhere" / "src")
-    (built / "subject").symlink_to("src/subject")
-    elsewhere = content(tmp_path / "elsewhere")
-    with interpreters(built, sys.executable, str(environment)) as (_, after):
-        assert (after.tree / "src").is_symlink()
-        assert not (after.tree / "subject").is_symlink()
-    with sides(built, "."):
+def test_a_package_that_is_a_link_is_left_where_it_leads(tmp_path: Path, equipped: Path) -> None:
+    tree = project(tmp_path / "tree", "1")
+    write(tree, {"pyproject.toml": OWN_BACKEND + "[project]\nname = 'subject'\n"})
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tree / "src").rename(elsewhere / "src")
+    (tree / "src").symlink_to(elsewhere / "src")
+    (tree / "subject").symlink_to("src/subject")
+    untouched = content(elsewhere)
+    with interpreters(tree, sys.executable, str(equipped)) as (_, candidate):
+        assert (candidate.tree / "src").is_symlink()
+        assert not (candidate.tree / "subject").is_symlink()
+    with sides(tree, "."):
         pass
-    assert content(tmp_path / "elsewhere") == elsewhere
+    assert content(elsewhere) == untouched
 
 
-def test_what_an_editable_installation_lists_is_not_taken_from_the_tree(
+def test_what_an_editable_installation_lists_stays_in_the_tree(
     tmp_path: Path, environment: Path
 ) -> None:
-    plain = write(
-        tmp_path / "plain",
-        {"pyproject.toml": "[project]\nname = 'subject'\n", "subject/__init__.py": ""},
-    )
-    # as `setup.py develop` leaves it
-    old = {
+    plain = tmp_path / "plain"
+    toml = "[project]\nname = 'subject'\n"
+    write(plain, {"pyproject.toml": toml, "subject/__init__.py": ""})
+    # This is what `setup.py develop` leaves.
+    facts = {
         "PKG-INFO": "Metadata-Version: 1.0\nName: subject\nVersion: 1\n",
         "SOURCES.txt": "subject/__init__.py\n",
     }
-    write(site(tmp_path / "venv", "subject.egg-info"), old)
-    with interpreters(plain, sys.executable, str(environment)) as (_, after):
-        assert (after.tree / "subject").is_dir()
-    shutil.rmtree(site(tmp_path / "venv", "subject.egg-info"))
-    install(
-        environment,
-        "--editable",
-        str(write(plain, {"pyproject.toml": HATCHLING.format(version="1")})),
-    )
-    with interpreters(plain, sys.executable, str(environment)) as (_, after):
-        assert run(after, "import subject; print(subject.__file__)") == str(
-            after.tree / "subject" / "__init__.py"
-        )
-
-
-def test_a_shell_given_for_an_interpreter_runs_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tool = write(tmp_path, {"bin/import": f"#!/bin/sh\ntouch '{tmp_path}/ran'\n"}) / "bin"
-    (tool / "import").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tool}{os.pathsep}{os.environ['PATH']}")
-    with (
-        pytest.raises(environments.InterpreterError),
-        interpreters(tmp_path / "bin", "/bin/sh", sys.executable),
-    ):
-        pass
-    assert not (tmp_path / "ran").exists()
-
-
-@pytest.mark.parametrize("name", ["nowhere/bin/python", "", ".", "plain.py", "/bin/sh", "liar"])
-def test_what_is_no_python_is_refused_by_name(
-    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.chdir(write(tmp_path, {"plain.py": "", "liar": "#!/bin/sh\necho 3.12\n"}))
-    (tmp_path / "liar").chmod(0o755)
-    asked = "./liar" if name == "liar" else name
-    refused = pytest.raises(environments.InterpreterError, match="the candidate's interpreter")
-    with refused, interpreters(tmp_path, sys.executable, asked):
-        pass
-    assert not list(temporary.iterdir())
-
-
-def test_an_interpreter_without_pytest_is_refused_with_what_it_lacks(tmp_path: Path) -> None:
-    bare = venv(tmp_path / "bare")
-    refused = pytest.raises(
-        environments.InterpreterError, match=r"the baseline's.*lacks pytest and pytest_benchmark"
-    )
-    with refused, interpreters(tmp_path, str(bare), sys.executable):
-        pass
-
-
-def test_an_interpreter_that_is_too_old_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "version_info", (3, 10, 4))
-    with contextlib.redirect_stdout(io.StringIO()) as said:
-        exec(environments.EXAMINE)  # noqa: S102
-    known = json.loads(said.getvalue())
-    assert (known["python"], known["lacks"]) == ("3.10.4", ["Python 3.11 or later"])
+    egg_info = write(site(tmp_path / "venv", "subject.egg-info"), facts)
+    with interpreters(plain, sys.executable, str(environment)) as (_, candidate):
+        assert (candidate.tree / "subject").is_dir()
+    shutil.rmtree(egg_info)
+    write(plain, {"pyproject.toml": HATCHLING.format(version="1")})
+    install(environment, "--editable", str(plain))
+    with interpreters(plain, sys.executable, str(environment)) as (_, candidate):
+        file = candidate.tree / "subject" / "__init__.py"
+        assert run(candidate, "import subject; print(subject.__file__)") == str(file)

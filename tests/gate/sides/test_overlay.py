@@ -1,6 +1,7 @@
+"""One side's benchmark files replace the other's, and nothing else does."""
+
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 from flopline.gate.sides.environment import Side
 from flopline.gate.sides.overlay import OverlayError, overlay
 from flopline.gate.sides.versions import Version
-from tests.gate.support.projects import content, write
+from tests.support.checkouts import content, write
 
 if TYPE_CHECKING:
     from flopline.gate.record import SideName
@@ -17,120 +18,88 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[Side, Side]:
-    return startable(tmp_path / "base", "baseline"), startable(tmp_path / "cand", "candidate")
+    return side(tmp_path / "base", "baseline"), side(tmp_path / "cand", "candidate")
 
 
-def startable(tree: Path, name: SideName) -> Side:
+def side(tree: Path, name: SideName) -> Side:
+    """Returns a side with an empty tree, in which a package `pkg` is the code to measure."""
     tree.mkdir()
     version = Version(name, "", "", "folder", tree)
-    return Side(version, sys.executable, tree, {"PYTHONPATH": str(tree)}, frozenset({"pkg"}))
+    return Side(version, "python", tree, {"PYTHONPATH": str(tree)}, frozenset({"pkg"}))
 
 
-def test_the_outermost_folder_around_a_benchmark_is_replaced_as_a_whole(
+def test_the_outermost_folder_around_a_benchmark_is_replaced_whole(
     pair: tuple[Side, Side],
 ) -> None:
-    before, after = pair
-    write(
-        before.tree,
-        {
-            "benchmarks/suite/test_x.py": "old",
-            "benchmarks/only_old.py": "",
-            "pkg/a.py": "old",
-            "b": "old",
-        },
-    )
-    write(
-        after.tree,
-        {
-            "benchmarks/suite/test_x.py": "new",
-            "benchmarks/cases.py": "new",
-            "pkg/a.py": "new",
-            "b": "new",
-        },
-    )
-    write(after.tree, {"benchmarks/__pycache__/x": ""})
-    (after.tree / "benchmarks" / "link").symlink_to("cases.py")
-    overlay(after, before, ["benchmarks/suite/test_x.py"])
-    assert content(before.tree) == {
+    baseline, candidate = pair
+    only_in_baseline = {"benchmarks/only_old.py": ""}
+    only_in_candidate = {"benchmarks/cases.py": "new", "benchmarks/__pycache__/x": ""}
+    in_both = ("benchmarks/suite/test_x.py", "pkg/a.py", "b")
+    write(baseline.tree, {**dict.fromkeys(in_both, "old"), **only_in_baseline})
+    write(candidate.tree, {**dict.fromkeys(in_both, "new"), **only_in_candidate})
+    (candidate.tree / "benchmarks" / "link").symlink_to("cases.py")
+    overlay(candidate, baseline, ["benchmarks/suite/test_x.py"])
+    assert content(baseline.tree) == {
         "benchmarks/suite/test_x.py": "new",
         "benchmarks/cases.py": "new",
         "pkg/a.py": "old",
         "b": "old",
     }
-    assert (before.tree / "benchmarks" / "link").readlink() == Path("cases.py")
+    assert (baseline.tree / "benchmarks" / "link").readlink() == Path("cases.py")
 
 
 @pytest.mark.parametrize(
-    ("file", "taken"),
+    ("file", "replaced"),
     [
-        ("test_x.py", {"test_x.py"}),
-        ("src/pkg/benchmarks/deep/test_x.py", {"src/pkg/benchmarks"}),
-        ("src/pkg/sub/tests/deep/test_x.py", {"src/pkg/sub/tests"}),
-        ("pkg/sub/test_x.py", {"pkg/sub/test_x.py"}),
-        ("pkg/test_x.py", {"pkg/test_x.py"}),
-        ("python/tests/test_x.py", {"python/tests"}),
-        ("tests/pkg/test_x.py", {"tests"}),
-        ("perf/src/test_x.py", {"perf"}),
+        ("test_x.py", "test_x.py"),
+        ("src/pkg/benchmarks/deep/test_x.py", "src/pkg/benchmarks"),
+        ("src/pkg/sub/tests/deep/test_x.py", "src/pkg/sub/tests"),
+        ("pkg/sub/test_x.py", "pkg/sub/test_x.py"),
+        ("pkg/test_x.py", "pkg/test_x.py"),
+        ("python/tests/test_x.py", "python/tests"),
+        ("tests/pkg/test_x.py", "tests"),
+        ("perf/src/test_x.py", "perf"),
     ],
 )
-def test_no_folder_with_the_subject_in_it_is_replaced(
-    pair: tuple[Side, Side], file: str, taken: set[str]
+def test_no_folder_that_holds_code_to_measure_is_replaced(
+    pair: tuple[Side, Side], file: str, replaced: str
 ) -> None:
-    before, after = pair
-    folders = [path.as_posix() for path in Path(file).parents][:-1]
-    for side in pair:
-        beside = {f"{folder}/beside.py": side.name for folder in folders}
-        write(side.tree, {file: side.name, **beside, "root.py": side.name})
-    overlay(after, before, [file])
-    new = {name for name, text in content(before.tree).items() if text == "candidate"}
-    assert new == {
-        name
-        for name in content(after.tree)
-        if any(name == part or name.startswith(f"{part}/") for part in taken)
-    }
+    baseline, candidate = pair
+    folders = [folder.as_posix() for folder in Path(file).parents[:-1]]
+    files = [file, "root.py", *(f"{folder}/beside.py" for folder in folders)]
+    for owner in pair:
+        write(owner.tree, dict.fromkeys(files, owner.name))
+    overlay(candidate, baseline, [file])
+    new = {name for name, text in content(baseline.tree).items() if text == "candidate"}
+    assert new == {name for name in files if Path(name).is_relative_to(replaced)}
 
 
-def test_every_conftest_above_and_every_configuration_of_pytest_come_along(
+def test_each_conftest_above_and_all_configuration_of_pytest_follow(
     pair: tuple[Side, Side],
 ) -> None:
-    before, after = pair
-    write(
-        before.tree,
-        {
-            "pytest.ini": "old",
-            "tox.ini": "old",
-            "src/conftest.py": "old",
-            "src/pkg/tests/a.py": "old",
-        },
+    baseline, candidate = pair
+    old = ("pytest.ini", "tox.ini", "src/conftest.py", "src/pkg/tests/a.py")
+    new = (
+        "pyproject.toml",
+        "tox.ini",
+        "conftest.py",
+        "src/pkg/conftest.py",
+        "src/pkg/tests/a.py",
     )
-    write(
-        after.tree,
-        {
-            "pyproject.toml": "new",
-            "tox.ini": "new",
-            "conftest.py": "new",
-            "src/pkg/conftest.py": "new",
-        },
-    )
-    write(after.tree, {"src/pkg/tests/a.py": "new", "src/pkg/b.py": "new"})
-    overlay(after, before, ["src/pkg/tests/a.py"])
-    assert content(before.tree) == {
-        "pyproject.toml": "new",
-        "tox.ini": "new",
-        "conftest.py": "new",
-        "src/pkg/conftest.py": "new",
-        "src/pkg/tests/a.py": "new",
-    }
+    write(baseline.tree, dict.fromkeys(old, "old"))
+    write(candidate.tree, dict.fromkeys((*new, "src/pkg/b.py"), "new"))
+    overlay(candidate, baseline, ["src/pkg/tests/a.py"])
+    assert content(baseline.tree) == dict.fromkeys(new, "new")
 
 
-def test_a_linked_suite_brings_what_it_stands_for(pair: tuple[Side, Side]) -> None:
-    before, after = pair
-    write(after.tree, {"perf/suite/test_x.py": "new"})
-    (after.tree / "benchmarks").symlink_to("perf/suite")
-    write(before.tree, {"benchmarks/test_x.py": "old"})
-    overlay(after, before, ["benchmarks/test_x.py"])
-    assert content(before.tree) == {"perf/suite/test_x.py": "new"}
-    assert (before.tree / "benchmarks" / "test_x.py").read_text() == "new"
+def test_a_linked_suite_brings_the_files_to_which_it_leads(pair: tuple[Side, Side]) -> None:
+    baseline, candidate = pair
+    write(candidate.tree, {"perf/suite/test_x.py": "new"})
+    (candidate.tree / "benchmarks").symlink_to("perf/suite")
+    write(baseline.tree, {"benchmarks/test_x.py": "old"})
+    overlay(candidate, baseline, ["benchmarks/test_x.py"])
+    assert content(baseline.tree) == {"perf/suite/test_x.py": "new"}
+    assert (baseline.tree / "benchmarks" / "test_x.py").read_text() == "new"
 
 
 @pytest.mark.parametrize(
@@ -140,25 +109,25 @@ def test_a_linked_suite_brings_what_it_stands_for(pair: tuple[Side, Side]) -> No
 def test_a_benchmark_file_outside_of_its_tree_is_refused(
     pair: tuple[Side, Side], tmp_path: Path, file: str
 ) -> None:
-    before, after = pair
+    baseline, candidate = pair
     write(tmp_path, {"outside.py": "", "outside/x.py": ""})
-    (after.tree / "out").symlink_to(tmp_path / "outside")
+    (candidate.tree / "out").symlink_to(tmp_path / "outside")
     with pytest.raises(OverlayError, match="is not in"):
-        overlay(after, before, [file])
-    assert content(before.tree) == {}
+        overlay(candidate, baseline, [file])
+    assert content(baseline.tree) == {}
 
 
 def test_nothing_is_written_through_a_link_of_the_other_side(
     pair: tuple[Side, Side], tmp_path: Path
 ) -> None:
-    before, after = pair
+    baseline, candidate = pair
     outside = write(tmp_path / "outside", {"x.py": "safe", "pkg/x.py": "safe"})
-    write(after.tree, {"benchmarks/x.py": "new", "src/pkg/x.py": "new"})
-    (before.tree / "benchmarks").symlink_to(outside)
-    (before.tree / "src").symlink_to(outside)
+    write(candidate.tree, {"benchmarks/x.py": "new", "src/pkg/x.py": "new"})
+    (baseline.tree / "benchmarks").symlink_to(outside)
+    (baseline.tree / "src").symlink_to(outside)
     with pytest.raises(OverlayError, match="leads out of its tree"):
-        overlay(after, before, ["src/pkg/x.py"])
-    overlay(after, before, ["benchmarks/x.py"])
+        overlay(candidate, baseline, ["src/pkg/x.py"])
+    overlay(candidate, baseline, ["benchmarks/x.py"])
     assert content(outside) == {"x.py": "safe", "pkg/x.py": "safe"}
-    assert (before.tree / "benchmarks" / "x.py").read_text() == "new"
-    assert not (before.tree / "benchmarks").is_symlink()
+    assert (baseline.tree / "benchmarks" / "x.py").read_text() == "new"
+    assert not (baseline.tree / "benchmarks").is_symlink()

@@ -9,7 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flopline.gate.sides import versions
+from flopline.gate.sides.environment import Side
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flopline.gate.record import SideName
 
 SUITES = Path(__file__).parents[2] / "suites"
@@ -17,7 +22,7 @@ SUITES = Path(__file__).parents[2] / "suites"
 
 @dataclass(frozen=True)
 class Version:
-    """A side that can be started."""
+    """A stand-in for a side."""
 
     name: SideName
     tree: Path
@@ -25,21 +30,32 @@ class Version:
     python: str = sys.executable
 
 
+def make_side(
+    name: SideName,
+    tree: Path,
+    environment: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+) -> Side:
+    """Returns a side that runs in a folder as it is; nothing is exported or built."""
+    version = versions.Version(name, "", "", "folder", tree)
+    return Side(version, python, tree, dict(environment or {}), frozenset())
+
+
 def living(*markers: str) -> set[int]:
-    """Processes, other than this one, in whose environment there are these markers."""
-    found = set()
+    """Returns the processes, without this one, that have all these markers in their environment."""
+    processes = set()
     for folder in Path("/proc").iterdir():
         try:
             environment = (folder / "environ").read_bytes()
             if all(os.fsencode(marker) in environment for marker in markers):
-                found.add(int(folder.name))
+                processes.add(int(folder.name))
         except (OSError, ValueError):
             continue
-    return found - {os.getpid()}
+    return processes - {os.getpid()}
 
 
 def gone(marker: str) -> bool:
-    """Whether all of them end in time."""
+    """Returns True if all processes with a marker end within half a minute."""
     deadline = time.monotonic() + 30
     while living(marker):
         if time.monotonic() > deadline:

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import subprocess
 import zlib
 from dataclasses import dataclass, field
@@ -20,13 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-NAME = "bench_toy.Toy.kernel_product"
+NAME = "bench_toy.Toy.sampled_product"
 STRATEGIES, SIZES = ["slowed", "quickened", "steady"], [64, 128]
-POINTS = list(itertools.product(STRATEGIES, SIZES))
-FLOPS = [2 * n**3 for _, n in POINTS]
+COMBINATIONS = list(itertools.product(STRATEGIES, SIZES))
+FLOPS = [2 * n**3 for _, n in COMBINATIONS]
 SECONDS = 1e-4
 PLANTED = 9
 """Where `plant` changes the speeds: the index of the first changed commit."""
+
+SLOWER, FASTER = 1.4, 0.7
+"""The factors by which `plant` changes the seconds of `slowed` and `quickened`."""
+
 FACTS = {
     "os": "Linux",
     "arch": "x86_64",
@@ -35,24 +40,6 @@ FACTS = {
     "ram": "8 GiB",
     "torch": "2.13.0",
 }
-
-
-IDENTITY = {"NAME": "Ada", "EMAIL": "ada@example.org"}
-
-
-def git(folder: Path, *arguments: str, date: str = "2026-01-01T12:00:00") -> str:
-    """What git prints; commits are Ada's, of a given date."""
-    who = {
-        f"GIT_{role}_{key}": value
-        for role in ("AUTHOR", "COMMITTER")
-        for key, value in IDENTITY.items()
-    }
-    env = {**os.environ, **who, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
-    command = ["git", "-c", "init.defaultBranch=main", *arguments]
-    return subprocess.run(
-        command, cwd=folder, env=env, check=True, capture_output=True, text=True
-    ).stdout.strip()
-
 
 CONFIGURATION = {
     "version": 1,
@@ -67,6 +54,34 @@ CONFIGURATION = {
     "regressions_thresholds": {r"bench_toy\.": 0.05},
 }
 
+BENCHMARK = {
+    "name": NAME,
+    "param_names": ["strategy", "n"],
+    "params": [[repr(name) for name in STRATEGIES], [str(n) for n in SIZES]],
+    "code": "def sampled_product(...)",
+    "type": "time",
+    "unit": "seconds",
+    "version": "1",
+    "flops_per_call": FLOPS,
+}
+
+
+def git(folder: Path, *arguments: str, date: str = "2026-01-01T12:00:00") -> str:
+    """Returns what git prints; commits are Ada's, of a given date."""
+    environment = {**os.environ, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
+    for role in ("AUTHOR", "COMMITTER"):
+        environment[f"GIT_{role}_NAME"] = "Ada"
+        environment[f"GIT_{role}_EMAIL"] = "ada@example.org"
+    done = subprocess.run(
+        ["git", "-c", "init.defaultBranch=main", *arguments],
+        cwd=folder,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip()
+
 
 @dataclass
 class Project:
@@ -74,7 +89,7 @@ class Project:
 
     Attributes:
         root: The checkout.
-        commits: Hashes, oldest first.
+        commits: The full hashes of its commits, the oldest first.
     """
 
     root: Path
@@ -84,24 +99,24 @@ class Project:
     def results(self) -> Path:
         return self.root / ".asv" / "results"
 
+    def copy(self, root: Path) -> Project:
+        """Returns a copy of the checkout, in which anything may be changed."""
+        shutil.copytree(self.root, root)
+        return Project(root, list(self.commits))
+
     def commit(self, name: str = "") -> str:
-        """One commit more, on a day of its own."""
+        """Adds a commit, on a day of its own."""
         (self.root / "change").write_text(f"{name} {len(self.commits)}")
         git(self.root, "add", "change")
-        git(
-            self.root,
-            "commit",
-            "-qm",
-            f"change {name}",
-            date=f"2026-01-{len(self.commits) + 1:02}T12:00:00",
-        )
+        date = f"2026-01-{len(self.commits) + 1:02}T12:00:00"
+        git(self.root, "commit", "-qm", f"change {name}", date=date)
         self.commits.append(git(self.root, "rev-parse", "HEAD"))
         return self.commits[-1]
 
     def record(
         self,
         commit: str,
-        times: Sequence[float | None],
+        seconds: Sequence[float | None],
         *,
         machine: str = "counter",
         facts: Mapping[str, str] = FACTS,
@@ -109,16 +124,27 @@ class Project:
         spread: float = 0.01,
         version: str = "1",
     ) -> Path:
-        """Lets asv write the results of a commit: medians near `times`; None is a failure, NaN is n/a."""
+        """Lets asv write the results of a commit, and returns their file.
+
+        Args:
+            commit: The commit.
+            seconds: The medians of all combinations, roughly. None stands for a failure, NaN for
+                a combination that is not available.
+            machine: The machine's name.
+            facts: The machine's facts.
+            samples: How many samples there are of each combination.
+            spread: The standard deviation of the samples' logarithms.
+            version: The benchmark's version.
+        """
         generator = np.random.default_rng(zlib.crc32(f"{commit} {machine}".encode()))
-        taken = [
-            None
-            if time is None or math.isnan(time)
-            else (time * generator.lognormal(0, spread, samples)).tolist()
-            for time in times
-        ]
-        done = asv_runner.BenchmarkResult(
-            result=[None if time is None else time for time in times],
+        taken: list[list[float] | None] = []
+        for median in seconds:
+            if median is None or math.isnan(median):
+                taken.append(None)
+            else:
+                taken.append((median * generator.lognormal(0, spread, samples)).tolist())
+        measured = asv_runner.BenchmarkResult(
+            result=list(seconds),
             samples=taken,
             number=[None if sample is None else 1 for sample in taken],
             errcode=0,
@@ -129,52 +155,49 @@ class Project:
         folder = self.results / machine
         folder.mkdir(parents=True, exist_ok=True)
         util.write_json(str(folder / "machine.json"), machine_facts, 1)
-        date = 1000 * int(git(self.root, "show", "-s", "--format=%ct", commit))
-        params = {**machine_facts, "python": "3.11"}
-        found = asv_results.Results(
-            params, {}, commit, date, "3.11", "existing", {"OMP_NUM_THREADS": "1"}
+        stored = asv_results.Results(
+            {**machine_facts, "python": "3.11"},
+            {},
+            commit,
+            1000 * int(git(self.root, "show", "-s", "--format=%ct", commit)),
+            "3.11",
+            "existing",
+            {"OMP_NUM_THREADS": "1"},
         )
-        found.add_result({**BENCHMARK, "version": version}, done, record_samples=True)
-        found.save(str(self.results))
+        stored.add_result({**BENCHMARK, "version": version}, measured, record_samples=True)
+        stored.save(str(self.results))
         (path,) = folder.glob(f"{commit[:8]}-*.json")
         return path
 
 
-BENCHMARK = {
-    "name": NAME,
-    "param_names": ["strategy", "n"],
-    "params": [[repr(name) for name in STRATEGIES], [str(n) for n in SIZES]],
-    "code": "def kernel_product(...)",
-    "type": "time",
-    "unit": "seconds",
-    "version": "1",
-    "flops_per_call": FLOPS,
-}
-
-
 def speeds(**factors: float) -> list[float | None]:
-    """The seconds of every combination, those of some strategies times a factor."""
-    return [SECONDS * (n / 64) ** 3 * factors.get(strategy, 1.0) for strategy, n in POINTS]
+    """Returns the seconds of every combination, those of some strategies times a factor."""
+    return [SECONDS * (n / 64) ** 3 * factors.get(strategy, 1.0) for strategy, n in COMBINATIONS]
 
 
 def create(root: Path) -> Project:
-    """A checkout with three commits, a configuration, and no results of a commit."""
+    """Makes a checkout with three commits, a configuration, and no results of a commit."""
     root.mkdir()
     git(root, "init", "-q")
-    found = Project(root)
+    project = Project(root)
     (root / "asv.conf.json").write_text("// asv takes comments\n" + json.dumps(CONFIGURATION))
-    found.results.mkdir(parents=True)
-    util.write_json(str(found.results / "benchmarks.json"), {NAME: BENCHMARK}, 2)
+    project.results.mkdir(parents=True)
+    util.write_json(str(project.results / "benchmarks.json"), {NAME: BENCHMARK}, 2)
     for _ in range(3):
-        found.commit()
-    return found
+        project.commit()
+    return project
 
 
 def plant(project: Project) -> Project:
-    """Fourteen measured commits, the seventh tagged; the last five are slower in `slowed`, faster in `quickened`."""
+    """Measures fourteen commits, the seventh of which is tagged.
+
+    In the last five `slowed` is slower and `quickened` is faster.
+    """
     while len(project.commits) < 14:
         project.commit()
     git(project.root, "tag", "v1", project.commits[6])
-    for i, commit in enumerate(project.commits):
-        project.record(commit, speeds(slowed=1.4, quickened=0.7) if i >= PLANTED else speeds())
+    for index, commit in enumerate(project.commits):
+        changed = index >= PLANTED
+        seconds = speeds(slowed=SLOWER, quickened=FASTER) if changed else speeds()
+        project.record(commit, seconds)
     return project

@@ -1,1 +1,1 @@
-"""The claims of the "Minibatch Stochastic Gradient Descent" chapter of Dive into Deep Learning, each with a verdict."""
+"""The claims of the chapter, each with a rule and with a function that applies it here."""

@@ -1,4 +1,7 @@
-"""C14 to C17, C19 and C25 to C28: what training does, counted in updates and examples rather than in seconds."""
+"""C14 to C17, C19 and C25 to C28: the progress of training, by updates and examples, not by time.
+
+The claims about speed in seconds are in `speed`.
+"""
 
 from __future__ import annotations
 
@@ -9,191 +12,225 @@ import torch
 
 from flopline import data, sgd
 from flopline.chapter import training
-from flopline.chapter.claims.evidence import Finding, difference, exact, jointly, mean
-from flopline.chapter.claims.measurements import SEEDS
+from flopline.chapter.claims.evidence import Finding, all_hold, difference, exact, mean
+from flopline.chapter.claims.measurements.runs import BATCH10, BATCH100, GD, SGD
 from flopline.chapter.claims.register import claim
-from flopline.data import Batches
+from flopline.data import Minibatches
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
-    from flopline.chapter.claims.measurements import Lab
+    from flopline.chapter.claims.evidence import Quantity
+    from flopline.chapter.claims.measurements import Measurements
+    from flopline.chapter.training import Experiment
     from flopline.data import Table
 
 
-def _updates(size: int) -> int:
-    return len(data.shuffled(data.EXAMPLES, size, torch.Generator().manual_seed(0)))
+def _updates_per_epoch(minibatch: int) -> Quantity:
+    """Counts the minibatches of an epoch."""
+    minibatches = data.shuffled(data.EXAMPLES, minibatch, torch.Generator().manual_seed(0))
+    return exact("updates", len(minibatches))
 
 
-@claim(14, "Gradient descent makes one update per epoch", "the minibatches of an epoch are counted")
-def _whole(lab: Lab) -> Finding:
-    del lab
-    return Finding(jointly(_updates(1500) == 1), (exact("updates", _updates(1500)),))
-
-
-def descend(table: Table, lr: float, steps: int) -> Tensor:
-    """The losses, (steps + 1,) float64, along full-batch gradient descent from zero."""
-    w = table.X.new_zeros(table.X.shape[1] + 1)
-    everything = Batches(torch.arange(len(table.y)), len(table.y))
-    losses = [sgd.loss(w, table.X, table.y)]
-    for _ in range(steps):
-        sgd.manual(w, table.X, table.y, everything, lr)
-        losses.append(sgd.loss(w, table.X, table.y))
-    return torch.stack(losses)
+@claim(
+    14,
+    "Gradient descent makes one update per epoch",
+    "The claim is confirmed if an epoch of minibatches of all 1500 examples has one minibatch.",
+)
+def _full_batch_updates(_measurements: Measurements) -> Finding:
+    updates = _updates_per_epoch(1500)
+    return Finding(all_hold(updates.value == 1), (updates,))
 
 
 @claim(
     15,
     "Gradient descent with learning rate 1 makes no progress after 6 steps",
-    "confirmed if the loss of step 50 is within 1 % of that of step 6; refuted if it has gone on, up or down",
+    "The claim is confirmed if the loss at step 50 is within 1 % of the loss at step 6, and "
+    "refuted if the loss has fallen or risen further.",
 )
-def _stall(lab: Lab) -> Finding:
-    fast, slow = descend(lab.table, 1.0, 50), descend(lab.table, 0.9, 50)
-    change = exact("loss of step 50 over step 6", float(fast[50] / fast[6]))
-    measured = (
+def _stall(measurements: Measurements) -> Finding:
+    losses = descend(measurements.table, lr=1.0, steps=50)
+    stable_losses = descend(measurements.table, lr=0.9, steps=50)
+    change = exact("loss of step 50 over step 6", float(losses[50] / losses[6]))
+    measured = [
         change,
-        exact("step of the lowest loss", int(fast.argmin())),
-        exact("2 / lambda_max", lab.limits.limit),
-        exact("lambda_max", lab.limits.curvature),
-        *(exact(f"loss at step {step}, lr {lr}", float(losses[step]))
-          for lr, losses in ((1, fast), (0.9, slow)) for step in (6, 10, 50)),
-    )  # fmt: skip
-    note = "The number is right, the explanation is not: the rate is above 2 / lambda_max, and the loss diverges."
-    return Finding(jointly(abs(change.value - 1) < 0.01), measured, note)
-
-
-@claim(16, "SGD makes 1500 updates per epoch", "the minibatches of an epoch are counted")
-def _single(lab: Lab) -> Finding:
-    del lab
-    return Finding(jointly(_updates(1) == 1500), (exact("updates", _updates(1)),))
-
-
-def _at(lab: Lab, name: str, examples: int, **changes: object) -> list[float]:
-    """The losses of all runs after so many examples."""
-    experiment = replace(training.EXPERIMENTS[name], **changes)  # type: ignore[arg-type]  # as Lab.runs
-    n = data.EXAMPLES * experiment.copies
-    where = [
-        seen
-        for seen, _ in training.points(n, experiment.batch, experiment.epochs, experiment.every)
+        exact("step of the lowest loss", int(losses.argmin())),
+        exact("2 / lambda_max", measurements.problem.limit),
+        exact("lambda_max", measurements.problem.curvature),
     ]
-    found: list[float] = lab.runs(name, SEEDS, **changes)[where.index(examples)].tolist()
-    return found
+    for rate, curve in (("1", losses), ("0.9", stable_losses)):
+        measured += [
+            exact(f"loss at step {step}, lr {rate}", float(curve[step])) for step in (6, 10, 50)
+        ]
+    note = (
+        "The number is right, but the explanation is not: the rate is above 2 / lambda_max, so the "
+        "loss diverges."
+    )
+    return Finding(all_hold(abs(change.value - 1) < 0.01), tuple(measured), note)
+
+
+def descend(table: Table, *, lr: float, steps: int) -> Tensor:
+    """Returns the losses (steps + 1,) float64 along full-batch gradient descent from zero."""
+    w = table.X.new_zeros(table.X.shape[1] + 1)
+    full_batch = Minibatches(torch.arange(len(table.y)), len(table.y))
+    losses = [sgd.loss(w, table.X, table.y)]
+    for _ in range(steps):
+        sgd.manual(w, table.X, table.y, full_batch, lr)
+        losses.append(sgd.loss(w, table.X, table.y))
+    return torch.stack(losses)
+
+
+@claim(
+    16,
+    "SGD makes 1500 updates per epoch",
+    "The claim is confirmed if an epoch of minibatches of one example has 1500 minibatches.",
+)
+def _sgd_updates(_measurements: Measurements) -> Finding:
+    updates = _updates_per_epoch(1)
+    return Finding(all_hold(updates.value == 1500), (updates,))
 
 
 @claim(
     17,
     "SGD's progress slows down after one epoch",
-    "confirmed if the second epoch lowers the loss by less than a tenth of what the first one did",
+    "The claim is confirmed if the second epoch lowers the loss by less than a tenth of what the "
+    "first epoch does.",
 )
-def _slows(lab: Lab) -> Finding:
-    first, second = _at(lab, "sgd", 1500), _at(lab, "sgd", 3000)
-    share = [(one - two) / (lab.limits.start - one) for one, two in zip(first, second, strict=True)]
-    drop = mean("drop of epoch 2 over drop of epoch 1", share)
-    measured = drop, mean("loss after epoch 1", first), mean("loss after epoch 2", second)
-    return Finding(jointly(drop.below(0.1)), measured)
+def _slows_down(measurements: Measurements) -> Finding:
+    start = measurements.problem.start
+    after_first = measurements.losses_after(SGD, 1500)
+    after_second = measurements.losses_after(SGD, 3000)
+    shares = [
+        (first - second) / (start - first)
+        for first, second in zip(after_first, after_second, strict=True)
+    ]
+    drop = mean("drop of epoch 2 over drop of epoch 1", shares)
+    measured = (
+        drop,
+        mean("loss after epoch 1", after_first),
+        mean("loss after epoch 2", after_second),
+    )
+    return Finding(all_hold(drop.below(0.1)), measured)
 
 
 @claim(
     19,
     "SGD converges faster than gradient descent per example seen",
-    "confirmed if its mean loss is lower after 1500 and after 3000 examples",
+    "The claim is confirmed if its mean loss is lower after 1500 and after 3000 examples.",
 )
-def _per_example(lab: Lab) -> Finding:
-    gaps = [
-        difference(
-            f"gd less sgd after {examples} examples",
-            _at(lab, "gd", examples),
-            _at(lab, "sgd", examples),
-        )
-        for examples in (1500, 3000)
-    ]
-    return Finding(jointly(*(gap.above(0) for gap in gaps)), tuple(gaps))
+def _per_example(measurements: Measurements) -> Finding:
+    gaps = []
+    for examples in (1500, 3000):
+        full_batch = measurements.losses_after(GD, examples)
+        single = measurements.losses_after(SGD, examples)
+        gaps.append(difference(f"gd minus sgd after {examples} examples", full_batch, single))
+    return Finding(all_hold(*(gap.above(0) for gap in gaps)), tuple(gaps))
 
 
 @claim(
     25,
     "The framework's own optimiser shows the same behaviour",
-    "confirmed if, from the same seed, its trajectory in the book's settings is within 1e-6 of the one from scratch",
+    "The claim is confirmed if, from the same seed, the losses of the book's version with the "
+    "framework's optimiser are within 1e-6 of those of the version from scratch.",
 )
-def _concise(lab: Lab) -> Finding:
-    scratch = replace(training.EXPERIMENTS["batch10"], strategy="manual")
+def _framework(measurements: Measurements) -> Finding:
+    scratch = replace(BATCH10, strategy="manual")
     matched = replace(scratch, strategy="module")
     book = replace(training.EXPERIMENTS["concise"], epochs=2)
-    losses = [
-        training.run(each, lab.table, 0, dtype=torch.float64).losses
-        for each in (scratch, matched, book)
-    ]
-    gaps = [max(abs(a - b) for a, b in zip(losses[0], other, strict=True)) for other in losses[1:]]
-    same, published = (
-        exact("largest difference, settings matched", gaps[0]),
-        exact("in the book's settings", gaps[1]),
+    scratch_losses = _losses_of_seed_0(scratch, measurements.table)
+    matched_gap = _largest_gap(scratch_losses, _losses_of_seed_0(matched, measurements.table))
+    book_gap = _largest_gap(scratch_losses, _losses_of_seed_0(book, measurements.table))
+    measured = (
+        exact("largest difference, settings matched", matched_gap),
+        exact("largest difference, settings of the book", book_gap),
     )
     note = (
-        "The algorithm is the same; the book's PyTorch version drops the factor 1/2 of the loss, takes another rate "
-        "and leaves the bias at the framework's start."
+        "The algorithm is the same. The book's PyTorch version drops the factor 1/2 of the loss, "
+        "uses a different rate and leaves the bias at the framework's start."
     )
-    return Finding(jointly(published.below(1e-6)), (same, published), note)
+    return Finding(all_hold(book_gap < 1e-6), measured, note)
 
 
-THREE = ("sgd", "batch10", "batch100")
+def _losses_of_seed_0(experiment: Experiment, table: Table) -> Sequence[float]:
+    """Returns the losses at the points of one run in float64."""
+    return training.run(experiment, table, 0, dtype=torch.float64).losses
+
+
+def _largest_gap(losses: Sequence[float], others: Sequence[float]) -> float:
+    """Returns the largest absolute difference between the losses of two runs."""
+    return max(abs(a - b) for a, b in zip(losses, others, strict=True))
 
 
 @claim(
     26,
     "Exercise: sampling with replacement has more variance and converges more slowly",
-    "confirmed if the mean final loss is higher with replacement for minibatches of 1, 10 and 100",
+    "The claim is confirmed if the mean final loss is higher with replacement for minibatches of "
+    "1, 10 and 100.",
 )
-def _replacement(lab: Lab) -> Finding:
-    gaps = [
-        difference(
-            f"{name}, with less without",
-            _at(lab, name, 3000, sampling="replacement"),
-            _at(lab, name, 3000),
-        )
-        for name in THREE
-    ]
-    return Finding(jointly(*(gap.above(0) for gap in gaps)), tuple(gaps))
+def _replacement(measurements: Measurements) -> Finding:
+    gaps = []
+    for experiment in (SGD, BATCH10, BATCH100):
+        replacing = replace(experiment, sampling="replacement")
+        with_replacement = measurements.losses_after(replacing, 3000)
+        without = measurements.losses_after(experiment, 3000)
+        what = f"{experiment.name}, with replacement minus without"
+        gaps.append(difference(what, with_replacement, without))
+    return Finding(all_hold(*(gap.above(0) for gap in gaps)), tuple(gaps))
 
 
 @claim(
     27,
     "Exercise: on duplicated data minibatches do worse per example, gradient descent does the same",
-    "confirmed if one epoch on the table twice ends higher than two epochs on it, for minibatches of 1, 10 and 100, "
-    "and the full batch's losses agree to 1e-12",
+    "The claim is confirmed if one epoch on the doubled table ends with a higher loss than two "
+    "epochs on the table, for minibatches of 1, 10 and 100, and if the losses of the full batch "
+    "agree to 1e-12.",
 )
-def _duplicated(lab: Lab) -> Finding:
-    gaps = [
-        difference(
-            f"{name}, doubled less two epochs",
-            _at(lab, name, 3000, epochs=1, copies=2),
-            _at(lab, name, 3000),
-        )
-        for name in THREE
-    ]
-    whole = replace(training.EXPERIMENTS["gd"], strategy="manual")
-    twice = replace(whole, copies=2, batch=2 * whole.batch)
-    runs = [training.run(each, lab.table, 0, dtype=torch.float64).losses for each in (whole, twice)]
-    same = exact("largest difference of gd", max(abs(a - b) for a, b in zip(*runs, strict=True)))
-    answers = same.below(1e-12), *(gap.above(0) for gap in gaps)
-    return Finding(
-        jointly(*answers),
-        (*gaps, same),
-        "Small: a doubled epoch sees some examples twice before others.",
+def _duplicated(measurements: Measurements) -> Finding:
+    gaps = []
+    for experiment in (SGD, BATCH10, BATCH100):
+        doubled = replace(experiment, epochs=1, copies=2)
+        once_on_doubled = measurements.losses_after(doubled, 3000)
+        twice_on_table = measurements.losses_after(experiment, 3000)
+        what = f"{experiment.name}, doubled table minus two epochs"
+        gaps.append(difference(what, once_on_doubled, twice_on_table))
+
+    full_batch = replace(GD, strategy="manual")
+    doubled_batch = replace(full_batch, copies=2, batch=2 * full_batch.batch)
+    losses = _losses_of_seed_0(full_batch, measurements.table)
+    doubled_losses = _losses_of_seed_0(doubled_batch, measurements.table)
+    same = exact("largest difference of gd", _largest_gap(losses, doubled_losses))
+    answer = all_hold(same.below(1e-12), *(gap.above(0) for gap in gaps))
+    note = (
+        "The effect is small. It arises because an epoch on the doubled table shows some examples "
+        "twice before it shows others once."
     )
+    return Finding(answer, (*gaps, same), note)
 
 
 @claim(
     28,
     "Without replacement, SGD converges to the optimum",
-    "refuted if after 10 epochs at a constant rate the mean loss stays more than 0.1 % above L*",
+    "The claim is refuted if after 10 epochs at a constant rate the mean loss stays more than "
+    "0.1 % above L*.",
 )
-def _plateau(lab: Lab) -> Finding:
-    least = lab.limits.least
-    plateaus = []
-    for lr, decay in ((0.05, 1.0), (0.025, 1.0), (0.05, 0.1)):
-        losses = lab.runs("batch10", 200, lr=lr, decay=decay, epochs=20, every=1500)[10:]
-        above = (losses.mean(0) / least - 1).tolist()
-        label = f"lr {lr}" + (", a tenth each epoch" if decay < 1 else "")
-        plateaus.append(mean(f"mean loss of epochs 10 to 20 over L*, less 1, {label}", above))
-    note = "The plateau is proportional to the rate; only a falling rate removes it."
-    return Finding(jointly(plateaus[0].below(0.001)), tuple(plateaus), note)
+def _plateau(measurements: Measurements) -> Finding:
+    long = replace(BATCH10, epochs=20, every=1500)
+    constant = _plateau_of(replace(long, lr=0.05), "lr 0.05", measurements)
+    half = _plateau_of(replace(long, lr=0.025), "lr 0.025", measurements)
+    falling = replace(long, lr=0.05, decay=0.1)
+    decayed = _plateau_of(falling, "lr 0.05, a tenth each epoch", measurements)
+    note = (
+        "The plateau falls with the rate: half the rate leaves about a third of it. If the rate "
+        "falls to a tenth after each epoch, the loss stops above L* because the steps become too "
+        "small to reach it."
+    )
+    return Finding(all_hold(constant.below(0.001)), (constant, half, decayed), note)
+
+
+def _plateau_of(experiment: Experiment, label: str, measurements: Measurements) -> Quantity:
+    """Returns how far the mean loss of epochs 10 to 20 stays above L*, as a share of L*."""
+    losses = measurements.losses(experiment, 200)[10:]
+    above = (losses.mean(0) / measurements.problem.least - 1).tolist()
+    return mean(f"mean loss of epochs 10 to 20 above L*, as a share of L*, {label}", above)

@@ -1,15 +1,31 @@
-"""The claims by their ids: what the chapter says, the rule, and who judges it."""
+"""The claims by their ids: what the chapter says, the rule for an answer, and who applies it.
+
+A new claim is one function in the module of its topic (`products`, `noise`, `descent`, `speed` or
+`hardware`):
+
+    @claim(29, "What the chapter says, in short", "The claim is confirmed if the ratio is above 2.")
+    def _short_name(measurements: Measurements) -> Finding:
+        element = measurements.product_seconds("element_assign")
+        whole = measurements.product_seconds("full")
+        gain = evidence.ratio("element over full", element, whole)
+        return Finding(evidence.all_hold(gain.above(2)), (gain,))
+
+The function takes its numbers from `measurements`, which measures each thing once for all claims,
+and turns them into quantities and an answer by the functions of `evidence`. Nothing else changes:
+the command, the report and the messages count the registered claims. If the answer does not depend
+on the machine, add it to the expected answers in tests/chapter/claims/test_assess.py.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from flopline.chapter.claims.evidence import Finding
+from flopline.chapter.claims.measurements import Measurements
 
-    from flopline.chapter.claims.evidence import Finding
-    from flopline.chapter.claims.measurements import Lab
+Assess = Callable[[Measurements], Finding]
+"""A function that finds the answer to one claim on this machine."""
 
 
 @dataclass(frozen=True)
@@ -17,29 +33,38 @@ class Claim:
     """A claim of the chapter.
 
     Attributes:
-        id: C1 to C28.
+        id: The letter C and the number of the claim in the order of the chapter, for example C9.
         text: What the chapter says, in short.
-        rule: When it is confirmed, and when refuted.
-        judge: Measures it.
+        rule: When the claim is confirmed, and when it is refuted.
+        assess: The function that applies the rule.
     """
 
     id: str
     text: str
     rule: str
-    judge: Callable[[Lab], Finding]
+    assess: Assess
 
 
 CLAIMS: dict[str, Claim] = {}
-"""The claims by id; filled by the rooms that judge them."""
+"""The claims by id. The modules of the topics fill it when they are imported."""
 
 
-def claim(
-    number: int, text: str, rule: str
-) -> Callable[[Callable[[Lab], Finding]], Callable[[Lab], Finding]]:
-    """Registers a function as the judge of a claim; its rule stands beside it."""
+def claim(number: int, text: str, rule: str) -> Callable[[Assess], Assess]:
+    """Registers a function as the one that assesses a claim.
 
-    def register(judge: Callable[[Lab], Finding]) -> Callable[[Lab], Finding]:
-        CLAIMS[f"C{number}"] = Claim(f"C{number}", text, rule, judge)
-        return judge
+    Args:
+        number: The number of the claim in the order of the chapter.
+        text: What the chapter says, in short.
+        rule: When the claim is confirmed, and when it is refuted.
+    """
+
+    def register(assess: Assess) -> Assess:
+        CLAIMS[f"C{number}"] = Claim(f"C{number}", text, rule, assess)
+        return assess
 
     return register
+
+
+def ordered() -> list[str]:
+    """Returns the ids of all claims in the order of the chapter."""
+    return sorted(CLAIMS, key=lambda name: int(name[1:]))

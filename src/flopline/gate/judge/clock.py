@@ -12,18 +12,13 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flopline.gate.record import BLIND, HANDOVER
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flopline.gate.record import Batch, Clock, Quad, Settings
 
-BLIND = 0.05
-"""CPU time may overlook this share of the work; it does not decide if it would overlook more."""
-HANDOVER = 5e-6
-"""Seconds per call that handing work to another thread costs at least.
-
-Reading the clocks around a batch costs 1 to 2 us per round, which is no work in other threads.
-"""
 USABLE = 0.25
 """A block has a value if at least this share of its log-ratios is usable."""
 

@@ -1,4 +1,4 @@
-"""pip builds both sides, side by side in the same way."""
+"""Installs both sides' projects with pip, at the same time and in the same way."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,17 +16,16 @@ from typing import TYPE_CHECKING
 from packaging.requirements import InvalidRequirement, Requirement
 
 from flopline import FloplineError
-from flopline.gate.sides.versions import installable, pyproject
-from flopline.gate.signals import undisturbed
+from flopline.gate.sides.project import is_installable, read_pyproject, table
+from flopline.gate.signals import held_back
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from flopline.gate.record import SideName
 
-FOLDERS: dict[SideName, str] = {"baseline": "base", "candidate": "cand"}
-"""Of equal length, because a path's length is part of a process's memory layout."""
 PIP = (sys.executable, "-P", "-m", "pip")
+"""The command that starts this environment's pip."""
 INSTALL = (
     "install",
     "--no-input",
@@ -33,139 +33,198 @@ INSTALL = (
     "--no-warn-script-location",
     "--progress-bar=off",
 )
-BUILDING = {
-    # an export has no history to take a version from
+"""Arguments of pip that install without questions and with short output."""
+VERSIONS_WITHOUT_GIT = {
     "SETUPTOOLS_SCM_PRETEND_VERSION": "0.0.0",
     "PDM_BUILD_SCM_VERSION": "0.0.0",
     "PBR_VERSION": "0.0.0",
     "POETRY_DYNAMIC_VERSIONING_BYPASS": "0.0.0",
     "UV_DYNAMIC_VERSIONING_BYPASS": "0.0.0",
 }
+"""Variables that give a version to build tools, which would otherwise look for one in git.
+
+An exported version has no git history in which they could find it.
+"""
+LAST_LINES = 20
+"""How many lines of pip's output an error message shows per side."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder in which one side is built.
+
+    Attributes:
+        side: `baseline` or `candidate`.
+        folder: The folder. The build's log, temporary files and result lie in it.
+        project: The project to build.
+    """
+
+    side: SideName
+    folder: Path
+    project: Path
+
+    @property
+    def packages(self) -> Path:
+        """The folder into which `build` installs."""
+        return self.folder / "site"
+
+    @property
+    def environment(self) -> Path:
+        """The virtual environment that `build_isolated` makes."""
+        return self.folder / "venv"
+
+    @property
+    def python(self) -> Path:
+        """The interpreter of the virtual environment."""
+        return self.environment / "bin" / "python"
+
+    @property
+    def log(self) -> Path:
+        """What the last command of the build printed."""
+        return self.folder / "log"
 
 
 class BuildError(FloplineError, RuntimeError):
     """A side could not be built."""
 
 
-def _demand_pip() -> None:
-    if importlib.util.find_spec("pip") is None:  # as uv makes environments
+def build(workspaces: Sequence[Workspace]) -> dict[SideName, Path]:
+    """Installs the projects of both sides and returns the folders into which they were installed.
+
+    If this environment has everything that both builds need, they use it and nothing is downloaded.
+    Otherwise, and where that fails, pip makes environments for the builds (build isolation).
+    A project that pip cannot install is left out.
+
+    Args:
+        workspaces: Where each side is built.
+
+    Raises:
+        BuildError: There is no pip, or it failed. The message names the side and ends with the
+            last lines of pip's output.
+    """
+    workspaces = [workspace for workspace in workspaces if is_installable(workspace.project)]
+    if not workspaces:
+        return {}
+    _require_pip()
+    attempts: list[list[str]] = [[]]
+    if all(has_build_requirements(workspace.project) for workspace in workspaces):
+        attempts = [["--no-build-isolation"], []]
+    failures = []
+    for options in attempts:
+        commands = {}
+        for workspace in workspaces:
+            target = ["--no-deps", "--upgrade", "--target", str(workspace.packages)]
+            commands[workspace] = [*PIP, *INSTALL, *target, *options, "."]
+        failed = _run(commands)
+        if not failed:
+            return {workspace.side: workspace.packages for workspace in workspaces}
+        failures.append(failed)
+    # What the second attempt printed may only be that pip could not download something.
+    raise BuildError(_message(failures[0]))
+
+
+def build_isolated(workspaces: Sequence[Workspace]) -> dict[SideName, Path]:
+    """Installs the projects with dependencies of their own and returns where packages then are.
+
+    Each side gets a virtual environment, into which pip installs the project and what it depends
+    on. pytest and pytest-benchmark get the versions of this environment, because they belong to
+    the measurement and not to what is measured.
+
+    Args:
+        workspaces: Where each side is built.
+
+    Raises:
+        BuildError: There is no pip, or an environment could not be made or filled.
+    """
+    _require_pip()
+    harness = [f"{name}=={metadata.version(name)}" for name in ("pytest", "pytest-benchmark")]
+    make_environment = {}
+    fill_environment = {}
+    for workspace in workspaces:
+        folder = str(workspace.environment)
+        requirements = harness
+        if is_installable(workspace.project):
+            requirements = [".", *harness]
+        make_environment[workspace] = [sys.executable, "-m", "venv", "--without-pip", folder]
+        python = ["--python", str(workspace.python)]
+        fill_environment[workspace] = [*PIP, *python, *INSTALL, *requirements]
+    for commands in (make_environment, fill_environment):
+        failed = _run(commands)
+        if failed:
+            raise BuildError(_message(failed))
+    packages = {}
+    for workspace in workspaces:
+        base = {"base": str(workspace.environment)}
+        packages[workspace.side] = Path(sysconfig.get_path("purelib", "venv", base))
+    return packages
+
+
+def has_build_requirements(project: Path) -> bool:
+    """Returns True if this environment has everything that building a project requires."""
+    build_system = table(read_pyproject(project), "build-system")
+    try:
+        for line in build_system.get("requires", ["setuptools"]):
+            requirement = Requirement(line)
+            if requirement.marker is not None and not requirement.marker.evaluate():
+                continue
+            version = metadata.version(requirement.name)
+            if not requirement.specifier.contains(version, prereleases=True):
+                return False
+    except (InvalidRequirement, metadata.PackageNotFoundError):
+        return False
+    return True
+
+
+def _require_pip() -> None:
+    if importlib.util.find_spec("pip") is None:  # uv makes such environments
         raise BuildError(
-            f"both sides are built with pip, and the environment {sys.prefix} has none; install it there: "
+            "both sides are built with pip, and the environment "
+            f"{sys.prefix} has none; install it there: "
             "`uv pip install pip`, or `python -m ensurepip`"
         )
 
 
-def build(root: Path, projects: Mapping[SideName, Path]) -> dict[SideName, Path]:
-    """Installs the sides' projects with pip, in the same way and at the same time; gives where their packages are.
+def _run(commands: Mapping[Workspace, Sequence[str]]) -> dict[SideName, str]:
+    """Runs one command per side, all at the same time.
 
-    Without build isolation where this environment has what both builds need: then nothing is downloaded. With it
-    otherwise, and where that fails. A project that pip cannot install is left out.
-
-    Args:
-        root: Each side has its folder of FOLDERS here.
-        projects: The exported projects.
-
-    Raises:
-        BuildError: There is no pip, or it failed; names the side and shows the end of its output.
+    Returns:
+        What was printed by each command that failed.
     """
-    projects = {name: project for name, project in projects.items() if installable(project)}
-    if projects:
-        _demand_pip()
-    sites = {name: root / FOLDERS[name] / "site" for name in projects}
-    ways = [["--no-build-isolation"], []] if all(map(_buildable, projects.values())) else [[]]
-    failures = []
-    for way in ways:
-        commands = {
-            name: [*PIP, *INSTALL, "--no-deps", "--upgrade", "--target", str(site), *way, "."]
-            for name, site in sites.items()
-        }
-        failures.append(_run(root, projects, commands))
-        if not failures[-1]:
-            return sites
-    raise BuildError(_told(failures[0]))
-
-
-def build_isolated(root: Path, projects: Mapping[SideName, Path]) -> dict[SideName, Path]:
-    """As `build`, but into a virtual environment per side, `venv`, with the project's own dependencies.
-
-    pytest and pytest-benchmark are this environment's versions: they are the harness, not the subject.
-    """
-    _demand_pip()
-    venvs = {name: str(root / FOLDERS[name] / "venv") for name in projects}
-    harness = [f"{name}=={metadata.version(name)}" for name in ("pytest", "pytest-benchmark")]
-    create = {
-        name: [sys.executable, "-m", "venv", "--without-pip", venv] for name, venv in venvs.items()
-    }
-    fill = {
-        name: [
-            *PIP,
-            "--python",
-            f"{venv}/bin/python",
-            *INSTALL,
-            *["."] * installable(projects[name]),
-            *harness,
-        ]
-        for name, venv in venvs.items()
-    }
-    if failed := _run(root, projects, create) or _run(root, projects, fill):
-        raise BuildError(_told(failed))
-    return {
-        name: Path(sysconfig.get_path("purelib", "venv", {"base": venv}))
-        for name, venv in venvs.items()
-    }
-
-
-def _run(
-    root: Path, folders: Mapping[SideName, Path], commands: Mapping[SideName, list[str]]
-) -> dict[SideName, str]:
-    """Runs the sides' commands at the same time; gives what those that fail print."""
-    children: dict[SideName, subprocess.Popen[bytes]] = {}
+    children: dict[Workspace, subprocess.Popen[bytes]] = {}
     try:
-        for name, command in commands.items():
-            place = root / FOLDERS[name]
-            (place / "tmp").mkdir(parents=True, exist_ok=True)
-            settings = {
-                "PIP_USER": "0",
-                "PIP_REQUIRE_VIRTUALENV": "0",
-                "TMPDIR": str(place / "tmp"),
-            }
-            with (place / "log").open("wb") as log, undisturbed():
-                children[name] = subprocess.Popen(
-                    command,
-                    cwd=folders[name],
-                    env=BUILDING | os.environ | settings,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-        failed = [name for name, child in children.items() if child.wait()]
+        for workspace, command in commands.items():
+            with held_back():
+                children[workspace] = _start(workspace, command)
+        failed = [workspace for workspace, child in children.items() if child.wait()]
     finally:
-        with undisturbed():
+        with held_back():
             for child in children.values():
-                if child.poll() is None:  # interrupted: it goes, with the compilers it started
+                # After an interruption the compilers that a build has started are ended with it.
+                if child.poll() is None:
                     os.killpg(child.pid, signal.SIGKILL)
                     child.wait()
-    return {name: (root / FOLDERS[name] / "log").read_text("utf-8", "replace") for name in failed}
+    return {workspace.side: workspace.log.read_text("utf-8", "replace") for workspace in failed}
 
 
-def _told(failed: Mapping[SideName, str]) -> str:
-    ends = {name: "\n".join(text.rstrip().splitlines()[-20:]) for name, text in failed.items()}
-    return "\n".join(
-        f"the {name} could not be built; pip's last lines:\n{end}" for name, end in ends.items()
-    )
-
-
-def _buildable(folder: Path) -> bool:
-    """Whether this environment has what the project's build requires."""
-    try:
-        needs = map(
-            Requirement, pyproject(folder).get("build-system", {}).get("requires", ["setuptools"])
+def _start(workspace: Workspace, command: Sequence[str]) -> subprocess.Popen[bytes]:
+    temporary = workspace.folder / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    settings = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "TMPDIR": str(temporary)}
+    with workspace.log.open("wb") as log:
+        return subprocess.Popen(
+            command,
+            cwd=workspace.project,
+            env={**VERSIONS_WITHOUT_GIT, **os.environ, **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
-        return all(
-            need.specifier.contains(metadata.version(need.name), prereleases=True)
-            for need in needs
-            if need.marker is None or need.marker.evaluate()
-        )
-    except (InvalidRequirement, metadata.PackageNotFoundError):
-        return False
+
+
+def _message(failed: Mapping[SideName, str]) -> str:
+    paragraphs = []
+    for side, output in failed.items():
+        last_lines = "\n".join(output.rstrip().splitlines()[-LAST_LINES:])
+        paragraphs.append(f"the {side} could not be built; pip's last lines:\n{last_lines}")
+    return "\n".join(paragraphs)

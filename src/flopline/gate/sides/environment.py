@@ -1,15 +1,12 @@
 """A revision, a folder or an interpreter becomes a side that can be started.
 
-Both versions are written below one temporary folder at paths of equal length, and started with their own code in front
-of whatever the environment has.
+Both versions are written below one temporary folder, at paths of equal length, and are started with
+their own code before everything that the environment has.
 """
 
 from __future__ import annotations
 
-import inspect
-import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -17,75 +14,49 @@ import tempfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flopline import FloplineError
-from flopline.gate.sides.build import FOLDERS, BuildError, build, build_isolated
-from flopline.gate.sides.versions import (
-    PREFIX,
-    UNWANTED,
-    export,
-    here,
-    pyproject,
-    repository,
-    resolve,
-    unlinked,
+from flopline import git
+from flopline.gate.sides.build import BuildError, Workspace, build, build_isolated
+from flopline.gate.sides.export import export
+from flopline.gate.sides.interpreter import examine, find_interpreter
+from flopline.gate.sides.project import (
+    SOURCE_FOLDERS,
+    SUITE_NAME,
+    distribution_name,
+    import_names,
+    packages_in,
 )
-from flopline.gate.signals import undisturbed
+from flopline.gate.sides.tree import NOT_COPIED, TEMPORARY_PREFIX, is_behind_link, remove
+from flopline.gate.sides.versions import current, resolve
+from flopline.gate.signals import held_back
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from flopline.gate.record import SideName
     from flopline.gate.sides.versions import Version
 
-SOURCES = ("src", "lib", "python")
-"""Folders that hold packages and are none."""
-SUITE = re.compile(r"_*(tests?|bench\w*)")
-"""Names of folders that hold no subject."""
-HIDDEN = """
-import importlib.util, sys
-for name in sys.argv[2:]:
-    spec = importlib.util.find_spec(name)
-    where = str(spec and (spec.origin or list(spec.submodule_search_locations)[0]))
-    if not where.startswith(sys.argv[1]):
-        sys.exit(name + " would come from " + where)
+FOLDERS: dict[SideName, str] = {"baseline": "base", "candidate": "cand"}
+"""The folder of each side inside the temporary folder.
+
+The names are equally long, because the length of a path is part of a process's memory layout.
 """
-"""A program that fails if one of the modules argv[2:] does not come from below argv[1]."""
-EXAMINE = """
-import json, sys
-facts = {"python": ".".join(map(str, sys.version_info[:3])), "lacks": [], "site": "", "installed": "", "files": []}
-if sys.version_info < (3, 11):
-    facts["lacks"] = ["Python 3.11 or later"]
-else:
-    import sysconfig
-    from importlib import metadata, util
-    facts["site"] = sysconfig.get_path("purelib")
-    facts["lacks"] = [name for name in ("pytest", "pytest_benchmark") if util.find_spec(name) is None]
-    for found in metadata.distributions(name=sys.argv[1]) if sys.argv[1] else ():
-        origin = json.loads(found.read_text("direct_url.json") or "{}")
-        if found.read_text("RECORD") and not origin.get("dir_info", {}).get("editable"):
-            facts["installed"] = sys.argv[1] + " " + found.version + " in it, "
-            facts["files"] = [str(file) for file in found.files]
-        break
-print(json.dumps(facts))
-"""
-"""A program that prints what its interpreter is, lacks, and has of the distribution argv[1] unless that is editable."""
+PROBE_IMPORTS = Path(__file__).with_name("probe_imports.py")
 
 
 @dataclass(frozen=True)
 class Side:
-    """One side, ready to run.
+    """One side, ready to be started.
 
     Attributes:
-        version: What it is.
-        python: The interpreter.
+        version: The version that it runs.
+        python: The path of its interpreter.
         tree: The folder to run in: the side's own copy of the project.
         environment: Variables to add.
-        packages: The project's top-level import names.
-        site: Where the interpreter has it installed; None where it is imported from the tree.
+        packages: The names under which the project's packages are imported.
+        site: The folder in which the project is installed; None if it is imported from the tree.
     """
 
     version: Version
@@ -102,211 +73,198 @@ class Side:
 
     @property
     def roots(self) -> tuple[Path, ...]:
-        """The folders that its files are shown relative to."""
-        folders = map(Path, self.environment["PYTHONPATH"].split(os.pathsep))
-        return tuple(dict.fromkeys([*folders, self.tree, *([self.site] if self.site else [])]))
+        """The folders of the side relative to which its files are reported."""
+        folders = [Path(entry) for entry in self.environment["PYTHONPATH"].split(os.pathsep)]
+        folders.append(self.tree)
+        if self.site is not None:
+            folders.append(self.site)
+        return tuple(dict.fromkeys(folders))
 
 
 @contextmanager
 def sides(
     start: Path, baseline: str, candidate: str | None = None, *, isolated: bool = False
 ) -> Iterator[tuple[Side, Side]]:
-    """Both versions, built and ready to start for as long as the context lasts; nothing is left behind.
+    """Builds both versions and yields them, ready to be started.
+
+    When the context is left, nothing of them remains on the disk.
 
     Args:
         start: A folder of the project.
-        baseline: As in `resolve`.
-        candidate: As in `resolve`.
-        isolated: Each side gets dependencies of its own instead of this environment's.
+        baseline: A revision or a folder, as in `versions.resolve`.
+        candidate: A revision or a folder, or None, as in `versions.resolve`.
+        isolated: True gives each side dependencies of its own instead of this environment's.
 
     Raises:
         VersionError: There is no such version.
         ExportError: A version could not be written.
-        BuildError: A side could not be built, or something in this environment stands before it.
+        BuildError: A side could not be built, or would not run its own code.
+        NoWorkingTreeError: `start` lies in a bare repository or inside a `.git` folder.
         GitError: Git failed.
     """
     versions = resolve(start, baseline, candidate)
-    with _temporary() as root:
-        projects = {
-            version.name: export(version, root / FOLDERS[version.name] / "tree")
-            for version in versions
-        }
-        sites = (build_isolated if isolated else build)(root, projects)
-        before, after = (
-            _installed(
-                version,
-                str(root / FOLDERS[version.name] / "venv/bin/python")
-                if isolated
-                else sys.executable,
-                projects[version.name],
-                sites.get(version.name),
-            )
-            for version in versions
-        )
-        yield before, after
-
-
-@contextmanager
-def _temporary() -> Iterator[Path]:
-    with ExitStack() as stack:
-        with undisturbed():
-            folder = tempfile.TemporaryDirectory(prefix=PREFIX)
-            stack.callback(undisturbed()(folder.cleanup))
-        yield Path(folder.name).resolve()
-
-
-def _installed(version: Version, python: str, project: Path, site: Path | None) -> Side:
-    # Where pip installs from a folder, it says so in direct_url.json.
-    found = [] if site is None else metadata.distributions(path=[str(site)])
-    packages = _imports(
-        str(file) for one in found if one.read_text("direct_url.json") for file in one.files or ()
-    )
-    if site is None or not packages:
-        return _imported(version, python, project)
-    for package, source in product(packages, ("", *SOURCES)):
-        # Some import modes of pytest put the tree first: complete it with what only the build makes.
-        if (project / source / package).is_dir() and (site / package).is_dir():
-            copied = project / source / package
-            shutil.copytree(
-                site / package,
-                copied,
-                ignore=UNWANTED,
-                copy_function=_copy_missing,
-                dirs_exist_ok=True,
-            )
-    for stray in site.iterdir():
-        # A wheel that carries its tests would hide the tree's, of which `overlay` makes both sides' equal.
-        if (
-            SUITE.fullmatch(stray.name)
-            and stray.name not in packages
-            and (project / stray.name).is_dir()
-        ):
-            remove(stray)
-    environment = {"PYTHONPATH": f"{site}{os.pathsep}{project}"}
-    command = [python, "-P", "-c", HIDDEN, f"{site}{os.sep}", *packages]
-    done = subprocess.run(
-        command, env=os.environ | environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise BuildError(
-            f"the {version.name} would not run its own code: {done.stderr.strip()}. An editable installation can stand "
-            "in the way: uninstall it, install without --editable, or use --isolated"
-        )
-    return Side(version, python, project, environment, packages, site)
-
-
-def _copy_missing(source: str, target: str) -> None:
-    if not os.path.lexists(target) and unlinked(Path(target)):
-        shutil.copy2(source, target)
-
-
-def remove(path: Path) -> None:
-    """Removes a file, a link or a folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _imports(files: Iterable[str]) -> frozenset[str]:
-    """The top-level import names among an installation's files."""
-    tops = (file.partition("/") for file in files)
-    names = {top if inside else inspect.getmodulename(top) for top, inside, _ in tops}
-    imports = {name for name in names if name and name.isidentifier() and name != "__pycache__"}
-    return frozenset({name for name in imports if not SUITE.fullmatch(name)} or imports)
-
-
-def _imported(version: Version, python: str, project: Path) -> Side:
-    """A side that is not installed but imported from its tree."""
-    found = [
-        file.parent.name
-        for source in ("", *SOURCES)
-        for file in (project / source).glob("*/__init__.py")
-    ]
-    path = [str(folder) for folder in (project / "src", project) if folder.is_dir()]
-    packages = frozenset(name for name in found if not SUITE.fullmatch(name))
-    return Side(version, python, project, {"PYTHONPATH": os.pathsep.join(path)}, packages)
-
-
-class InterpreterError(FloplineError, ValueError):
-    """An interpreter that cannot run a side."""
+    with _temporary_folder() as root:
+        workspaces = []
+        for version in versions:
+            folder = root / FOLDERS[version.name]
+            workspaces.append(Workspace(version.name, folder, export(version, folder / "tree")))
+        installed = build_isolated(workspaces) if isolated else build(workspaces)
+        ready = []
+        for version, workspace in zip(versions, workspaces, strict=True):
+            python = str(workspace.python) if isolated else sys.executable
+            site = installed.get(version.name)
+            ready.append(_built_side(version, python, workspace.project, site))
+        yield ready[0], ready[1]
 
 
 @contextmanager
 def interpreters(start: Path, baseline: str, candidate: str) -> Iterator[tuple[Side, Side]]:
-    """Two interpreters as they are, each with a copy of the working tree; nothing is built.
+    """Yields two interpreters as they are, each with a copy of the working tree.
 
-    A project that is installed in an interpreter, and not as editable, is taken from there; else from the copy.
+    Nothing is built. If the project is installed in an interpreter, and not as editable, it is
+    imported from that installation, otherwise from the copy.
 
     Args:
         start: A folder of the project.
-        baseline: Path or name of the interpreter.
-        candidate: The other one.
+        baseline: Path or name of the baseline's interpreter.
+        candidate: Path or name of the candidate's interpreter.
 
     Raises:
-        InterpreterError: One is no Python of at least 3.11 with pytest and pytest-benchmark.
+        InterpreterError: One is not a Python of at least 3.11 with pytest and pytest-benchmark.
         ExportError: The working tree could not be copied.
+        NoWorkingTreeError: `start` lies in a bare repository or inside a `.git` folder.
         GitError: Git failed.
     """
     start = start.resolve()
-    checkout = repository(start)
-    with _temporary() as root:
+    checkout = git.checkout_root(start)
+    with _temporary_folder() as root:
         yield (
-            _interpreted(here(start, checkout, "baseline"), baseline, root),
-            _interpreted(here(start, checkout, "candidate"), candidate, root),
+            _interpreter_side(current(start, checkout, "baseline"), baseline, root),
+            _interpreter_side(current(start, checkout, "candidate"), candidate, root),
         )
 
 
-def _interpreted(version: Version, asked: str, root: Path) -> Side:
-    found = shutil.which(asked)
-    if found is None:
-        raise InterpreterError(
-            f"the {version.name}'s interpreter {asked!r} is no executable; give the path of a Python"
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """Makes a folder that is removed even if Ctrl-C arrives while it is made or removed."""
+    with ExitStack() as stack:
+        with held_back():
+            folder = tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX)
+            stack.callback(_clean_up, folder)
+        yield Path(folder.name).resolve()
+
+
+def _clean_up(folder: tempfile.TemporaryDirectory[str]) -> None:
+    with held_back():
+        folder.cleanup()
+
+
+def _imported_side(version: Version, python: str, project: Path) -> Side:
+    """Returns a side whose project is imported from its tree."""
+    folders = [str(folder) for folder in (project / "src", project) if folder.is_dir()]
+    environment = {"PYTHONPATH": os.pathsep.join(folders)}
+    return Side(version, python, project, environment, packages_in(project))
+
+
+def _built_side(version: Version, python: str, project: Path, site: Path | None) -> Side:
+    """Returns a side whose project was installed into the folder `site`.
+
+    If pip could not install it, or has installed no module, it is imported from its tree.
+    """
+    if site is None:
+        return _imported_side(version, python, project)
+    packages = _installed_packages(site)
+    if not packages:
+        return _imported_side(version, python, project)
+    _complete_tree(project, site, packages)
+    _remove_installed_suites(project, site, packages)
+    environment = {"PYTHONPATH": f"{site}{os.pathsep}{project}"}
+    side = Side(version, python, project, environment, packages, site)
+    _check_imports(side, site)
+    return side
+
+
+def _installed_packages(site: Path) -> frozenset[str]:
+    """Returns the import names of what pip has installed from a project's folder."""
+    files: list[str] = []
+    for distribution in metadata.distributions(path=[str(site)]):
+        # pip writes this file for what it installs from a folder, not for its dependencies.
+        if distribution.read_text("direct_url.json"):
+            files += [str(file) for file in distribution.files or ()]
+    return import_names(files)
+
+
+def _complete_tree(project: Path, site: Path, packages: frozenset[str]) -> None:
+    """Copies to the packages of the tree what only the build makes, such as compiled modules.
+
+    Some of pytest's import modes put the tree first on the import path.
+    """
+    for package in packages:
+        for folder in ("", *SOURCE_FOLDERS):
+            in_tree = project / folder / package
+            if in_tree.is_dir() and (site / package).is_dir():
+                shutil.copytree(
+                    site / package,
+                    in_tree,
+                    ignore=NOT_COPIED,
+                    copy_function=_copy_missing,
+                    dirs_exist_ok=True,
+                )
+
+
+def _copy_missing(source: str, target: str) -> None:
+    if not os.path.lexists(target) and not is_behind_link(Path(target)):
+        shutil.copy2(source, target)
+
+
+def _remove_installed_suites(project: Path, site: Path, packages: frozenset[str]) -> None:
+    """Removes tests from an installation if the tree has them too.
+
+    They would hide those of the tree, which `overlay` makes equal on both sides.
+    """
+    for path in site.iterdir():
+        is_suite = SUITE_NAME.fullmatch(path.name) and path.name not in packages
+        if is_suite and (project / path.name).is_dir():
+            remove(path)
+
+
+def _check_imports(side: Side, site: Path) -> None:
+    """Raises BuildError if the side would import its packages from anywhere but `site`."""
+    done = subprocess.run(
+        [side.python, "-P", str(PROBE_IMPORTS), f"{site}{os.sep}", *side.packages],
+        env={**os.environ, **side.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise BuildError(
+            f"the {side.name} would not run its own code: {done.stderr.strip()}. "
+            "An editable installation can be the cause: uninstall it, install without --editable, "
+            "or use --isolated"
         )
-    python = str(Path(found).absolute())  # not resolved: in a virtual environment it is a link
+
+
+def _interpreter_side(version: Version, requested: str, root: Path) -> Side:
+    """Returns a side that an interpreter of the user's runs, with a copy of the working tree."""
+    python = find_interpreter(version.name, requested)
     project = export(version, root / FOLDERS[version.name] / "tree")
-    facts = pyproject(project)
-    name = facts.get("project", facts.get("tool", {}).get("poetry", {})).get("name", "")
-    command = [
-        python,
-        "-X",
-        "utf8",
-        "-c",
-        EXAMINE,
-        name,
-    ]  # of -X a shell knows nothing: it must not run the program
-    environment = os.environ | {"PYTHONPATH": ""}
-    lines = ["it says nothing"]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=root,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=60,
-        )
-        lines += done.stdout.splitlines()
-        known = dict(json.loads(lines[-1]))
-    except (OSError, subprocess.TimeoutExpired, TypeError, ValueError) as error:
-        reason = error if isinstance(error, (OSError, subprocess.TimeoutExpired)) else lines[-1]
-        raise InterpreterError(
-            f"the {version.name}'s interpreter {asked!r} is no Python that runs: {reason}"
-        ) from error
-    what = f"Python {known['python']}"
-    if known["lacks"]:
-        lacks = " and ".join(known["lacks"])
-        raise InterpreterError(
-            f"the {version.name}'s interpreter {asked!r} ({what}) lacks {lacks}; install it there"
-        )
-    packages = _imports(known["files"])
-    for package, source, ending in product(packages, ("", *SOURCES), ("", ".py")):
-        if unlinked(copied := project / source / f"{package}{ending}"):
-            remove(copied)
-    label = f"{asked} ({what}, {known['installed']}{version.label})"
-    side = _imported(replace(version, label=label), python, project)
-    return replace(side, packages=side.packages | packages, site=Path(known["site"]))
+    interpreter = examine(version.name, python, requested, distribution_name(project), root)
+    packages = import_names(interpreter.files)
+    _remove_from_tree(project, packages)
+    origin = version.label
+    if interpreter.installed:
+        origin = f"{interpreter.installed} in it, {version.label}"
+    label = f"{requested} (Python {interpreter.version}, {origin})"
+    side = _imported_side(replace(version, label=label), python, project)
+    return replace(side, packages=side.packages | packages, site=Path(interpreter.site))
+
+
+def _remove_from_tree(project: Path, packages: frozenset[str]) -> None:
+    """Removes packages and modules from the tree, so that those of the interpreter are imported."""
+    for package in packages:
+        for folder in ("", *SOURCE_FOLDERS):
+            for name in (package, f"{package}.py"):
+                path = project / folder / name
+                if not is_behind_link(path):
+                    remove(path)

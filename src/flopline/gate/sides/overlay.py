@@ -1,23 +1,23 @@
-"""The benchmark files: one side's, given to the other, so that both run the same suite."""
+"""Gives one side's benchmark files to the other side, so that both run the same suite."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from flopline import FloplineError
-from flopline.gate.sides.environment import SOURCES, SUITE, remove
-from flopline.gate.sides.versions import UNWANTED
+from flopline.gate.sides.project import SOURCE_FOLDERS, SUITE_NAME
+from flopline.gate.sides.tree import NOT_COPIED, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from flopline.gate.sides.environment import Side
 
-HARNESS = (
+CONFIGURATION = (
     "pytest.toml",
     ".pytest.toml",
     "pytest.ini",
@@ -26,19 +26,20 @@ HARNESS = (
     "tox.ini",
     "setup.cfg",
 )
-"""Where pytest looks for its configuration; the first that fits is it."""
+"""The files in which pytest looks for its configuration; it uses the first that has one."""
 
 
 class OverlayError(FloplineError, ValueError):
-    """Benchmark files that cannot be put from one side's tree into the other's."""
+    """Benchmark files cannot be copied from one side's tree into the other's."""
 
 
 def overlay(source: Side, target: Side, files: Iterable[str]) -> None:
-    """Gives one side the other's benchmark files, with what they need and what configures pytest.
+    """Replaces one side's benchmark files by the other's, with what they need to run.
 
-    Around each file the outermost folder that holds no subject is replaced as a whole. Inside a package that is a
-    folder named for tests or benchmarks; where there is none, it is the file alone. Every conftest.py above comes
-    along, and pytest's configuration. What the source lacks of all this vanishes.
+    Around each file the outermost folder that holds no code to measure is replaced as a whole.
+    Inside a package that is the outermost folder whose name is that of tests or benchmarks. If
+    there is none, only the file is replaced. Every conftest.py above and the configuration files
+    of pytest are replaced too. Whatever the source lacks of all this is removed from the target.
 
     Args:
         source: The side whose suite both are to run.
@@ -46,43 +47,56 @@ def overlay(source: Side, target: Side, files: Iterable[str]) -> None:
         files: Benchmark files, relative to the source's tree.
 
     Raises:
-        OverlayError: A file is missing, or lies or leads out of its tree.
+        OverlayError: A file does not exist, or it lies or leads out of its tree.
     """
-    subject = source.packages | target.packages
-    parts = set(map(PurePosixPath, HARNESS))
+    packages = source.packages | target.packages
+    parts = {PurePosixPath(name) for name in CONFIGURATION}
     for file in files:
-        real = (source.tree / file).resolve()
-        if (
-            ".." in PurePosixPath(file).parts
-            or not real.is_file()
-            or not real.is_relative_to(source.tree.resolve())
-        ):
-            raise OverlayError(
-                f"benchmark file {file!r} is not in {source.tree}; give paths relative to it"
-            )
-        # A link stays a link, so what it stands for must come along.
-        for path in {PurePosixPath(file), PurePosixPath(real.relative_to(source.tree.resolve()))}:
-            parts |= _suite(path, subject)
+        real_path = _inside(source.tree, file)
+        parts |= _suite_parts(PurePosixPath(file), packages)
+        # A link is copied as a link, so the file to which it leads must be copied too.
+        parts |= _suite_parts(real_path, packages)
     for part in sorted(parts):
-        new, old = source.tree / part, target.tree / part
-        if not old.parent.resolve().is_relative_to(target.tree.resolve()):
-            raise OverlayError(
-                f"on the {target.name} {part} leads out of its tree through a link; use --suite-from each"
-            )
-        remove(old)
-        if new.is_dir() and not new.is_symlink():
-            shutil.copytree(new, old, symlinks=True, ignore=UNWANTED)
-        elif os.path.lexists(new):
-            old.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(new, old, follow_symlinks=False)
+        _replace(source, target, part)
 
 
-def _suite(file: PurePosixPath, subject: frozenset[str]) -> set[PurePosixPath]:
+def _inside(tree: Path, file: str) -> PurePosixPath:
+    """Returns a file's path in its tree after symbolic links are followed."""
+    root = tree.resolve()
+    path = (tree / file).resolve()
+    climbs = ".." in PurePosixPath(file).parts
+    if climbs or not path.is_file() or not path.is_relative_to(root):
+        raise OverlayError(f"benchmark file {file!r} is not in {tree}; give paths relative to it")
+    return PurePosixPath(path.relative_to(root))
+
+
+def _suite_parts(file: PurePosixPath, packages: frozenset[str]) -> set[PurePosixPath]:
+    """Returns what must be replaced for one benchmark file: a folder or the file, and conftests."""
     folders = file.parts[:-1]
-    depth = len(list(takewhile(lambda name: name in subject or name in SOURCES, folders)))
-    if subject.intersection(folders[:depth]):
-        depth = next(
-            (n for n in range(depth, len(folders)) if SUITE.fullmatch(folders[n])), len(folders)
+    depth = 0
+    while depth < len(folders) and folders[depth] in packages.union(SOURCE_FOLDERS):
+        depth += 1
+    if packages.intersection(folders[:depth]):
+        while depth < len(folders) and not SUITE_NAME.fullmatch(folders[depth]):
+            depth += 1
+    parts = {PurePosixPath(*file.parts[: depth + 1])}
+    for count in range(depth + 1):
+        parts.add(PurePosixPath(*folders[:count], "conftest.py"))
+    return parts
+
+
+def _replace(source: Side, target: Side, part: PurePosixPath) -> None:
+    """Copies a file or folder from one tree into the other; removes it if the source lacks it."""
+    wanted = source.tree / part
+    present = target.tree / part
+    if not present.parent.resolve().is_relative_to(target.tree.resolve()):
+        raise OverlayError(
+            f"on the {target.name} {part} leads out of its tree through a link; "
+            "use --suite-from each"
         )
-    conftests = {PurePosixPath(*folders[:n], "conftest.py") for n in range(depth + 1)}
-    return {PurePosixPath(*file.parts[: depth + 1]), *conftests}
+    remove(present)
+    if wanted.is_dir() and not wanted.is_symlink():
+        shutil.copytree(wanted, present, symlinks=True, ignore=NOT_COPIED)
+    elif os.path.lexists(wanted):
+        present.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(wanted, present, follow_symlinks=False)

@@ -1,0 +1,51 @@
+"""A program that prints as JSON what the interpreter that runs it can do for a side.
+
+It is started by its path, with the name of a distribution as its argument. It imports nothing of
+flopline and keeps to the syntax of early versions of Python 3, because an older interpreter must be
+able to report that Python 3.11 or later is needed.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+OLDEST = (3, 11)
+FACTS = {
+    "version": ".".join(str(number) for number in sys.version_info[:3]),
+    "lacks": [],
+    "site": "",
+    "installed": "",
+    "files": [],
+}
+"""The facts that are printed.
+
+`version` is that of the interpreter, such as `3.12.1`. `lacks` names what a side needs and the
+interpreter does not have. `site` is the folder into which packages are installed. If the
+distribution is installed, and not as editable, `installed` is its name and version, and `files`
+are its files relative to `site`.
+"""
+
+# Python puts the folder of a program on the import path. A side will not have this one there.
+FOLDER = Path(__file__).resolve().parent
+sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != FOLDER]
+
+if sys.version_info < OLDEST:
+    FACTS["lacks"] = ["Python 3.11 or later"]
+else:
+    import sysconfig
+    from importlib import metadata, util
+
+    FACTS["site"] = sysconfig.get_path("purelib")
+    needed = ("pytest", "pytest_benchmark")
+    FACTS["lacks"] = [name for name in needed if util.find_spec(name) is None]
+    distribution = sys.argv[1]
+    found = list(metadata.distributions(name=distribution)) if distribution else []
+    for installation in found[:1]:  # the first hides all others
+        origin = json.loads(installation.read_text("direct_url.json") or "{}")
+        is_editable = origin.get("dir_info", {}).get("editable")
+        # `setup.py develop` leaves no RECORD, and the files that it lists lie elsewhere.
+        if installation.read_text("RECORD") and not is_editable:
+            FACTS["installed"] = distribution + " " + installation.version
+            FACTS["files"] = [str(file) for file in installation.files or ()]
+
+sys.stdout.write(json.dumps(FACTS) + "\n")

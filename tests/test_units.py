@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from flopline import units
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (434.14, "434.1 s"),
+        (1.0, "1 s"),
+        (4.7953e-3, "4.795 ms"),
+        (3.374e-4, "337.4 us"),
+        (2.5e-8, "25 ns"),
+        (0.0, "0 ns"),
+    ],
+)
+def test_a_time_has_four_digits_and_the_unit_that_suits_it(seconds: float, text: str) -> None:
+    assert units.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [(0.032, "+3.2 %"), (-0.0251, "-2.5 %"), (0.0, "0.0 %"), (4e-4, "0.0 %"), (-4e-4, "0.0 %")],
+)
+def test_a_change_has_a_sign_unless_it_rounds_to_zero(change: float, text: str) -> None:
+    assert units.percent(change) == text
+    assert text.startswith(units.points(change))
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"), [(0.032, "3.2 %"), (0.0, "0.0 %"), (4e-4, "< 0.1 %"), (1.0, "100.0 %")]
+)
+def test_a_share_that_is_not_zero_is_never_shown_as_zero(fraction: float, text: str) -> None:
+    assert units.share(fraction) == text
+
+
+def test_gflops_are_billions_of_operations_per_second() -> None:
+    assert units.gflops(2 * 256**3, 337.4e-6) == pytest.approx(99.45, abs=0.01)
