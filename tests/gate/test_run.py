@@ -1,43 +1,272 @@
-"""The gate's run as a whole: real git projects, real workers, real times of functions of a few microseconds."""
+"""A run as a whole: on a made-up machine, and with real projects, workers and times.
+
+The real functions take a few microseconds.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from flopline.gate import run as procedure
+from flopline.gate import run as runs
 from flopline.gate import storage
-from flopline.gate.judge import controls, verdict
-from flopline.gate.judge.controls import Controls
-from flopline.gate.measure import handle as child
-from flopline.gate.record import Comparison, GateRecord, Settings
+from flopline.gate.judge.statistics import FEWEST_BLOCKS
+from flopline.gate.measure.handle import WorkerError
+from flopline.gate.measure.pair import Collected, CollectedSource
+from flopline.gate.measure.worker.flopline_worker.protocol import CollectionError
+from flopline.gate.record import Comparison, Difference, ExitCode, GateRecord, Loss, Settings
+from flopline.gate.run import Findings, GateError, conclude, investigate, share_suite
+from flopline.gate.schedule import Budget, Evidence
 from flopline.gate.sides.environment import interpreters
 from flopline.gate.sides.environment import sides as built
+from tests.gate.support.machine import FAILED, SCHEDULE, UNLIMITED, Machine
 from tests.gate.support.make_projects import PLAIN, PROJECT, SLOWER, site, venv
-from tests.gate.support.processes import living
+from tests.gate.support.processes import SUITES, living, make_side
 from tests.gate.support.runs import DETECT, LIGHT, QUICK, SUITE
-from tests.gate.support.samples import quad, timed
 from tests.support.checkouts import checkout, world, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
-    from flopline.gate.measure.worker.flopline_worker.protocol import Message
     from flopline.gate.sides.environment import Side
     from flopline.progress import Progress
 
     Sides = tuple[Side, Side]
 
-pytestmark = pytest.mark.judges_times
-FASTER = PLAIN.replace("    return spin(n)\n", "    return spin(7 * n // 10)\n")
+judges_times = pytest.mark.judges_times
+SLOW = 0.1
+"""A log-ratio far beyond suspicion."""
+
+
+# What is found out, on a made-up machine
+
+
+def found_out(
+    machine: Machine, *, seconds: float = UNLIMITED, explained: list[str] | None = None
+) -> tuple[Findings, Evidence]:
+    """Returns what a run on a made-up machine finds, and its evidence.
+
+    Args:
+        machine: Measures the blocks.
+        seconds: The budget.
+        explained: Receives the benchmarks that are explained; an error is raised if it is None.
+    """
+
+    def explain(benchmarks: Sequence[str]) -> dict[str, list[Difference]]:
+        if explained is None:
+            raise KeyboardInterrupt
+        explained.extend(benchmarks)
+        return {name: [] for name in benchmarks}
+
+    evidence = Evidence(Settings(detect=0.03), tuple(machine.changes))
+    budget = Budget(seconds, machine.clock)
+    findings = investigate(evidence, budget, SCHEDULE, measure=machine.measure, explain=explain)
+    return findings, evidence
+
+
+def verdicts_of(findings: Findings) -> dict[str, str]:
+    return {row.id: row.verdict for row in findings.comparisons}
+
+
+def test_identical_benchmarks_are_unchanged_and_nothing_is_explained() -> None:
+    explained: list[str] = []
+    findings, evidence = found_out(Machine({"a": 0.0, "b": 0.0}), explained=explained)
+    assert verdicts_of(findings) == {"a": "unchanged", "b": "unchanged"}
+    assert explained == []
+    assert conclude(evidence, findings) == ("no regression", ExitCode.NO_REGRESSION)
+
+
+def test_what_is_regressed_is_explained_and_ends_with_exit_code_1() -> None:
+    explained: list[str] = []
+    machine = Machine({"a": 0.0, "b": SLOW, "c": -SLOW})
+    findings, evidence = found_out(machine, explained=explained)
+    assert verdicts_of(findings) == {"a": "unchanged", "b": "regressed", "c": "improved"}
+    assert explained == ["b"]
+    assert findings.explanations == {"b": []}
+    assert conclude(evidence, findings) == ("1 confirmed regression", ExitCode.REGRESSION)
+
+
+def test_at_most_five_regressed_benchmarks_are_explained() -> None:
+    explained: list[str] = []
+    found_out(Machine(dict.fromkeys("abcdefg", SLOW)), explained=explained)
+    assert explained == list("abcde")
+
+
+def test_an_improvement_leaves_the_exit_code_0() -> None:
+    findings, evidence = found_out(Machine({"a": 0.0, "b": -SLOW}))
+    assert verdicts_of(findings)["b"] == "improved"
+    assert conclude(evidence, findings)[1] == ExitCode.NO_REGRESSION
+
+
+def test_a_missed_canary_ends_with_exit_code_3_and_never_with_a_regression() -> None:
+    machine = Machine({"a": SLOW}, canary=0.0)
+    findings, evidence = found_out(machine)
+    assert verdicts_of(findings) == {"a": "inconclusive"}
+    assert {request.stage for request in machine.requests} == {"screen"}
+    result, code = conclude(evidence, findings)
+    assert result == "inconclusive: " + evidence.controls().problems[0]
+    assert code == ExitCode.UNDECIDED
+
+
+def test_a_suspicion_that_the_budget_cannot_confirm_ends_with_exit_code_3() -> None:
+    findings, evidence = found_out(Machine({"a": SLOW, "b": 0.0}), seconds=20.0)
+    (row, _) = findings.comparisons
+    assert row.verdict == "inconclusive"
+    assert row.note == "looked slower in the screen and was not confirmed"
+    assert (row.stage, row.planned) == ("screen", FEWEST_BLOCKS)
+    assert conclude(evidence, findings)[1] == ExitCode.UNDECIDED
+    assert [warning for warning in evidence.warnings if "--budget" in warning]
+
+
+def test_a_budget_that_ends_while_confirming_leaves_it_inconclusive() -> None:
+    machine = Machine({"a": SLOW}, pauses={SCHEDULE.blocks + 2: 100.0})
+    findings, evidence = found_out(machine, seconds=100.0)
+    (row,) = findings.comparisons
+    assert (row.verdict, row.blocks, row.planned) == ("inconclusive", 3, FEWEST_BLOCKS)
+    assert row.note == "3 usable blocks are too few to confirm anything"
+    assert conclude(evidence, findings)[1] == ExitCode.UNDECIDED
+
+
+def test_what_is_lost_is_not_comparable_and_tells_why() -> None:
+    machine = Machine({"a": 0.0, "b": 0.0}, losses={0: {"b": FAILED}})
+    findings, evidence = found_out(machine)
+    row = findings.comparisons[-1]
+    assert (row.id, row.verdict) == ("b", "not comparable")
+    assert row.note == "failed on the candidate (call): ValueError: no"
+    assert conclude(evidence, findings) == ("1 benchmark lost: b", ExitCode.COULD_NOT_WORK)
+
+
+def test_what_is_lost_while_confirming_is_not_comparable() -> None:
+    machine = Machine({"a": SLOW, "b": SLOW}, losses={SCHEDULE.blocks: {"b": FAILED}})
+    findings, evidence = found_out(machine, explained=[])
+    assert verdicts_of(findings) == {"a": "regressed", "b": "not comparable"}
+    assert conclude(evidence, findings)[1] == ExitCode.REGRESSION
+
+
+STOPS = [
+    pytest.param(KeyboardInterrupt(), "interrupted", id="ctrl-c"),
+    pytest.param(WorkerError("baseline: exit code 9"), "baseline: exit code 9", id="dead side"),
+]
+
+
+@pytest.mark.parametrize(("error", "reason"), STOPS)
+def test_a_run_that_stops_in_the_screen_keeps_what_it_measured(
+    error: BaseException, reason: str
+) -> None:
+    findings, evidence = found_out(Machine({"a": 0.0, "b": SLOW}, stops={2: error}))
+    assert len(evidence.blocks) == 2
+    assert verdicts_of(findings) == {"a": "inconclusive", "b": "inconclusive"}
+    assert findings.comparisons[0].note == "2 of 4 blocks of the screen were run"
+    result = f"broken off after 2 blocks: {reason}"
+    assert conclude(evidence, findings) == (result, ExitCode.COULD_NOT_WORK)
+
+
+@pytest.mark.parametrize(("error", "reason"), STOPS)
+def test_a_run_that_stops_while_confirming_tests_nothing(error: BaseException, reason: str) -> None:
+    findings, evidence = found_out(
+        Machine({"a": 0.0, "b": SLOW}, stops={SCHEDULE.blocks + 9: error})
+    )
+    assert verdicts_of(findings) == {"a": "unchanged", "b": "inconclusive"}
+    assert findings.comparisons[1].stage == "screen"
+    result = f"broken off after 13 blocks: {reason}"
+    assert conclude(evidence, findings) == (result, ExitCode.COULD_NOT_WORK)
+
+
+def test_a_run_that_stops_while_it_explains_keeps_its_verdicts() -> None:
+    findings, evidence = found_out(Machine({"a": SLOW}))
+    assert verdicts_of(findings) == {"a": "regressed"}
+    assert findings.explanations == {}
+    result = "broken off after 16 blocks: interrupted"
+    assert conclude(evidence, findings) == (result, ExitCode.COULD_NOT_WORK)
+
+
+@pytest.mark.parametrize(("error", "reason"), STOPS)
+def test_a_run_that_stops_in_its_first_block_has_nothing_to_keep(
+    error: BaseException, reason: str
+) -> None:
+    assert reason
+    with pytest.raises(type(error)):
+        found_out(Machine({"a": 0.0}, stops={0: error}))
+
+
+def test_nothing_measurable_is_an_error_that_names_every_benchmark_and_why() -> None:
+    losses = {
+        "one": Loss(None, "setup", "skipped", "Skipped: not today"),
+        "two": Loss(None, "call", "failed", "E   Failed: never"),
+    }
+    findings, evidence = found_out(Machine({"one": 0.0, "two": 0.0}, losses={0: losses}))
+    with pytest.raises(GateError) as error:
+        conclude(evidence, findings)
+    assert str(error.value).splitlines() == [
+        "none of 2 benchmarks could be measured on both sides:",
+        "  one: skipped (setup): Skipped: not today",
+        "  two: failed (call): Failed: never",
+    ]
+
+
+# The suite that both sides run
+
 SPIN, WORK, EXACT = (
     f"benchmarks/test_subject.py::test_{name}" for name in ("spin", "work", "exact")
 )
+
+
+def collected(digests: dict[str, str], errors: Sequence[CollectionError] = ()) -> Collected:
+    """Returns what a made-up side has: benchmarks with the hash of their source, broken files."""
+    items = {name: CollectedSource("f.py", digest) for name, digest in digests.items()}
+    return Collected(items, list(errors), "3.11", {}, randomised=False)
+
+
+def shared(
+    monkeypatch: pytest.MonkeyPatch, baseline: Collected, candidate: Collected, settings: Settings
+) -> runs.Suite:
+    """Shares the suite of two made-up sides, which lie in one tree."""
+    monkeypatch.setattr(runs, "list_benchmarks", lambda *_: [baseline, candidate])
+    tree = Path("nowhere")
+    return share_suite(make_side("baseline", tree), make_side("candidate", tree), settings)
+
+
+def test_no_benchmark_is_an_error_that_tells_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(GateError, match=r"no benchmark found.*name the suite after --"):
+        shared(monkeypatch, collected({}), collected({}), Settings())
+
+
+def test_if_a_broken_file_is_why_there_is_no_benchmark_the_error_shows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken = collected(
+        {}, [CollectionError("tests/test_a.py", "ModuleNotFoundError: nosuchmodule")]
+    )
+    with pytest.raises(GateError, match=r"(?s)no benchmark found.*nosuchmodule"):
+        shared(monkeypatch, broken, broken, Settings())
+
+
+def test_what_only_one_side_has_is_added_or_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    baseline = collected({"old": "1", "both": "2"})
+    candidate = collected({"both": "2", "new": "3"})
+    suite = shared(monkeypatch, baseline, candidate, Settings())
+    assert (suite.added, suite.removed) == (["new"], ["old"])
+    assert suite.benchmarks == ("both", "new")
+    suite = shared(monkeypatch, baseline, candidate, Settings(suite_from="baseline"))
+    assert suite.benchmarks == ("old", "both")
+
+
+def test_with_suite_from_each_a_benchmark_whose_source_changed_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    baseline = collected({"a": "1", "b": "2", "old": "3"})
+    candidate = collected({"a": "1", "b": "changed"})
+    suite = shared(monkeypatch, baseline, candidate, Settings(suite_from="each"))
+    assert suite.benchmarks == ("a",)
+    changed = Loss(None, "collect", "changed", "the benchmark's source changed")
+    assert suite.losses == {"b": changed}
+
+
+# Real runs
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,10 +277,9 @@ def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def run(sides: Sides, **how: object) -> GateRecord:
-    """The procedure with the quick schedule; what `procedure.run` does not know is a setting."""
-    known = {name: how.pop(name) for name in ("report", "slowdown") if name in how}
-    settings = Settings(detect=DETECT, arguments=LIGHT, **how)  # type: ignore[arg-type]
-    return procedure.run(*sides, settings, schedule=QUICK, **known)  # type: ignore[arg-type]
+    """Runs the gate with the quick schedule."""
+    settings = Settings(detect=DETECT, arguments=LIGHT)
+    return runs.run(*sides, settings, schedule=QUICK, **how)  # type: ignore[arg-type]
 
 
 def compare(
@@ -61,49 +289,49 @@ def compare(
         return run(sides, **how)
 
 
-def rows(found: GateRecord) -> dict[str, Comparison]:
-    """The comparisons by the name of the test function."""
-    return {row.id.rpartition("::")[2]: row for row in found.comparisons}
+def rows(record: GateRecord) -> dict[str, Comparison]:
+    """Returns the comparisons by the name of the test function."""
+    return {row.id.rpartition("::")[2]: row for row in record.comparisons}
 
 
-def verdicts(found: GateRecord) -> dict[str, str]:
-    return {name: row.verdict for name, row in rows(found).items()}
+def verdicts(record: GateRecord) -> dict[str, str]:
+    return {name: row.verdict for name, row in rows(record).items()}
 
 
-def suite(**bodies: str) -> str:
-    """A benchmark file with a test per name."""
+def suite_of(**bodies: str) -> str:
+    """Returns a benchmark file with a test per name."""
     tests = [f"def test_{name}(benchmark):\n    {body}\n" for name, body in bodies.items()]
     return "\n\n".join(["import os\nimport pytest\nimport subject\n", *tests])
 
 
 @pytest.fixture(scope="module")
-def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
-    """Identical code on both sides, not installed but imported from the tree."""
+def identical(tmp_path_factory: pytest.TempPathFactory) -> GateRecord:
+    """Identical code on both sides, which is not installed but imported from the tree."""
+    skipped = suite_of(skipped="benchmark(subject.work)").replace(
+        "def test_skipped", "@pytest.mark.skip(reason='not here')\ndef test_skipped"
+    )
     files = {
         "subject.py": PLAIN,
-        "benchmarks/test_subject.py": SUITE
-        + "\n\n@pytest.mark.skip(reason='not here')\ndef test_skipped(benchmark):\n    benchmark(subject.work)\n",
+        "benchmarks/test_subject.py": SUITE,
+        "benchmarks/test_skipped.py": skipped,
         "benchmarks/test_unreadable.py": "raise ImportError('no such library')\n",
     }
-    with built(checkout(tmp_path_factory.mktemp("twins") / "p", files, files), "HEAD") as sides:
-        yield sides
+    return compare(tmp_path_factory.mktemp("identical") / "p", files, files)
 
 
-@pytest.fixture(scope="module")
-def identical(twins: Sides) -> GateRecord:
-    return run(twins)
-
-
+@judges_times
 def test_identical_code_ends_with_exit_code_0(identical: GateRecord) -> None:
     assert (identical.exit_code, identical.result) == (0, "no regression")
 
 
+@judges_times
 def test_of_identical_code_no_benchmark_is_called_regressed(identical: GateRecord) -> None:
     found = verdicts(identical)
     assert set(found) == {"test_spin", "test_work", "test_skipped"}
     assert {found["test_spin"], found["test_work"]} <= {"unchanged", "inconclusive"}
 
 
+@judges_times
 def test_what_is_skipped_on_both_sides_is_not_comparable_and_no_fault(
     identical: GateRecord,
 ) -> None:
@@ -114,15 +342,17 @@ def test_what_is_skipped_on_both_sides_is_not_comparable_and_no_fault(
     assert identical.exit_code == 0
 
 
-def test_a_file_that_cannot_be_collected_is_a_warning_that_names_side_file_and_reason(
+@judges_times
+def test_a_file_that_cannot_be_collected_is_a_warning_with_side_and_reason(
     identical: GateRecord,
 ) -> None:
     for side in ("baseline", "candidate"):
-        (found,) = [text for text in identical.warnings if text.startswith(f"{side}: ")]
-        assert "benchmarks/test_unreadable.py could not be collected" in found
-        assert "no such library" in found
+        (warning,) = [text for text in identical.warnings if text.startswith(f"{side}: ")]
+        assert "benchmarks/test_unreadable.py could not be collected" in warning
+        assert "no such library" in warning
 
 
+@judges_times
 def test_both_controls_were_measured_and_in_range(identical: GateRecord) -> None:
     assert identical.canary is not None
     assert DETECT / 2 <= identical.canary <= 2 * DETECT
@@ -131,276 +361,274 @@ def test_both_controls_were_measured_and_in_range(identical: GateRecord) -> None
     assert identical.noise is not None
 
 
+@judges_times
 def test_every_benchmark_is_screened_in_as_many_blocks_as_planned(identical: GateRecord) -> None:
     assert all(block.stage == "screen" for block in identical.blocks)
     assert QUICK.blocks <= len(identical.blocks) <= 2 * QUICK.blocks
     assert all({SPIN, WORK} <= set(block.quads) for block in identical.blocks[: QUICK.blocks])
 
 
-def test_the_record_says_what_ran(identical: GateRecord) -> None:
+@judges_times
+def test_the_record_tells_what_ran(identical: GateRecord) -> None:
     assert (identical.baseline.name, identical.candidate.name) == ("baseline", "candidate")
     assert re.fullmatch(r"[0-9a-f]{40}", identical.baseline.commit)
     assert identical.baseline.commit == identical.candidate.commit
     assert "pytest-benchmark" in identical.candidate.packages
-    assert identical.machine["cpus"] == len(os.sched_getaffinity(0))
+    assert identical.machine["usable_cores"] == len(os.sched_getaffinity(0))
     assert identical.explanations == {}
+
+
+FASTER = "\n\ndef quick(n=1000):\n    return spin({})\n"
+BEFORE = {
+    "pyproject.toml": PROJECT,
+    "src/subject/__init__.py": PLAIN + FASTER.format("n"),
+    "benchmarks/test_subject.py": SUITE
+    + "\n\n"
+    + suite_of(
+        exact="benchmark(subject.spin, 500)",
+        quick="benchmark(subject.quick)",
+        larger="benchmark(subject.spin, 500)",
+        old="benchmark(subject.spin, 300)",
+    ),
+}
+AFTER = {
+    "pyproject.toml": PROJECT,
+    "src/subject/__init__.py": SLOWER
+    + FASTER.format("7 * n // 10")
+    + "\n\ndef novelty():\n    return spin(100)\n",
+    "benchmarks/test_subject.py": SUITE
+    + "\n\n"
+    + suite_of(
+        exact="benchmark(subject.spin, 500)",
+        quick="benchmark(subject.quick)",
+        larger="benchmark(subject.spin, 1000)",
+        novel="benchmark(subject.novelty)",
+    ),
+}
 
 
 @pytest.fixture(scope="module")
 def stages() -> list[Progress]:
-    """What the run of `regressed` told about its progress."""
+    """Returns the progress that the run of `changed` reported."""
     return []
 
 
 @pytest.fixture(scope="module")
-def regressed(tmp_path_factory: pytest.TempPathFactory, stages: list[Progress]) -> GateRecord:
-    """A project that pip builds, slowed by 30 % in one function, and by exactly 20 % in what another one tells."""
-    tests = SUITE + "\n\ndef test_exact(benchmark):\n    benchmark(subject.spin, 500)\n"
-    common = {"pyproject.toml": PROJECT, "benchmarks/test_subject.py": tests}
-    before = {**common, "src/subject/__init__.py": PLAIN}
-    after = {**common, "src/subject/__init__.py": SLOWER}
-    folder = tmp_path_factory.mktemp("regressed") / "my project"
-    return compare(folder, before, after, report=stages.append, slowdown={EXACT: 0.2})
+def changed(tmp_path_factory: pytest.TempPathFactory, stages: list[Progress]) -> GateRecord:
+    """A project that pip builds, with a candidate that differs in every way.
+
+    One function is 30 % slower, one 30 % faster, one new; a benchmark is stretched by exactly 20 %,
+    one has a source of its own on either side, and one exists on the baseline only.
+    """
+    folder = tmp_path_factory.mktemp("changed") / "my project"
+    return compare(folder, BEFORE, AFTER, report=stages.append, slowdown={EXACT: 0.2})
 
 
-def test_a_subject_slowed_by_30_percent_is_regressed_with_exit_code_1(
-    regressed: GateRecord,
-) -> None:
-    assert verdicts(regressed)["test_work"] == "regressed"
-    assert (regressed.exit_code, regressed.result) == (1, "2 confirmed regressions")
+@judges_times
+def test_a_subject_slowed_by_30_percent_is_regressed_with_exit_code_1(changed: GateRecord) -> None:
+    assert verdicts(changed)["test_work"] == "regressed"
+    assert (changed.exit_code, changed.result) == (1, "2 confirmed regressions")
 
 
-def test_a_slowdown_of_exactly_20_percent_is_found(regressed: GateRecord) -> None:
-    row = rows(regressed)["test_exact"]
+@judges_times
+def test_a_slowdown_of_exactly_20_percent_is_found(changed: GateRecord) -> None:
+    row = rows(changed)["test_exact"]
     assert row.verdict == "regressed"
     assert row.change == pytest.approx(0.2, abs=0.06)
 
 
-def test_the_interval_of_a_change_is_around_its_estimate(regressed: GateRecord) -> None:
+@judges_times
+def test_the_interval_of_a_change_is_around_its_estimate(changed: GateRecord) -> None:
     for name in ("test_work", "test_exact"):
-        row = rows(regressed)[name]
+        row = rows(changed)[name]
         assert row.low is not None
         assert row.high is not None
         assert row.change is not None
         assert row.low <= row.change <= row.high
 
 
-def test_where_the_calls_are_equal_the_explanation_is_an_empty_list(regressed: GateRecord) -> None:
-    assert regressed.explanations[EXACT] == []
+@judges_times
+def test_if_the_calls_are_equal_the_explanation_is_an_empty_list(changed: GateRecord) -> None:
+    assert changed.explanations[EXACT] == []
 
 
-def test_beside_a_regression_what_did_not_change_is_not_flagged(regressed: GateRecord) -> None:
-    assert verdicts(regressed)["test_spin"] in {"unchanged", "inconclusive"}
+@judges_times
+def test_beside_a_regression_what_did_not_change_is_not_flagged(changed: GateRecord) -> None:
+    assert verdicts(changed)["test_spin"] in {"unchanged", "inconclusive"}
 
 
+@judges_times
 def test_the_change_of_a_regression_is_within_a_factor_of_two_of_the_truth(
-    regressed: GateRecord,
+    changed: GateRecord,
 ) -> None:
-    change = rows(regressed)["test_work"].change
+    change = rows(changed)["test_work"].change
     assert change is not None
     assert 0.15 < change < 0.6
 
 
-def test_the_explanation_names_the_additional_call_with_file_and_line_relative_to_the_project(
-    regressed: GateRecord,
+@judges_times
+def test_the_explanation_names_the_additional_call_with_file_and_line(
+    changed: GateRecord,
 ) -> None:
-    (found,) = [one for one in regressed.explanations[WORK] if one.function == "padding"]
-    line = 1 + SLOWER.splitlines().index("    padding(3 * n // 10)")
-    assert found.where == f"subject/__init__.py:{line}"
-    assert (found.baseline, found.candidate) == (0, 1)
+    explanation = changed.explanations[WORK]
+    (difference,) = [call for call in explanation if call.function == "padding"]
+    line = 1 + AFTER["src/subject/__init__.py"].splitlines().index("    padding(3 * n // 10)")
+    assert difference.where == f"subject/__init__.py:{line}"
+    assert (difference.baseline, difference.candidate) == (0, 1)
 
 
-def test_a_regression_is_judged_by_the_confirming_blocks_alone(regressed: GateRecord) -> None:
-    row = rows(regressed)["test_work"]
-    confirming = [block for block in regressed.blocks if block.stage == "confirm"]
-    assert len(confirming) >= verdict.FLOOR
-    assert (row.stage, row.blocks) == ("confirm", len(confirming))
+@judges_times
+def test_a_regression_is_judged_by_the_confirming_blocks_alone(changed: GateRecord) -> None:
+    row = rows(changed)["test_work"]
+    confirming = [block for block in changed.blocks if block.stage == "confirm"]
+    measured = sum(WORK in block.quads for block in confirming)
+    assert measured >= FEWEST_BLOCKS
+    assert (row.stage, row.blocks) == ("confirm", measured)
     assert row.p is not None
     assert row.limit is not None
-    assert 0.5 ** len(confirming) <= row.p <= row.limit <= regressed.settings.alpha
+    assert 0.5**measured <= row.p <= row.limit <= changed.settings.alpha
 
 
-def test_only_what_was_suspicious_is_confirmed(regressed: GateRecord) -> None:
-    named = {name for block in regressed.blocks if block.stage == "confirm" for name in block.quads}
-    assert {WORK, EXACT} <= named
-    row = rows(regressed)["test_spin"]
-    assert (row.stage == "confirm") == (SPIN in named)
+@judges_times
+def test_only_what_was_suspicious_is_confirmed(changed: GateRecord) -> None:
+    confirming = [block for block in changed.blocks if block.stage == "confirm"]
+    measured = {name for block in confirming for name in block.quads}
+    assert {WORK, EXACT} <= measured
+    row = rows(changed)["test_spin"]
+    assert (row.stage == "confirm") == (SPIN in measured)
 
 
-def test_coins_choose_slot_seed_and_padding_anew_in_every_block(regressed: GateRecord) -> None:
+@judges_times
+def test_coins_choose_slot_seed_and_padding_anew_in_every_block(changed: GateRecord) -> None:
     # With 14 blocks all slots are equal once in 8 000 runs.
-    assert {block.candidate_first for block in regressed.blocks} == {True, False}
-    assert len({block.hash_seed for block in regressed.blocks}) == len(regressed.blocks)
-    assert len({block.padding for block in regressed.blocks}) > 1
+    assert {block.candidate_first for block in changed.blocks} == {True, False}
+    assert len({block.hash_seed for block in changed.blocks}) == len(changed.blocks)
+    assert len({block.padding for block in changed.blocks}) > 1
 
 
-@pytest.mark.usefixtures("regressed")
+@judges_times
+@pytest.mark.usefixtures("changed")
 def test_progress_names_every_stage_its_blocks_and_the_benchmark_at_work(
     stages: list[Progress],
 ) -> None:
-    order = list(dict.fromkeys(where.stage for where in stages))
+    order = list(dict.fromkeys(progress.stage for progress in stages))
     assert order[:2] == ["collecting", "screen"]
     assert order[-2:] == ["confirm", "explaining"]
-    screening = [where for where in stages if where.stage == "screen"]
-    assert {where.detail for where in screening} == {SPIN, WORK, EXACT}
-    assert [where.done for where in screening] == sorted(where.done for where in screening)
-    assert {where.of for where in screening} == {QUICK.blocks}
+    screening = [progress for progress in stages if progress.stage == "screen"]
+    assert {SPIN, WORK, EXACT} <= {progress.detail for progress in screening}
+    done = [progress.done for progress in screening]
+    assert done == sorted(done)
+    assert {progress.of for progress in screening} == {QUICK.blocks}
     assert screening[0].seconds_left is None
     assert screening[-1].seconds_left is not None
 
 
+@judges_times
 def test_a_record_of_a_run_is_the_same_after_saving_and_loading(
-    regressed: GateRecord, tmp_path: Path
+    changed: GateRecord, tmp_path: Path
 ) -> None:
-    storage.save(regressed, tmp_path / "record.json")
-    assert storage.load(tmp_path / "record.json") == regressed
+    storage.save(changed, tmp_path / "record.json")
+    assert storage.load(tmp_path / "record.json") == changed
 
 
-@pytest.fixture(scope="module")
-def evolved(tmp_path_factory: pytest.TempPathFactory) -> GateRecord:
-    """A candidate with a faster function, a new feature, and a suite of its own."""
-    before = {
-        "subject.py": PLAIN,
-        "benchmarks/test_subject.py": suite(
-            work="benchmark(subject.work)",
-            larger="benchmark(subject.spin, 500)",
-            old="benchmark(subject.spin, 300)",
-        ),
-    }
-    after = {
-        "subject.py": FASTER + "\n\ndef novelty():\n    return spin(100)\n",
-        "benchmarks/test_subject.py": suite(
-            work="benchmark(subject.work)",
-            larger="benchmark(subject.spin, 1000)",
-            novel="benchmark(subject.novelty)",
-        ),
-    }
-    return compare(tmp_path_factory.mktemp("evolved") / "p", before, after)
-
-
-def test_a_faster_candidate_is_improved_and_the_exit_code_stays_0(evolved: GateRecord) -> None:
-    row = rows(evolved)["test_work"]
+@judges_times
+def test_a_function_that_became_faster_is_improved(changed: GateRecord) -> None:
+    row = rows(changed)["test_quick"]
     assert row.verdict == "improved"
     assert row.change is not None
     assert -0.45 < row.change < -0.15
-    assert evolved.exit_code == 0
 
 
+@judges_times
 def test_what_fails_on_the_baseline_only_is_not_comparable_and_no_fault(
-    evolved: GateRecord,
+    changed: GateRecord,
 ) -> None:
-    row = rows(evolved)["test_novel"]
+    row = rows(changed)["test_novel"]
     assert row.verdict == "not comparable"
     assert row.note.startswith("failed on the baseline (call)")
     assert "AttributeError" in row.note
-    assert evolved.exit_code == 0
+    assert "lost" not in changed.result
 
 
-def test_what_exists_on_one_side_only_is_listed_as_added_or_removed(evolved: GateRecord) -> None:
-    assert evolved.added == ["benchmarks/test_subject.py::test_novel"]
-    assert evolved.removed == ["benchmarks/test_subject.py::test_old"]
+@judges_times
+def test_what_exists_on_one_side_only_is_listed_as_added_or_removed(changed: GateRecord) -> None:
+    assert changed.added == ["benchmarks/test_subject.py::test_novel"]
+    assert changed.removed == ["benchmarks/test_subject.py::test_old"]
 
 
-def test_a_benchmark_whose_own_source_changed_is_measured_with_the_candidates_file_on_both_sides(
-    evolved: GateRecord,
+@judges_times
+def test_a_benchmark_that_changed_is_measured_with_the_candidates_file(
+    changed: GateRecord,
 ) -> None:
-    row = rows(evolved)["test_larger"]  # with its own file each, twice as slow
+    row = rows(changed)["test_larger"]  # with a file of its own for each, twice as slow
     assert row.verdict in {"unchanged", "inconclusive"}
     assert row.change == pytest.approx(0, abs=DETECT)
 
 
-RESUITED = (
-    {"subject.py": PLAIN, "benchmarks/test_subject.py": SUITE},
-    {
-        "subject.py": PLAIN,
-        "benchmarks/test_subject.py": SUITE.replace("800", "1600").replace("test_work", "test_job"),
-    },
+def test_with_suite_from_baseline_both_sides_have_the_baselines_file(tmp_path: Path) -> None:
+    changed = SUITE.replace("800", "1600").replace("test_work", "test_job")
+    before = {"subject.py": PLAIN, "benchmarks/test_subject.py": SUITE}
+    after = before | {"benchmarks/test_subject.py": changed}
+    settings = Settings(arguments=LIGHT, suite_from="baseline")
+    with built(checkout(tmp_path / "p", before, after), "HEAD") as sides:
+        suite = share_suite(*sides, settings)
+        files = {(side.tree / "benchmarks/test_subject.py").read_text("utf-8") for side in sides}
+    assert files == {SUITE}
+    assert suite.benchmarks == (SPIN, WORK)
+    assert (suite.added, suite.removed) == (["benchmarks/test_subject.py::test_job"], [WORK])
+
+
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory: pytest.TempPathFactory) -> GateRecord:
+    """A candidate that ends its process in the middle of the suite, and raises later in it."""
+    tests = suite_of(
+        first="benchmark(subject.work)",
+        middle="if subject.ENDS:\n        os._exit(7)\n    benchmark(subject.work)",
+        raising="benchmark(subject.raising)",
+        last="benchmark(subject.work)",
+    )
+    subject = PLAIN + "\n\nENDS = {}\n\n\ndef raising():\n    {}\n"
+    before = {
+        "subject.py": subject.format(False, "return spin(800)"),  # noqa: FBT003  # it is source
+        "benchmarks/test_subject.py": tests,
+    }
+    raising = "raise RuntimeError('not any more')"
+    after = before | {"subject.py": subject.format(True, raising)}  # noqa: FBT003
+    return compare(tmp_path_factory.mktemp("crashed") / "p", before, after)
+
+
+MIDDLE, RAISING, LAST = (
+    f"benchmarks/test_subject.py::test_{name}" for name in ("middle", "raising", "last")
 )
 
 
-def test_with_suite_from_each_a_changed_benchmark_is_not_comparable_and_no_fault(
-    tmp_path: Path,
-) -> None:
-    before, after = RESUITED
-    after = {**after, "benchmarks/test_subject.py": SUITE.replace("800", "1600")}
-    found = compare(tmp_path / "p", before, after, suite_from="each")
-    assert verdicts(found)["test_spin"] == "not comparable"
-    assert "the benchmark's source changed" in rows(found)["test_spin"].note
-    assert verdicts(found)["test_work"] in {"unchanged", "inconclusive"}
-    assert all(SPIN not in block.quads for block in found.blocks)
-    assert found.exit_code == 0
-
-
-def test_with_suite_from_baseline_both_sides_run_the_baselines_file(tmp_path: Path) -> None:
-    found = compare(tmp_path / "p", *RESUITED, suite_from="baseline")
-    assert set(verdicts(found)) == {"test_spin", "test_work"}
-    assert rows(found)["test_spin"].change == pytest.approx(0, abs=DETECT)
-    assert (found.added, found.removed) == (["benchmarks/test_subject.py::test_job"], [WORK])
-
-
-def test_what_raises_on_the_candidate_is_not_comparable_with_exit_code_2_and_names_the_candidate(
-    tmp_path: Path,
-) -> None:
-    broken = PLAIN.replace("return spin(n)", "raise RuntimeError('not any more')")
-    files = {"subject.py": PLAIN, "benchmarks/test_subject.py": SUITE}
-    found = compare(tmp_path / "p", files, files | {"subject.py": broken})
-    row = rows(found)["test_work"]
-    assert row.verdict == "not comparable"
-    assert row.note.startswith("failed on the candidate (call)")
-    assert row.note.endswith("RuntimeError: not any more")
-    assert (found.exit_code, found.result) == (2, f"1 benchmark lost: {WORK}")
-    assert verdicts(found)["test_spin"] in {"unchanged", "inconclusive"}
-
-
-@pytest.fixture(scope="module")
-def hung() -> list[str]:
-    """The sides whose workers fell silent during `crashed`."""
-    return []
-
-
-@pytest.fixture(scope="module")
-def crashed(tmp_path_factory: pytest.TempPathFactory, hung: list[str]) -> Iterator[GateRecord]:
-    """A candidate that ends its process in the middle of the suite."""
-
-    def receive(worker: child.WorkerHandle) -> Message:
-        try:
-            return known(worker)
-        except child.WorkerGoneError as error:
-            if error.outcome == "hung":
-                hung.append(error.side)
-            raise
-
-    known = child.WorkerHandle.receive
-    tests = suite(
-        first="benchmark(subject.work)",
-        middle="if subject.ENDS:\n        os._exit(7)\n    benchmark(subject.work)",
-        last="benchmark(subject.work)",
-    )
-    before = {"subject.py": PLAIN + "\n\nENDS = False\n", "benchmarks/test_subject.py": tests}
-    after = before | {"subject.py": PLAIN + "\n\nENDS = True\n"}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(child, "SILENCE", 10.0)  # far longer than anything in this suite takes
-        patch.setattr(child.WorkerHandle, "receive", receive)
-        yield compare(tmp_path_factory.mktemp("crashed") / "p", before, after)
-
-
-def test_a_crash_loses_the_benchmark_in_which_it_happened_and_exit_code_2_says_so(
+@judges_times
+def test_a_crash_loses_the_benchmark_in_which_it_happened_with_exit_code_2(
     crashed: GateRecord,
 ) -> None:
     row = rows(crashed)["test_middle"]
     assert row.verdict == "not comparable"
     assert row.note.startswith("crashed on the candidate (process)")
-    assert (crashed.exit_code, crashed.result) == (
-        2,
-        "1 benchmark lost: benchmarks/test_subject.py::test_middle",
-    )
+    assert (crashed.exit_code, crashed.result) == (2, f"2 benchmarks lost: {MIDDLE}, {RAISING}")
 
 
-def test_the_note_of_a_crash_says_how_the_process_ended(crashed: GateRecord) -> None:
+@judges_times
+def test_the_note_of_a_crash_tells_how_the_process_ended(crashed: GateRecord) -> None:
     assert "exit code 7" in rows(crashed)["test_middle"].note
 
 
-def test_after_a_crash_the_others_are_judged_on_as_many_blocks_as_without_it(
+@judges_times
+def test_what_raises_on_the_candidate_is_not_comparable_and_names_it(
+    crashed: GateRecord,
+) -> None:
+    row = rows(crashed)["test_raising"]
+    assert row.verdict == "not comparable"
+    assert row.note.startswith("failed on the candidate (call)")
+    assert row.note.endswith("RuntimeError: not any more")
+
+
+@judges_times
+def test_after_a_crash_the_others_are_judged_on_as_many_blocks_as_else(
     crashed: GateRecord,
 ) -> None:
     for name in ("test_first", "test_last"):
@@ -409,116 +637,19 @@ def test_after_a_crash_the_others_are_judged_on_as_many_blocks_as_without_it(
         assert row.blocks >= QUICK.blocks
 
 
+@judges_times
 def test_the_block_of_a_crash_is_replaced_and_stays_in_the_record(crashed: GateRecord) -> None:
-    first, *others = crashed.blocks
-    middle, last = (f"benchmarks/test_subject.py::test_{name}" for name in ("middle", "last"))
-    assert (first.lost[middle].side, first.lost[middle].outcome) == ("candidate", "crashed")
-    assert first.lost[middle].text.startswith("exit code 7; ")
-    assert first.lost[last].outcome == "stopped"
-    assert len(others) >= QUICK.blocks
-    assert not any(block.lost or middle in block.quads for block in others)
-
-
-@pytest.mark.usefixtures("crashed")
-def test_after_a_crash_nobody_waits_for_the_other_worker_until_it_is_taken_to_hang(
-    hung: list[str],
-) -> None:
-    assert hung == []
-
-
-def test_nothing_measurable_is_an_error_that_names_every_benchmark_and_why(tmp_path: Path) -> None:
-    tests = suite(one="pytest.skip('not today')", two="pytest.fail('never')")
-    files = {"subject.py": PLAIN, "benchmarks/test_subject.py": tests}
-    with pytest.raises(procedure.GateError) as error:
-        compare(tmp_path / "p", files, files)
-    first, one, two = str(error.value).splitlines()
-    assert first == "none of 2 benchmarks could be measured on both sides:"
-    assert "test_one: skipped" in one
-    assert "not today" in one
-    assert "test_two: failed" in two
-
-
-def test_no_benchmark_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
-    files = {"subject.py": PLAIN, "tests/test_subject.py": "def test_nothing():\n    pass\n"}
-    with pytest.raises(procedure.GateError, match=r"no benchmark found.*name the suite after --"):
-        compare(tmp_path / "p", files, files)
-
-
-def test_where_no_benchmark_is_found_because_a_file_is_broken_the_error_says_why(
-    tmp_path: Path,
-) -> None:
-    files = {"tests/test_subject.py": "import nosuchmodule\n"}
-    with pytest.raises(procedure.GateError, match=r"(?s)no benchmark found.*nosuchmodule"):
-        compare(tmp_path / "p", files, files)
-
-
-def test_a_suspicion_that_the_budget_cannot_confirm_is_inconclusive_and_says_what_it_takes(
-    twins: Sides, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # As if the budget ended with the screen.
-    monkeypatch.setattr(procedure._Run, "affords", lambda _, blocks, __=1.0: blocks < 2)  # noqa: SLF001  # to be no race
-    found = run(twins, slowdown={WORK: 0.3}, budget=1.0)
-    row = rows(found)["test_work"]
-    assert row.verdict == "inconclusive"
-    assert "was not confirmed" in row.note
-    assert found.exit_code == 3
-    (warning,) = [text for text in found.warnings if "--budget" in text]
-    said = re.search(
-        r"takes (\d+) blocks, (\d+) s in all; the budget is 1 s, give --budget (\d+)s", warning
-    )
-    assert said is not None
-    blocks, need, advised = map(int, said.groups())
-    assert blocks >= verdict.FLOOR
-    assert need <= advised <= need + 10
-
-
-def test_a_budget_that_ends_while_confirming_is_told_once_and_what_was_run_counts(
-    twins: Sides, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def affords(self: procedure._Run, _blocks: int, _share: float = 1.0) -> bool:
-        return sum(block.stage == "confirm" for block in self.blocks) < 3
-
-    monkeypatch.setattr(procedure._Run, "affords", affords)  # noqa: SLF001  # to be no race
-    found = run(twins, slowdown={WORK: 0.3})
-    assert sum(block.stage == "confirm" for block in found.blocks) == 3
-    (warning,) = [text for text in found.warnings if "budget" in text]
-    said = re.fullmatch(
-        r"the budget of \d+ s ended in the stage 'confirm' after 3 of (\d+) blocks", warning
-    )
-    assert said is not None
-    assert int(said[1]) >= verdict.FLOOR
-    row = rows(found)["test_work"]
-    assert row.verdict == "inconclusive"  # three blocks can confirm nothing
-    assert row.note == "3 usable blocks are too few to confirm anything"
-    assert found.exit_code == 3
-
-
-def test_where_the_budget_is_short_only_what_is_timed_is_cut(twins: Sides) -> None:
-    second = timed(wall=1.0)
-    last = replace(run(twins).blocks[-1], seconds=10.0, quads={WORK: [quad(second, second)] * 2})
-    assert procedure.timed(last) == 8
-    assert procedure.fitting(last, 10, 100 / 0.95) == pytest.approx(1)
-    assert procedure.fitting(last, 10, 60 / 0.95) == pytest.approx(0.5)
-    assert procedure.fitting(last, 10, 10.0) < 0
-    assert procedure.fitting(replace(last, quads={}), 10, 10.0) == 1.0
-
-
-def test_a_missed_canary_ends_with_exit_code_3_and_never_with_a_regression(
-    twins: Sides, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The true canary is missed on no machine at will.
-    monkeypatch.setattr(
-        controls, "check", lambda *_: Controls(0.0, 0.0, ["the canary read +0.00%"])
-    )
-    found = run(twins, slowdown={WORK: 0.3})
-    assert verdicts(found)["test_work"] == "inconclusive"
-    assert (found.exit_code, found.result) == (3, "inconclusive: the canary read +0.00%")
-    assert "the canary read +0.00%" in found.warnings
-    assert {block.stage for block in found.blocks} == {"screen"}
+    first, second, *others = crashed.blocks
+    assert (first.lost[MIDDLE].side, first.lost[MIDDLE].outcome) == ("candidate", "crashed")
+    assert first.lost[MIDDLE].text.startswith("exit code 7; ")
+    assert first.lost[LAST].outcome == "stopped"
+    assert set(second.lost) == {RAISING}
+    assert 1 + len(others) >= QUICK.blocks
+    assert not any(block.lost or MIDDLE in block.quads for block in others)
 
 
 def interpreter(folder: Path, distributions: dict[str, str]) -> str:
-    """A virtual environment that sees this one's packages, and has some more."""
+    """Makes a virtual environment that sees this one's packages, and has some more."""
     python = venv(folder, everything=True)
     for name, version in distributions.items():
         write(
@@ -528,55 +659,35 @@ def interpreter(folder: Path, distributions: dict[str, str]) -> str:
     return str(python)
 
 
+@judges_times
 def test_of_two_interpreters_the_packages_that_differ_are_listed(tmp_path: Path) -> None:
     project = write(tmp_path / "p", {"subject.py": PLAIN, "benchmarks/test_subject.py": SUITE})
     before = interpreter(tmp_path / "one", {"same": "3.0", "library": "1.0", "gone": "0.1"})
     after = interpreter(tmp_path / "two", {"same": "3.0", "library": "2.0", "extra": "5.0"})
     with interpreters(project, before, after) as sides:
-        found = run(sides)
-    assert found.exit_code == 0
-    assert found.warnings[-1] == (
+        record = run(sides)
+    assert record.exit_code == 0
+    assert record.warnings[-1] == (
         "the sides' packages differ: extra absent -> 5.0, gone 0.1 -> absent, library 1.0 -> 2.0"
     )
-    assert found.baseline.packages["library"] == "1.0"
-    assert found.candidate.packages["library"] == "2.0"
+    assert record.baseline.packages["library"] == "1.0"
+    assert record.candidate.packages["library"] == "2.0"
 
 
-MORTAL = """\
-import os
-from pathlib import Path
-
-starts = Path(__file__).with_name("starts")
-starts.write_text(starts.read_text() + "." if starts.exists() else ".")
-if len(starts.read_text()) > 2:
-    os._exit(9)
-"""
-"""A conftest that lets a side start twice: to collect, and for one block."""
-
-
-def test_a_side_that_no_longer_starts_ends_the_run_and_keeps_what_was_measured(
+def test_a_side_that_no_longer_starts_ends_the_run_and_keeps_its_blocks(
     tmp_path: Path,
 ) -> None:
-    files = {"subject.py": PLAIN, "conftest.py": MORTAL, "benchmarks/test_subject.py": SUITE}
-    found = compare(tmp_path / "p", files, files)
-    assert (found.exit_code, len(found.blocks)) == (2, 1)
-    assert found.result.startswith("broken off after 1 block: ")
-    assert "exit code 9" in found.result
-    assert set(verdicts(found).values()) == {"inconclusive"}
+    mortal = (SUITES / "mortal" / "conftest.py").read_text("utf-8")
+    files = {"subject.py": PLAIN, "conftest.py": mortal, "benchmarks/test_subject.py": SUITE}
+    record = compare(tmp_path / "p", files, files)
+    assert (record.exit_code, len(record.blocks)) == (2, 1)
+    assert record.result.startswith("broken off after 1 block: ")
+    assert "exit code 9" in record.result
+    assert set(verdicts(record).values()) == {"inconclusive"}
 
 
-def test_the_schedule_of_a_fine_slowdown_has_more_and_longer_blocks() -> None:
-    fine, coarse = procedure.Schedule.of(0.02), procedure.Schedule.of(0.03)
-    assert fine.blocks > coarse.blocks
-    assert fine.screen_seconds > coarse.screen_seconds
-    assert fine.confirm_seconds > coarse.confirm_seconds
-
-
-def test_no_run_leaves_a_folder_or_a_worker_behind(
-    temporary: Path, identical: GateRecord, regressed: GateRecord
-) -> None:
-    assert identical
-    assert regressed
-    # The sides of `twins` are still in use.
-    assert len(list(temporary.glob("flopline-*"))) <= 1
+@judges_times
+@pytest.mark.usefixtures("identical", "changed", "crashed")
+def test_no_run_leaves_a_folder_or_a_worker_behind(temporary: Path) -> None:
+    assert list(temporary.glob("flopline-*")) == []
     assert living("FLOPLINE_SLOT=", f"TMPDIR={temporary}") == set()

@@ -1,104 +1,51 @@
-"""From two versions to a record: collect, screen everything, confirm the suspicious on fresh blocks, explain.
-
-Which number decides what is fixed before it is measured: the screen only chooses what to confirm, and how many
-confirming blocks there are depends on the screen and on how long a block takes. What a confirming block says can only
-ask for a second look at more, and both looks share the error rate.
-"""
+"""From two sides to a record: collect, measure what the plans request, compare, explain."""
 
 from __future__ import annotations
 
-import math
 import os
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from flopline import FloplineError, __version__, git, records
-from flopline.gate.judge import answer as outcome
-from flopline.gate.judge import clock as clocks
+from flopline import FloplineError, __version__, records
 from flopline.gate.judge import controls, verdict
-from flopline.gate.measure import block as lockstep
-from flopline.gate.measure import calls as explain
-from flopline.gate.measure import handle as child
-from flopline.gate.measure import pair
-from flopline.gate.record import (
-    Block,
-    BlockRequest,
-    Comparison,
-    Difference,
-    ExitCode,
-    GateRecord,
-    Loss,
-    Quad,
-    Settings,
-    SideFacts,
-    Stage,
-)
-from flopline.gate.sides import build as builds
-from flopline.gate.sides import environment as environments
-from flopline.gate.sides import export, interpreter, versions
-from flopline.gate.sides import overlay as suites
+from flopline.gate.judge.answer import answer, counted, differing, why
+from flopline.gate.measure.block import run_block
+from flopline.gate.measure.calls import count_calls, differences
+from flopline.gate.measure.handle import WorkerError
+from flopline.gate.measure.pair import list_benchmarks
+from flopline.gate.record import Comparison, ExitCode, GateRecord, Loss, SideFacts
+from flopline.gate.schedule import Budget, Evidence, Schedule, confirm, screen, second_look
+from flopline.gate.sides.overlay import overlay
 from flopline.machine import hardware
 from flopline.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from flopline.gate.judge.verdict import Confirmed, Screened
     from flopline.gate.measure.pair import Collected
+    from flopline.gate.record import Block, BlockRequest, Difference, Quad, Settings, SideName
+    from flopline.gate.schedule import Plan
+    from flopline.gate.sides.environment import Side
     from flopline.progress import Report
 
-FINE = 0.025
-"""Below this `detect`, more and longer blocks are needed."""
-MOST_BLOCKS = 28
-SHORTEST = 0.2
-"""Where the budget is short, blocks are cut to this share of their timed seconds: noisier, but as valid."""
 BROKEN = "broken off"
-"""How the result of a run begins that did not come to its end."""
-PROFILED = 5
-"""As many regressed benchmarks are explained."""
-
-
-Direction = Literal["slower", "faster"]
-Families = dict[Direction, list[str]]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How much is measured: screening blocks, and the least timed seconds per benchmark in a block of either stage."""
-
-    blocks: int
-    screen_seconds: float
-    confirm_seconds: float
-
-    @classmethod
-    def of(cls, detect: float) -> Schedule:
-        """The schedule for a sensitivity: finer takes more blocks, and more batches in each."""
-        return cls(4, 0.15, 0.25) if detect >= FINE else cls(6, 0.25, 0.4)
+"""The result of a run begins with these words if the run did not come to its end."""
+EXPLAINED = 5
+"""At most this number of regressed benchmarks is explained."""
+SHOWN_CALLS = 10
+"""At most this number of calls is shown per explained benchmark."""
+SHOWN_LOSSES = 10
+"""At most this number of lost benchmarks is named if nothing could be measured."""
 
 
 class GateError(FloplineError, RuntimeError):
     """The gate could not do its work."""
 
 
-ERRORS = (
-    GateError,
-    pair.SuiteError,
-    child.WorkerError,
-    builds.BuildError,
-    export.ExportError,
-    git.GitError,
-    git.NoWorkingTreeError,
-    interpreter.InterpreterError,
-    suites.OverlayError,
-    versions.VersionError,
-)
-"""What a run can end with when it cannot do its work; each message says what to do."""
-
-
 def run(
-    baseline: environments.Side,
-    candidate: environments.Side,
+    baseline: Side,
+    candidate: Side,
     settings: Settings,
     *,
     cpus: Sequence[int] | None = None,
@@ -106,465 +53,344 @@ def run(
     schedule: Schedule | None = None,
     slowdown: Mapping[str, float] | None = None,
 ) -> GateRecord:
-    """Compares two sides; `slowdown` stretches what the candidate reports for some benchmarks, to test the gate.
+    """Compares two sides.
 
-    A run that is interrupted, or in which a side no longer starts, gives what it has measured, if any block ended.
+    A run that is interrupted, or in which a side no longer starts, returns what it has measured if
+    at least one block was completed.
+
+    Args:
+        baseline: The side that is compared with.
+        candidate: The side that is judged.
+        settings: What is asked of the run.
+        cpus: The CPUs that may be used; by default all that this process may use.
+        report: Receives the progress.
+        schedule: How much is measured; by default what suits the settings.
+        slowdown: By which fraction the candidate's readings are stretched, per benchmark, in order
+            to test the gate.
 
     Raises:
         GateError: There is nothing to compare.
-        child.WorkerError: A side does not start.
-        pair.SuiteError: The arguments cannot be compared under.
+        WorkerError: A side does not start.
+        SuiteError: The suite cannot be compared with these arguments.
     """
-    return _Run(
-        baseline=baseline,
-        candidate=candidate,
-        settings=settings,
-        cpus=cpus,
-        report=report,
-        schedule=schedule,
-        slowdown=slowdown or {},
-    ).record()
+    started = records.now()
+    budget = Budget(settings.budget, time.monotonic)
+    usable = cpus or sorted(os.sched_getaffinity(0))
 
+    def measure(request: BlockRequest) -> Block:
+        def announce(benchmark: str) -> None:
+            report(replace(request.progress, detail=benchmark))
 
-class _Run:
-    """The state of one run, stage by stage."""
-
-    def __init__(
-        self,
-        *,
-        baseline: environments.Side,
-        candidate: environments.Side,
-        settings: Settings,
-        cpus: Sequence[int] | None,
-        report: Report,
-        schedule: Schedule | None,
-        slowdown: Mapping[str, float],
-    ) -> None:
-        self.baseline, self.candidate, self.settings = baseline, candidate, settings
-        self.cpus = list(cpus or sorted(os.sched_getaffinity(0)))
-        self.report = report
-        self.schedule, self.slowdown = schedule or Schedule.of(settings.detect), slowdown
-        self.begin = time.monotonic()
-        self.started = records.now()
-        self.blocks: list[Block] = []
-        self.lost: dict[str, Loss] = {}
-        self.planned: dict[str, int] = {}
-        self.warnings: list[str] = []
-
-    def record(self) -> GateRecord:
-        """Runs all stages."""
-        own = self.collect()
-        ids = self.common(own)
-        comparisons: list[Comparison] = []
-        explanations: dict[str, list[Difference]] = {}
-        broken = ""
-        try:
-            self.screen(ids)
-            comparisons = self.verdicts(confirm=not self.checks().problems)
-            explanations = self.explain(
-                [row.id for row in comparisons if row.verdict == "regressed"][:PROFILED]
-            )
-        except (KeyboardInterrupt, child.WorkerError) as error:
-            if not self.blocks:
-                raise
-            comparisons = comparisons or self.unfinished()
-            count = f"{len(self.blocks)} block{'s' * (len(self.blocks) > 1)}"
-            broken = f"{BROKEN} after {count}: {str(error) or 'interrupted'}"
-        if not self.screened():
-            raise GateError(
-                f"none of {len(ids)} benchmarks could be measured on both sides:\n{self.losses()}"
-            )
-        canary, control, problems = self.checks()
-        self.warnings += problems
-        measured = {name for block in self.blocks for name in block.quads}
-        result, code = (
-            (broken, 2)
-            if broken
-            else outcome.answer(comparisons, problems, self.lost, measured, self.settings.detect)
-        )
-        quads = [quad for block in self.blocks for taken in block.quads.values() for quad in taken]
-        packages = [side.packages for side in own]
-        return GateRecord(
-            settings=self.settings,
-            baseline=_side(self.baseline, own[0]),
-            candidate=_side(self.candidate, own[1]),
-            machine=hardware(),
-            threads=1,
-            started=self.started,
-            seconds=time.monotonic() - self.begin,
-            blocks=self.blocks,
-            comparisons=comparisons,
-            added=[name for name in own[1].items if name not in own[0].items],
-            removed=[name for name in own[0].items if name not in own[1].items],
-            canary=canary,
-            control=control,
-            noise=controls.steps(quads),
-            explanations=explanations,
-            warnings=[*self.warnings, *outcome.differing(*packages)],
-            result=result,
-            exit_code=ExitCode(code),
-            flopline=__version__,
+        stretched = slowdown or {}
+        return run_block(
+            baseline, candidate, request, settings, cpus=usable, slowdown=stretched, report=announce
         )
 
-    def collect(self) -> list[Collected]:
-        """What each side has of its own, before one side's benchmark files are laid over the other's."""
-        self.report(Progress("collecting"))
-        own = pair.list_benchmarks([self.baseline, self.candidate], self.settings.arguments)
-        for side, name in zip(own, ("baseline", "candidate"), strict=True):
-            self.warnings += [
-                f"{name}: {file} could not be collected: {text.strip()[-300:]}"
-                for file, text in side.errors
-            ]
-        giver, source, taker = own[1], self.candidate, self.baseline
-        if self.settings.suite_from == "baseline":
-            giver, source, taker = own[0], self.baseline, self.candidate
-        if not giver.items:
-            raise GateError(
-                "no benchmark found: no collected test uses the fixture `benchmark`; name the suite after --, "
-                "for example -- tests/benchmarks\n"
-                + "\n".join(text for _, text in giver.errors)[-2000:]
-            )
-        if self.settings.suite_from != "each" and source.tree != taker.tree:
-            suites.overlay(source, taker, sorted({file for file, _ in giver.items.values()}))
-        return own
+    def explain(benchmarks: Sequence[str]) -> dict[str, list[Difference]]:
+        report(Progress("explaining"))
+        return explain_calls(baseline, candidate, settings, benchmarks)
 
-    def common(self, own: list[Collected]) -> list[str]:
-        """The benchmarks to run, in the order in which they will be collected; what one side lacks is lost here."""
-        first, second = own
-        if self.settings.suite_from == "each":
-            both = [name for name in first.items if name in second.items]
-            changed = [name for name in both if first.items[name][1] != second.items[name][1]]
-            self.lost |= {
-                name: Loss(None, "collect", "changed", "the benchmark's source changed")
-                for name in changed
-            }
-            return [name for name in both if name not in changed]
-        return list((second if self.settings.suite_from == "candidate" else first).items)
-
-    def screen(self, ids: list[str]) -> None:
-        """Screens every benchmark; then again the suspicious, and those whose noise would hide `detect`."""
-        planned, seconds = self.schedule.blocks, self.schedule.screen_seconds
-        self.stage("screen", ids, planned, seconds)
-        for extra in range(planned):
-            doubtful = [
-                name
-                for name, one in self.screened().items()
-                if one is not None and self.doubts(one)
-            ]
-            if not doubtful or not self.affords(1):
-                return
-            self.stage(
-                "screen",
-                doubtful,
-                1,
-                2 * seconds,
-                where=Progress(f"second look at {len(doubtful)}, {extra + 1}", 0, 1),
-            )
-
-    def screened(self) -> dict[str, Screened | None]:
-        """What the screen knows of every benchmark that is not lost."""
-        return {
-            name: verdict.screen(name, quads, self.settings.detect)
-            for name, quads in self.taken("screen").items()
-        }
-
-    def doubts(self, one: Screened) -> bool:
-        """Whether more blocks of the screen would help: to drop a suspicion that is not clear, or to see finer."""
-        suspicion = verdict.suspicious(one, self.settings.detect)
-        if suspicion is None:
-            return not one.detectable <= self.settings.detect
-        limit = math.log1p(self.settings.detect)
-        return one.low <= limit / 2 if suspicion == "slower" else one.high >= -limit
-
-    def stage(
-        self,
-        stage: Stage,
-        ids: list[str],
-        blocks: int,
-        seconds: float,
-        *,
-        where: Progress | None = None,
-        share: float = 1.0,
-    ) -> bool:
-        """Runs so many blocks; one in which a worker vanished is replaced, twice at most.
-
-        Args:
-            stage: To which the blocks belong.
-            ids: What is measured.
-            blocks: How many.
-            seconds: The least timed seconds per benchmark and block.
-            where: How the progress tells it, where that is not the stage and its blocks from the first to the last.
-            share: `seconds` over those of the last block.
-
-        Returns:
-            Whether the budget had room for all of them.
-        """
-        spare, done, told = 2, 0, where or Progress(stage, 0, blocks)
-        while done < blocks:
-            left = [name for name in ids if name not in self.lost]
-            if not left:
-                return True
-            begun = told.done + done
-            if self.blocks and not self.affords(1, share):
-                budget = f"the budget of {self.settings.budget:.0f} s"
-                self.warnings.append(
-                    f"{budget} ended in the stage {stage!r} after {begun} of {told.of} blocks"
-                )
-                return False
-            place = replace(told, done=begun, seconds_left=self.expected(told.of - begun))
-            block = self.block(stage, left, seconds, place)
-            self.blocks.append(block)
-            gone = [
-                loss
-                for loss in block.lost.values()
-                if loss.phase == "process" and loss.outcome != "stopped"
-            ]
-            self.lost |= {
-                name: loss for name, loss in block.lost.items() if loss.outcome != "stopped"
-            }
-            if gone and spare:
-                spare -= 1
-                continue
-            done += 1
-        return True
-
-    def block(self, stage: Stage, ids: list[str], seconds: float, where: Progress) -> Block:
-        """One block, with progress; benchmarks that one side does not even collect are lost."""
-        request = BlockRequest(stage, tuple(ids), seconds, Progress(where.stage))
-        block = lockstep.run_block(
-            self.baseline,
-            self.candidate,
-            request,
-            self.settings,
-            cpus=self.cpus,
-            slowdown=self.slowdown,
-            report=lambda name: self.report(replace(where, detail=name)),
-        )
-        missing = [name for name in ids if name not in block.quads and name not in block.lost]
-        absent = {
-            name: Loss("baseline", "collect", "missing", "it is not collected there")
-            for name in missing
-        }
-        return replace(block, lost=block.lost | absent)
-
-    def expected(self, blocks: int, share: float = 1.0) -> float | None:
-        """Seconds for so many more blocks like the last one, its timed seconds cut to a share."""
-        if not self.blocks:
-            return None
-        return blocks * (self.blocks[-1].seconds - (1 - share) * timed(self.blocks[-1]))
-
-    def affords(self, blocks: int, share: float = 1.0) -> bool:
-        """Whether the budget has room for so many more blocks like that."""
-        return (self.expected(blocks, share) or 0) <= self.room()
-
-    def room(self) -> float:
-        """Seconds that are left of the budget."""
-        return self.settings.budget - (time.monotonic() - self.begin)
-
-    def taken(self, stage: Stage) -> dict[str, list[list[Quad]]]:
-        """Per benchmark that is not lost, the quads of each block of a stage that has any."""
-        names = dict.fromkeys(
-            name for block in self.blocks for name in block.quads if name not in self.lost
-        )
-        chosen = [block for block in self.blocks if block.stage == stage]
-        return {
-            name: [block.quads[name] for block in chosen if block.quads.get(name)] for name in names
-        }
-
-    def unfinished(self) -> list[Comparison]:
-        """What can be said of a run that broke off: nothing is unchanged before its screen is done."""
-        rows = self.verdicts(confirm=False)
-        if len(self.blocks) >= self.schedule.blocks:
-            return rows
-        note = f"{len(self.blocks)} of {self.schedule.blocks} blocks of the screen were run"
-        return [
-            replace(row, verdict="inconclusive", note=note) if row.verdict == "unchanged" else row
-            for row in rows
-        ]
-
-    def checks(self) -> controls.Controls:
-        """What the run's built-in checks read so far."""
-        return controls.check(
-            [block.canary for block in self.blocks],
-            [block.control for block in self.blocks],
-            self.settings.detect,
-        )
-
-    def verdicts(self, *, confirm: bool) -> list[Comparison]:
-        """Confirms what the screen finds suspicious, and judges everything."""
-        screened, detect = self.screened(), self.settings.detect
-        known = {name: one for name, one in screened.items() if one is not None}
-        direction = {name: verdict.suspicious(one, detect) for name, one in known.items()}
-        families: Families = {
-            "slower": [name for name in known if direction[name] == "slower"],
-            "faster": [name for name in known if direction[name] == "faster"],
-        }
-        tested: dict[Direction, dict[str, Confirmed]] = {"slower": {}, "faster": {}}
-        suspects = [name for name in known if direction[name]]
-        if confirm and suspects and self.confirm(known, families):
-            tested = self.tests(known, families, suspects)
-            near = [
-                name
-                for family in tested.values()
-                for name, one in family.items()
-                if verdict.near(one)
-            ]
-            if near:
-                self.again(near)
-                second = self.tests(known, families, near)
-                tested = {
-                    way: first | {n: second[way][n] for n in first if n in near}
-                    for way, first in tested.items()
-                }
-        rows = [
-            self.cut(
-                verdict.compare(
-                    name, one, tested["slower"].get(name), tested["faster"].get(name), detect
-                )
-            )
-            for name, one in screened.items()
-            if name not in self.lost
-        ]
-        return rows + [
-            Comparison(name, "not comparable", note=outcome.why(loss))
-            for name, loss in self.lost.items()
-        ]
-
-    def cut(self, row: Comparison) -> Comparison:
-        """The same verdict, with what was planned for it; where the budget ended before, a note says so."""
-        planned = self.planned.get(row.id, 0)
-        short = (
-            row.verdict == "inconclusive"
-            and row.stage == "confirm"
-            and row.blocks < planned
-            and not row.note
-        )
-        return replace(
-            row,
-            planned=planned,
-            note=f"{row.blocks} usable blocks of {planned} planned" if short else row.note,
-        )
-
-    def confirm(self, screened: dict[str, Screened], families: Families) -> bool:
-        """Runs the planned numbers of fresh blocks, or as many as the budget allows; tells if that can decide."""
-        detect, alpha = self.settings.detect, self.settings.alpha / verdict.LOOKS
-        planned = {
-            name: verdict.plan(
-                one.sigma, len(family), detect, alpha, least=verdict.certain(one), most=MOST_BLOCKS
-            )
-            for family in families.values()
-            for name, one in ((name, screened[name]) for name in family)
-        }
-        self.planned = {name: planned[name] for name in families["slower"]}
-        floor = max(
-            math.ceil(math.log2(len(family) / alpha)) for family in families.values() if family
-        )
-        suspects = [name for name in screened if name in planned]
-        seconds = self.confirm_seconds(len(suspects))
-        most = blocks = max(planned.values())
-        self.stage("confirm", suspects, 1, seconds, where=Progress("confirm", 0, most))
-        while blocks > floor and not self.affords(blocks - 1):
-            blocks -= 1
-        if fitting(self.blocks[-1], blocks - 1, self.room()) < SHORTEST:
-            need = time.monotonic() - self.begin + (self.expected(most - 1) or 0)
-            suspicious = f"{len(suspects)} suspicious benchmark{'s' * (len(suspects) > 1)}"
-            self.warnings.append(
-                f"{suspicious} not confirmed: that takes {most} blocks, {need:.0f} s in all; the budget is "
-                f"{self.settings.budget:.0f} s, give --budget {math.ceil(need / 10) * 10}s"
-            )
-            return False
-        # Who needs no more leaves; how many each takes was fixed before the first confirming block.
-        longest = seconds
-        for done in range(1, blocks):
-            share = min(longest / seconds, fitting(self.blocks[-1], blocks - done, self.room()))
-            share = max(share, SHORTEST * longest / seconds)
-            seconds *= share
-            staying = [name for name in suspects if planned[name] > done]
-            if not self.stage(
-                "confirm", staying, 1, seconds, where=Progress("confirm", done, blocks), share=share
-            ):
-                break
-        return True
-
-    def confirm_seconds(self, suspects: int) -> float:
-        """Few suspects get more of each block: its start takes seconds, whatever is measured in it."""
-        return self.schedule.confirm_seconds * min(3.0, max(1.0, 10 / suspects))
-
-    def again(self, near: list[str]) -> None:
-        """Runs more blocks of what was nearly rejected, as many as there may be and the budget has room for."""
-        self.planned |= {name: MOST_BLOCKS for name in near if name in self.planned}
-        more = MOST_BLOCKS - min(
-            len(quads) for name, quads in self.taken("confirm").items() if name in near
-        )
-        while more > 0 and not self.affords(more):
-            more -= 1
-        self.stage(
-            "confirm",
-            near,
-            more,
-            self.confirm_seconds(len(near)),
-            where=Progress(f"last look at {len(near)}", 0, more),
-        )
-
-    def tests(
-        self, screened: dict[str, Screened], families: Families, names: list[str]
-    ) -> dict[Direction, dict[str, Confirmed]]:
-        """One look at the confirming blocks of `names`, among all suspects; on the clock that the screen chose."""
-        taken = self.taken("confirm")
-
-        def values(name: str, sign: int) -> list[float]:
-            found = [
-                clocks.block_value(quads, screened[name].clock) for quads in taken.get(name, [])
-            ]
-            return [sign * value for value in found if value is not None] if name in names else []
-
-        return {
-            way: verdict.confirm(
-                {name: values(name, 1 if way == "slower" else -1) for name in family},
-                self.settings.detect,
-                self.settings.alpha / verdict.LOOKS,
-            )
-            for way, family in families.items()
-        }
-
-    def explain(self, ids: list[str]) -> dict[str, list[Difference]]:
-        """What the candidate calls more often, for the regressed benchmarks."""
-        if not ids:
-            return {}
-        self.report(Progress("explaining"))
-        found = explain.count_calls(self.baseline, self.candidate, self.settings.arguments, ids)
-        roots = (self.baseline.roots, self.candidate.roots)
-        return {
-            name: explain.differences(sites["baseline"], sites["candidate"], roots)
-            for name, sites in found.items()
-            if len(sites) == len(roots)
-        }
-
-    def losses(self) -> str:
-        """Every lost benchmark and why, a line each."""
-        return "\n".join(
-            f"  {name}: {outcome.why(loss)}" for name, loss in list(self.lost.items())[:10]
-        )
+    report(Progress("collecting"))
+    suite = share_suite(baseline, candidate, settings)
+    evidence = Evidence(settings, suite.benchmarks, losses=suite.losses, warnings=suite.warnings)
+    findings = investigate(
+        evidence, budget, schedule or Schedule.of(settings), measure=measure, explain=explain
+    )
+    return _record(suite, evidence, findings, started=started, seconds=budget.spent())
 
 
-def timed(block: Block) -> float:
-    """Seconds of a block in which benchmarks were timed; the rest is its start, above all."""
-    quads = (quad for taken in block.quads.values() for quad in taken)
-    return sum(batch.wall for quad in quads for batch in (*quad.baseline, *quad.candidate))
+def _record(
+    suite: Suite, evidence: Evidence, findings: Findings, *, started: str, seconds: float
+) -> GateRecord:
+    """Returns the record of a run.
 
-
-def fitting(last: Block, blocks: int, room: float) -> float:
-    """To which share of the last block's timed seconds so many more must be cut to fill 0.95 of a room, or grow.
-
-    What else a block takes cannot be cut; so the share may be negative.
+    Raises:
+        GateError: No benchmark could be measured on both sides.
     """
-    return (
-        (0.95 * room / blocks - (last.seconds - timed(last))) / timed(last) if timed(last) else 1.0
+    result, exit_code = conclude(evidence, findings)
+    checks = evidence.controls()
+    packages = differing(suite.baseline.packages, suite.candidate.packages)
+    return GateRecord(
+        settings=evidence.settings,
+        baseline=suite.baseline,
+        candidate=suite.candidate,
+        machine=hardware(),
+        threads=1,
+        started=started,
+        seconds=seconds,
+        blocks=evidence.blocks,
+        comparisons=findings.comparisons,
+        added=suite.added,
+        removed=suite.removed,
+        canary=checks.canary,
+        control=checks.control,
+        noise=controls.noise_floor(_all_quads(evidence.blocks)),
+        explanations=findings.explanations,
+        warnings=[*evidence.warnings, *checks.problems, *packages],
+        result=result,
+        exit_code=exit_code,
+        flopline=__version__,
     )
 
 
-def _side(startable: environments.Side, collected: Collected) -> SideFacts:
-    version = startable.version
+def _all_quads(blocks: Sequence[Block]) -> list[Quad]:
+    quads = []
+    for block in blocks:
+        for measured in block.quads.values():
+            quads.extend(measured)
+    return quads
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The two sides and their benchmarks, as they were collected.
+
+    Attributes:
+        baseline: The version that is compared with.
+        candidate: The version that is judged.
+        added: Node ids that only the candidate has of its own.
+        removed: Node ids that only the baseline has of its own.
+        benchmarks: Node ids of the benchmarks that are measured, in the order in which they run.
+        losses: Benchmarks that cannot be compared, and why.
+        warnings: What a reader must know about the suite, in words.
+    """
+
+    baseline: SideFacts
+    candidate: SideFacts
+    added: list[str]
+    removed: list[str]
+    benchmarks: tuple[str, ...]
+    losses: dict[str, Loss]
+    warnings: list[str]
+
+
+def share_suite(baseline: Side, candidate: Side, settings: Settings) -> Suite:
+    """Lists what each side has, and gives both sides the benchmark files of one of them.
+
+    With `suite_from` as `each` the sides keep their own files, and a benchmark whose source differs
+    between them is lost.
+
+    Raises:
+        GateError: There is no benchmark.
+        WorkerError: A side does not start.
+        SuiteError: The suite cannot be compared with these arguments.
+    """
+    before, after = list_benchmarks([baseline, candidate], settings.arguments)
+    warnings = [*_uncollected("baseline", before), *_uncollected("candidate", after)]
+
+    source, target, chosen = candidate, baseline, after
+    if settings.suite_from == "baseline":
+        source, target, chosen = baseline, candidate, before
+    if not chosen.items:
+        errors = "\n".join(error.text for error in chosen.errors)
+        raise GateError(
+            "no benchmark found: no collected test uses the fixture `benchmark`; name the suite "
+            f"after --, for example -- tests/benchmarks\n{errors[-2000:]}"
+        )
+
+    benchmarks = tuple(chosen.items)
+    losses: dict[str, Loss] = {}
+    if settings.suite_from == "each":
+        benchmarks, losses = _same_source(before, after)
+    elif source.tree != target.tree:
+        files = {benchmark.file for benchmark in chosen.items.values()}
+        overlay(source, target, sorted(files))
+    return Suite(
+        baseline=_facts(baseline, before),
+        candidate=_facts(candidate, after),
+        added=[name for name in after.items if name not in before.items],
+        removed=[name for name in before.items if name not in after.items],
+        benchmarks=benchmarks,
+        losses=losses,
+        warnings=warnings,
+    )
+
+
+def _facts(side: Side, collected: Collected) -> SideFacts:
     return SideFacts(
-        startable.name, version.label, version.commit, collected.python, collected.packages
+        name=side.name,
+        version=side.version.label,
+        commit=side.version.commit,
+        python=collected.python,
+        packages=collected.packages,
     )
+
+
+def _uncollected(side: SideName, collected: Collected) -> list[str]:
+    """Returns a warning per file that a side could not collect."""
+    warnings = []
+    for error in collected.errors:
+        reason = error.text.strip()[-300:]
+        warnings.append(f"{side}: {error.file} could not be collected: {reason}")
+    return warnings
+
+
+def _same_source(
+    baseline: Collected, candidate: Collected
+) -> tuple[tuple[str, ...], dict[str, Loss]]:
+    """Returns the benchmarks that are the same on both sides, and those whose source differs."""
+    benchmarks = []
+    losses = {}
+    for name, before in baseline.items.items():
+        if name not in candidate.items:
+            continue
+        after = candidate.items[name]
+        if before.digest == after.digest:
+            benchmarks.append(name)
+        else:
+            losses[name] = Loss(None, "collect", "changed", "the benchmark's source changed")
+    return tuple(benchmarks), losses
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a run found out.
+
+    Attributes:
+        comparisons: What is known about each benchmark.
+        explanations: Per regressed benchmark, the calls that differ between the sides.
+        broken: Why the run did not come to its end; empty if it did.
+    """
+
+    comparisons: list[Comparison]
+    explanations: dict[str, list[Difference]] = field(default_factory=dict)
+    broken: str = ""
+
+
+def investigate(
+    evidence: Evidence,
+    budget: Budget,
+    schedule: Schedule,
+    *,
+    measure: Callable[[BlockRequest], Block],
+    explain: Callable[[Sequence[str]], dict[str, list[Difference]]],
+) -> Findings:
+    """Measures what the plans request, and compares the sides.
+
+    Ctrl-C, and a side that no longer starts, end the measuring. What was measured is kept.
+
+    Args:
+        evidence: Receives what is measured.
+        budget: The time that the run may take.
+        schedule: How much is measured.
+        measure: Measures a block.
+        explain: Returns the calls that differ, per benchmark that it is given.
+
+    Raises:
+        KeyboardInterrupt: It came before the end of the first block.
+        WorkerError: A side does not start for the first block.
+    """
+    findings = Findings([])
+    try:
+        for plan in (screen, confirm, second_look):
+            drive(plan(evidence, budget, schedule), measure, evidence)
+        findings = Findings(compare_all(evidence))
+        regressed = [row.id for row in findings.comparisons if row.verdict == "regressed"]
+        if regressed:
+            explanations = explain(regressed[:EXPLAINED])
+            findings = replace(findings, explanations=explanations)
+    except (KeyboardInterrupt, WorkerError) as error:
+        if not evidence.blocks:
+            raise
+        blocks = counted(len(evidence.blocks), "block")
+        reason = str(error) or "interrupted"
+        comparisons = findings.comparisons or compare_unfinished(evidence, schedule)
+        findings = Findings(comparisons, broken=f"{BROKEN} after {blocks}: {reason}")
+    return findings
+
+
+def drive(plan: Plan, measure: Callable[[BlockRequest], Block], evidence: Evidence) -> None:
+    """Measures the blocks that a plan requests, and keeps each as evidence.
+
+    The plan itself decides whether a block is replaced and when the budget ends, because both
+    depend on where in the plan that happens.
+    """
+    request = next(plan, None)
+    while request is not None:
+        block = with_missing(measure(request), request)
+        evidence.add(block)
+        try:
+            request = plan.send(block)
+        except StopIteration:
+            request = None
+
+
+def with_missing(block: Block, request: BlockRequest) -> Block:
+    """Returns a block in which requested benchmarks that a side did not even collect are lost."""
+    missing = {}
+    for name in request.benchmarks:
+        if name not in block.quads and name not in block.lost:
+            missing[name] = Loss("baseline", "collect", "missing", "it is not collected there")
+    return replace(block, lost=block.lost | missing)
+
+
+def compare_all(evidence: Evidence) -> list[Comparison]:
+    """Returns the verdict on every benchmark; those that were lost are not comparable."""
+    rows = []
+    for name, screened in evidence.screened().items():
+        slower = faster = None
+        planned = 0
+        suspect = evidence.suspects.get(name)
+        if suspect is not None and suspect.direction == "slower":
+            slower = evidence.tested.get(name)
+            planned = suspect.planned
+        elif suspect is not None:
+            faster = evidence.tested.get(name)
+        row = verdict.compare(name, screened, slower, faster, evidence.settings, planned=planned)
+        rows.append(row)
+    for name, loss in evidence.losses.items():
+        rows.append(Comparison(name, "not comparable", note=why(loss)))
+    return rows
+
+
+def compare_unfinished(evidence: Evidence, schedule: Schedule) -> list[Comparison]:
+    """Returns what can be said after a run that broke off.
+
+    Nothing counts as tested, and nothing is unchanged before the screen is complete.
+    """
+    rows = compare_all(replace(evidence, tested={}))
+    blocks = len(evidence.blocks)
+    if blocks >= schedule.blocks:
+        return rows
+    note = f"{blocks} of {schedule.blocks} blocks of the screen were run"
+    for number, row in enumerate(rows):
+        if row.verdict == "unchanged":
+            rows[number] = replace(row, verdict="inconclusive", note=note)
+    return rows
+
+
+def conclude(evidence: Evidence, findings: Findings) -> tuple[str, ExitCode]:
+    """Returns the run's answer in words, and its exit code.
+
+    Raises:
+        GateError: No benchmark could be measured on both sides.
+    """
+    if not evidence.screened():
+        lines = [f"  {name}: {why(loss)}" for name, loss in evidence.losses.items()]
+        raise GateError(
+            f"none of {len(evidence.benchmarks)} benchmarks could be measured on both sides:\n"
+            + "\n".join(lines[:SHOWN_LOSSES])
+        )
+    if findings.broken:
+        return findings.broken, ExitCode.COULD_NOT_WORK
+    measured: set[str] = set()
+    for block in evidence.blocks:
+        measured.update(block.quads)
+    problems = evidence.controls().problems
+    rows = findings.comparisons
+    return answer(rows, problems, evidence.losses, measured, evidence.settings)
+
+
+def explain_calls(
+    baseline: Side, candidate: Side, settings: Settings, benchmarks: Sequence[str]
+) -> dict[str, list[Difference]]:
+    """Returns the calls that differ, per benchmark that could be profiled on both sides."""
+    profiles = count_calls(baseline, candidate, settings.arguments, benchmarks)
+    roots = (baseline.roots, candidate.roots)
+    explanations = {}
+    for name, calls in profiles.items():
+        if len(calls) == len(roots):
+            explanations[name] = differences(
+                calls["baseline"], calls["candidate"], roots, at_most=SHOWN_CALLS
+            )
+    return explanations

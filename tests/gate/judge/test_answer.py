@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flopline.gate.judge.answer import answer, differing, why
-from flopline.gate.record import Comparison, Loss
+from flopline.gate.judge.answer import answer, counted, differing, why
+from flopline.gate.record import Comparison, Loss, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,37 +14,30 @@ if TYPE_CHECKING:
     from flopline.gate.record import Verdict
 
 
-def row(kind: Verdict, name: str = "a", change: float = 0.0) -> Comparison:
-    return Comparison(name, kind, change=change, stage="screen")
+SETTINGS = Settings(detect=0.03)
+FAILED = Loss("candidate", "call", "failed", "")
+
+
+def row(verdict: Verdict, name: str = "a", change: float = 0.0) -> Comparison:
+    return Comparison(name, verdict, change=change, stage="screen")
 
 
 def code_of(
-    rows: Sequence[Comparison], problems: Sequence[str] = (), lost: Mapping[str, Loss] | None = None
+    rows: Sequence[Comparison],
+    problems: Sequence[str] = (),
+    losses: Mapping[str, Loss] | None = None,
 ) -> int:
-    """The exit code of a run whose losses were measured in no block."""
-    return answer(rows, problems, lost or {}, (), 0.03)[1]
+    """Returns the exit code of a run whose losses were measured in no block."""
+    return answer(rows, problems, losses or {}, (), SETTINGS)[1]
 
 
 def test_a_confirmed_regression_outranks_a_lost_benchmark() -> None:
-    assert (
-        code_of(
-            [row("regressed"), row("not comparable", "b")],
-            [],
-            {"b": Loss("candidate", "call", "failed", "")},
-        )
-        == 1
-    )
+    rows = [row("regressed"), row("not comparable", "b")]
+    assert code_of(rows, losses={"b": FAILED}) == 1
 
 
-def test_missed_controls_outrank_everything_so_that_they_are_never_red() -> None:
-    assert (
-        code_of(
-            [row("regressed")],
-            ["the canary was not measured"],
-            {"b": Loss("baseline", "call", "failed", "")},
-        )
-        == 3
-    )
+def test_failed_controls_outrank_everything_so_that_they_are_never_red() -> None:
+    assert code_of([row("regressed")], ["the canary was not measured"], {"b": FAILED}) == 3
 
 
 @pytest.mark.parametrize(
@@ -62,14 +55,16 @@ def test_missed_controls_outrank_everything_so_that_they_are_never_red() -> None
     ],
     ids=lambda value: f"{value.outcome}-{value.side}" if isinstance(value, Loss) else str(value),
 )
-def test_a_loss_is_a_fault_if_the_candidate_caused_it_or_a_process_vanished(
+def test_a_loss_is_a_fault_of_the_candidate_or_of_a_process_that_vanished(
     loss: Loss, code: int
 ) -> None:
-    assert code_of([row("unchanged"), row("not comparable", "b")], [], {"b": loss}) == code
+    rows = [row("unchanged"), row("not comparable", "b")]
+    assert code_of(rows, losses={"b": loss}) == code
 
 
 def test_a_run_in_which_nothing_was_compared_does_not_end_with_exit_code_0() -> None:
-    assert code_of([row("not comparable", "a")], [], {"a": Loss(None, "call", "failed", "")}) == 2
+    losses = {"a": Loss(None, "call", "failed", "")}
+    assert code_of([row("not comparable", "a")], losses=losses) == 2
 
 
 def test_most_benchmarks_too_noisy_is_exit_code_3_and_half_of_them_is_not() -> None:
@@ -80,11 +75,16 @@ def test_most_benchmarks_too_noisy_is_exit_code_3_and_half_of_them_is_not() -> N
 
 
 def test_what_was_measured_and_then_lost_on_the_baseline_is_a_fault_too() -> None:
-    rows, lost = (
-        [row("unchanged"), row("not comparable", "b")],
-        {"b": Loss("baseline", "call", "failed", "")},
-    )
-    assert answer(rows, (), lost, {"a", "b"}, 0.03) == ("1 benchmark lost: b", 2)
+    rows = [row("unchanged"), row("not comparable", "b")]
+    losses = {"b": Loss("baseline", "call", "failed", "")}
+    assert answer(rows, (), losses, {"a", "b"}, SETTINGS) == ("1 benchmark lost: b", 2)
+
+
+def test_the_result_counts_regressions_and_names_three_losses() -> None:
+    rows = [row("regressed", "a"), row("regressed", "b")]
+    assert answer(rows, (), {}, (), SETTINGS) == ("2 confirmed regressions", 1)
+    losses = dict.fromkeys("abcd", FAILED)
+    assert answer([], (), losses, (), SETTINGS) == ("4 benchmarks lost: a, b, c", 2)
 
 
 def test_a_suspicion_that_was_not_confirmed_is_exit_code_3() -> None:
@@ -97,20 +97,33 @@ def test_a_suspicion_that_was_not_confirmed_is_exit_code_3() -> None:
     assert code_of([*quiet, replace(tested, blocks=12)]) == 0
 
 
-def test_why_is_one_line_with_what_was_raised_or_how_the_process_ended() -> None:
-    failed = "def test():\n>   f()\nE   ValueError: no\nE   more\ntest.py:3: ValueError"
-    assert (
-        why(Loss("candidate", "call", "failed", failed))
-        == "failed on the candidate (call): ValueError: no"
-    )
-    assert why(Loss("baseline", "process", "crashed", "exit code 7; last\nlines")) == (
-        "crashed on the baseline (process): exit code 7; last"
-    )
-    assert (
-        why(Loss(None, "setup", "skipped", "Skipped: not here"))
-        == "skipped (setup): Skipped: not here"
-    )
-    assert why(Loss(None, "call", "unused", "")) == "unused (call)"
+@pytest.mark.parametrize(
+    ("loss", "line"),
+    [
+        (
+            Loss(
+                "candidate",
+                "call",
+                "failed",
+                "def test():\n>   f()\nE   ValueError: no\nE   more\ntest.py:3: ValueError",
+            ),
+            "failed on the candidate (call): ValueError: no",
+        ),
+        (
+            Loss("baseline", "process", "crashed", "exit code 7; last\nlines"),
+            "crashed on the baseline (process): exit code 7; last",
+        ),
+        (
+            Loss(None, "setup", "skipped", "Skipped: not here"),
+            "skipped (setup): Skipped: not here",
+        ),
+        (Loss(None, "call", "unused", ""), "unused (call)"),
+    ],
+)
+def test_why_is_one_line_with_what_was_raised_or_how_the_process_ended(
+    loss: Loss, line: str
+) -> None:
+    assert why(loss) == line
 
 
 def test_packages_that_differ_are_one_sentence_and_equal_ones_none() -> None:
@@ -118,3 +131,9 @@ def test_packages_that_differ_are_one_sentence_and_equal_ones_none() -> None:
     assert differing({"a": "1", "b": "2"}, {"a": "1.1", "C": "3"}) == [
         "the sides' packages differ: a 1 -> 1.1, b 2 -> absent, C absent -> 3"
     ]
+
+
+def test_a_number_has_the_plural_of_its_noun() -> None:
+    assert counted(1, "block") == "1 block"
+    assert counted(2, "block") == "2 blocks"
+    assert counted(2, "near miss", "near misses") == "2 near misses"

@@ -1,14 +1,14 @@
-"""What runs of the procedure in tests have in common."""
+"""What the real runs in tests have in common."""
 
 from __future__ import annotations
 
-from flopline.gate import run as procedure
+from flopline.gate.schedule import Schedule
 
-QUICK = procedure.Schedule(blocks=2, screen_seconds=0.08, confirm_seconds=0.06)
+QUICK = Schedule(blocks=2, screen_seconds=0.08, confirm_seconds=0.06)
 LIGHT = ("-p", "no:flopline", "-p", "no:hypothesispytest", "-p", "no:platformdirs")
-"""Plugins that the tiny suites do without, so that workers start faster."""
+"""Arguments that switch off plugins which the tiny suites do without, so that they start faster."""
 DETECT = 0.1
-"""Far above what is left of this machine's noise in so short a run."""
+"""A slowdown far above the noise that remains in so short a run."""
 SUITE = """\
 import pytest
 import subject

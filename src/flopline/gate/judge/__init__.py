@@ -1,1 +1,1 @@
-"""From blocks to an answer: pure functions that open no process, no file and no clock."""
+"""From blocks to an answer: pure functions that import no process, no file and no clock."""

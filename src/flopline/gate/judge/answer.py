@@ -1,84 +1,125 @@
-"""From verdicts and losses to the run's answer: what it ends with, and what its reader should know."""
+"""From verdicts and losses to the run's answer: its result in words and its exit code."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flopline.gate.record import ExitCode
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from flopline.gate.record import Comparison, Loss
+    from flopline.gate.record import Comparison, Loss, Settings
+
+NAMED_LOSSES = 3
+"""The result names at most this number of lost benchmarks."""
 
 
 def answer(
     rows: Sequence[Comparison],
     problems: Sequence[str],
-    lost: Mapping[str, Loss],
+    losses: Mapping[str, Loss],
     measured: Collection[str],
-    detect: float,
-) -> tuple[str, int]:
-    """The run's answer and exit code: are the controls right, is anything regressed, lost, or undecided.
+    settings: Settings,
+) -> tuple[str, ExitCode]:
+    """Returns the run's answer in words, and its exit code.
+
+    Failed controls outrank a confirmed regression, a regression outranks a lost benchmark, and a
+    lost benchmark outranks what remained undecided.
 
     Args:
         rows: The verdicts.
         problems: What is wrong with the controls.
-        lost: What could not be compared.
-        measured: What was, in some block.
-        detect: The slowdown that had to be found.
+        losses: The benchmarks that could not be compared, and why.
+        measured: The benchmarks that have numbers in some block.
+        settings: What was asked of the run.
     """
-    count = {
-        kind: sum(row.verdict == kind for row in rows) for kind in ("regressed", "inconclusive")
-    }
-    gone = [name for name, loss in lost.items() if _at_fault(loss) or name in measured]
     if problems:
-        return "inconclusive: " + "; ".join(problems), 3
-    if count["regressed"]:
-        return f"{count['regressed']} confirmed regression{'s' * (count['regressed'] > 1)}", 1
-    if gone:
-        return f"{len(gone)} benchmark{'s' * (len(gone) > 1)} lost: {', '.join(gone[:3])}", 2
-    compared = sum(row.verdict != "not comparable" for row in rows)
-    if not compared:
-        return "nothing was compared", 2
-    # What looked slower and was not put to the whole test, for want of budget.
-    unconfirmed = any(
-        row.verdict == "inconclusive"
-        and (row.blocks < row.planned or (row.limit is None and (row.change or 0) > detect / 2))
-        for row in rows
-    )
-    if 2 * count["inconclusive"] > compared or unconfirmed:
-        return (
-            f"inconclusive: {count['inconclusive']} of {compared} benchmarks could not be decided",
-            3,
-        )
-    return "no regression", 0
+        return "inconclusive: " + "; ".join(problems), ExitCode.UNDECIDED
+    regressed = _count(rows, "regressed")
+    if regressed:
+        return counted(regressed, "confirmed regression"), ExitCode.REGRESSION
+    lost = [name for name, loss in losses.items() if _is_fault(loss) or name in measured]
+    if lost:
+        names = ", ".join(lost[:NAMED_LOSSES])
+        return f"{counted(len(lost), 'benchmark')} lost: {names}", ExitCode.COULD_NOT_WORK
+    compared = len(rows) - _count(rows, "not comparable")
+    if compared == 0:
+        return "nothing was compared", ExitCode.COULD_NOT_WORK
+    inconclusive = _count(rows, "inconclusive")
+    hiding = any(_could_hide(row, settings) for row in rows)
+    if hiding or 2 * inconclusive > compared:
+        undecided = f"{inconclusive} of {compared} benchmarks could not be decided"
+        return f"inconclusive: {undecided}", ExitCode.UNDECIDED
+    return "no regression", ExitCode.NO_REGRESSION
 
 
-def _at_fault(loss: Loss) -> bool:
-    """Whether a loss is a defect of this comparison: what the baseline lacks is new, and what both lack is nothing."""
-    return loss.outcome in ("crashed", "hung") or (
-        loss.side == "candidate" and loss.outcome != "missing"
-    )
+def _count(rows: Sequence[Comparison], verdict: str) -> int:
+    return sum(row.verdict == verdict for row in rows)
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Returns a number with its noun, for example `1 block` or `2 blocks`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {plural or noun + 's'}"
+
+
+def _is_fault(loss: Loss) -> bool:
+    """Returns whether a loss must fail the run.
+
+    That is a crash or hang on either side, or a failure on the candidate. A benchmark that the
+    baseline lacks is new, and one that neither side can run does not count.
+    """
+    if loss.outcome in ("crashed", "hung"):
+        return True
+    return loss.side == "candidate" and loss.outcome != "missing"
+
+
+def _could_hide(row: Comparison, settings: Settings) -> bool:
+    """Returns whether an undecided benchmark looked slower and was not tested as far as planned."""
+    if row.verdict != "inconclusive":
+        return False
+    if row.blocks < row.planned:
+        return True
+    untested = row.limit is None
+    return untested and row.change is not None and row.change > settings.detect / 2
 
 
 def why(loss: Loss) -> str:
-    """Why a benchmark could not be compared, in a line."""
+    """Returns why a benchmark could not be compared, in one line."""
     lines = [line for line in loss.text.strip().splitlines() if line.strip()]
-    where = {"baseline": " on the baseline", "candidate": " on the candidate"}.get(
-        loss.side or "", ""
-    )
-    # A process says first how it ended; of a failed test pytest marks what was raised with an E.
-    told = lines[0] if lines and loss.phase == "process" else lines[-1] if lines else ""
+    side = f" on the {loss.side}" if loss.side else ""
+    fact = f"{loss.outcome}{side} ({loss.phase})"
+    reason = _reason(loss, lines).strip()
+    return f"{fact}: {reason}" if reason else fact
+
+
+def _reason(loss: Loss, lines: Sequence[str]) -> str:
+    """Returns the line of a loss's text that tells most."""
+    # pytest marks what a failed test raised with an E.
     raised = [line for line in lines if line.startswith("E ")]
-    words = raised[0].removeprefix("E ").strip() if raised else told.strip()
-    return f"{loss.outcome}{where} ({loss.phase}){': ' + words if words else ''}"
+    if raised:
+        return raised[0].removeprefix("E ")
+    if not lines:
+        return ""
+    # The text of a process that ended begins with how it ended.
+    return lines[0] if loss.phase == "process" else lines[-1]
 
 
-def differing(baseline: dict[str, str], candidate: dict[str, str]) -> list[str]:
-    """Packages that the two environments do not have in one version."""
-    names = sorted({*baseline, *candidate}, key=str.lower)
-    rows = [
-        f"{name} {baseline.get(name, 'absent')} -> {candidate.get(name, 'absent')}"
-        for name in names
-        if baseline.get(name) != candidate.get(name)
-    ]
-    return ["the sides' packages differ: " + ", ".join(rows)] if rows else []
+def differing(baseline: Mapping[str, str], candidate: Mapping[str, str]) -> list[str]:
+    """Returns one warning if the two environments have different versions of some packages.
+
+    Args:
+        baseline: The packages of one side, name to version.
+        candidate: The packages of the other side.
+    """
+    differences = []
+    for name in sorted({*baseline, *candidate}, key=str.lower):
+        before = baseline.get(name, "absent")
+        after = candidate.get(name, "absent")
+        if before != after:
+            differences.append(f"{name} {before} -> {after}")
+    if not differences:
+        return []
+    return ["the sides' packages differ: " + ", ".join(differences)]

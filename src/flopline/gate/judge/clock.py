@@ -1,6 +1,7 @@
-"""From batches to block values: which clock describes a benchmark, and what it says.
+"""From batches to block values: which clock describes a benchmark, and what it measured.
 
-Log-ratios are natural logarithms of candidate over baseline seconds per call, positive where the candidate is slower.
+Log-ratios are natural logarithms of the candidate's over the baseline's seconds per call; they are
+positive where the candidate is slower.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flopline.gate.record import BLIND, HANDOVER
@@ -15,75 +17,165 @@ from flopline.gate.record import BLIND, HANDOVER
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flopline.gate.record import Batch, Clock, Quad
+    from flopline.gate.record import Batch, Clock, Quad, Settings
+
+USABLE = 0.25
+"""A block has a value if at least this share of its log-ratios is usable."""
 
 
 def seconds_per_call(batch: Batch, clock: Clock) -> float:
-    """Seconds per call on one of the batch's clocks; nan without a reading, or where it is not positive."""
-    seconds = {"cpu": batch.cpu, "wall": batch.wall, "timer": batch.timer}[clock]
-    return seconds / batch.calls if seconds is not None and seconds > 0 else math.nan
+    """Returns a batch's seconds per call on one clock; nan if it has no positive reading."""
+    seconds: float | None = getattr(batch, clock)
+    if seconds is None or seconds <= 0:
+        return math.nan
+    return seconds / batch.calls
 
 
 def log_seconds(batches: Sequence[Batch], clock: Clock) -> list[float]:
-    """Log seconds per call; nan where unusable. Involuntary switches put others' work into wall time, not CPU time."""
-    return [
-        math.nan if clock == "wall" and b.involuntary else math.log(seconds_per_call(b, clock))
-        for b in batches
-    ]
+    """Returns the logarithm of every batch's seconds per call; nan where it is not usable.
+
+    Wall time is not usable after an involuntary context switch, because it then includes the work
+    of others. CPU time does not.
+    """
+    logs = []
+    for batch in batches:
+        disturbed = clock == "wall" and batch.involuntary > 0
+        logs.append(math.nan if disturbed else math.log(seconds_per_call(batch, clock)))
+    return logs
 
 
 def log_ratios(quads: Sequence[Quad], clock: Clock) -> list[float]:
-    """How far each batch of the candidate is from each of the baseline's in the same quad, over all usable quads.
+    """Returns the log-ratio of every pair of batches, one of each side, within each usable quad.
 
-    Four a quad rather than one of the means: one disturbed batch then spoils two of four, not all. A quad is not usable
-    where a batch has no positive reading or, on the wall clock, an involuntary switch.
+    A quad contributes four log-ratios, one per pair of batches, instead of one ratio of means. A
+    single disturbed batch then affects two of four values. A quad is usable unless one of its
+    batches has no positive reading or, on the wall clock, an involuntary context switch.
     """
-    found = []
+    ratios = []
     for quad in quads:
-        baseline, candidate = log_seconds(quad.baseline, clock), log_seconds(quad.candidate, clock)
-        if not any(map(math.isnan, (*baseline, *candidate))):
-            found += [after - before for before, after in itertools.product(baseline, candidate)]
-    return found
+        baseline = log_seconds(quad.baseline, clock)
+        candidate = log_seconds(quad.candidate, clock)
+        if any(math.isnan(log) for log in (*baseline, *candidate)):
+            continue
+        for before, after in itertools.product(baseline, candidate):
+            ratios.append(after - before)
+    return ratios
 
 
 def block_value(quads: Sequence[Quad], clock: Clock) -> float | None:
-    """The block's one number, the median of its log-ratios; None where less than a quarter of them is usable."""
-    kept = log_ratios(quads, clock)
-    possible = sum(len(quad.baseline) * len(quad.candidate) for quad in quads)
-    return statistics.median(kept) if kept and 4 * len(kept) >= possible else None
+    """Returns the one number of a block: the median of its log-ratios.
 
-
-def choose_clock(quads: Sequence[Quad], detect: float) -> Clock:
-    """The one clock for a benchmark, from all quads of its screen; exchanging the sides does not change it.
-
-    `timer` where every batch carries the suite's own reading. Else `wall` where CPU time does not describe the work:
-
-    - a side's process spends over 5 % (and 5 us a call) more CPU time than its calling thread: work in threads; or
-    - a side waits at least once a batch, and its wall time exceeds its CPU time by over 5 %: sleep, I/O, locks; or
-    - the sides wait differently often per call, and their wall/CPU differ by more than `detect`: one began to wait.
-
-    Else `cpu`: under contention wall time has ten times its noise. All are medians over batches without involuntary
-    switches (over all, if there are none: what waits must then end without numbers, not with a time that misses the
-    wait). Wall above CPU time alone says nothing, as a hypervisor's theft looks the same; but nothing waits without a
-    voluntary switch, and theft causes none.
+    Returns None if less than a quarter of the log-ratios is usable.
     """
-    baseline = [batch for quad in quads for batch in quad.baseline]
-    candidate = [batch for quad in quads for batch in quad.candidate]
-    if not (baseline and candidate):
+    ratios = log_ratios(quads, clock)
+    possible = 0
+    for quad in quads:
+        possible += len(quad.baseline) * len(quad.candidate)
+    if not ratios or len(ratios) < USABLE * possible:
+        return None
+    return statistics.median(ratios)
+
+
+@dataclass(frozen=True)
+class SideTiming:
+    """Where one side spends its time; every number is a median over batches.
+
+    Attributes:
+        elsewhere: CPU seconds per batch that the process spends outside of the calling thread, less
+            what is tolerated. It is positive if the side works in other threads.
+        waits: Voluntary context switches per batch.
+        waits_per_call: Voluntary context switches per call.
+        stretch: Wall time over CPU time.
+    """
+
+    elsewhere: float
+    waits: float
+    waits_per_call: float
+    stretch: float
+
+
+def side_timing(batches: Sequence[Batch]) -> SideTiming:
+    """Summarises the batches of one side that had no involuntary context switch.
+
+    If there are none, all batches count. What waits must then end without numbers on the wall
+    clock, not with a CPU time that misses the wait.
+    """
+    calm = [batch for batch in batches if batch.involuntary == 0]
+    elsewhere = []
+    waits = []
+    waits_per_call = []
+    stretch = []
+    for batch in calm or batches:
+        tolerated = max(BLIND * batch.cpu, HANDOVER * batch.calls)
+        elsewhere.append(batch.process - batch.cpu - tolerated)
+        waits.append(batch.voluntary)
+        waits_per_call.append(batch.voluntary / batch.calls)
+        stretch.append(batch.wall / batch.cpu if batch.cpu > 0 else math.inf)
+    return SideTiming(
+        elsewhere=statistics.median(elsewhere),
+        waits=statistics.median(waits),
+        waits_per_call=statistics.median(waits_per_call),
+        stretch=statistics.median(stretch),
+    )
+
+
+def uses_threads(side: SideTiming) -> bool:
+    """Returns whether a side does a part of its work in other threads.
+
+    Its process then spends over 5 % (and 5 us per call) more CPU time than the calling thread.
+    """
+    return side.elsewhere > 0
+
+
+def is_waiting(side: SideTiming) -> bool:
+    """Returns whether a side waits: for sleep, input, output or locks.
+
+    It then waits at least once per batch, and its wall time exceeds its CPU time by over 5 %.
+    """
+    if side.waits < 1:
+        return False
+    return side.stretch > 1 + BLIND
+
+
+def began_to_wait(baseline: SideTiming, candidate: SideTiming, settings: Settings) -> bool:
+    """Returns whether one side waits more than the other, so that CPU time misses a difference.
+
+    The sides then wait differently often per call, and their ratios of wall time to CPU time differ
+    by more than the slowdown that must be found.
+    """
+    if baseline.waits_per_call == candidate.waits_per_call:
+        return False
+    shorter = min(baseline.stretch, candidate.stretch)
+    longer = max(baseline.stretch, candidate.stretch)
+    return longer > (1 + settings.detect) * shorter
+
+
+def choose_clock(quads: Sequence[Quad], settings: Settings) -> Clock:
+    """Returns the one clock that decides about a benchmark, from all quads of its screen.
+
+    It is the suite's own timer if every batch carries its reading. Otherwise it is wall time if CPU
+    time does not describe the work: a side uses threads, a side waits, or one side began to wait.
+    Otherwise it is CPU time, because wall time has ten times its noise on a contended machine.
+
+    Wall time above CPU time is no evidence alone, because time that a hypervisor takes away looks
+    the same. But nothing waits without a voluntary context switch, and a hypervisor causes none.
+    Exchanging the sides does not change the clock.
+    """
+    baseline: list[Batch] = []
+    candidate: list[Batch] = []
+    for quad in quads:
+        baseline.extend(quad.baseline)
+        candidate.extend(quad.candidate)
+    if not baseline or not candidate:
         return "cpu"
-    if all(batch.timer is not None for batch in baseline + candidate):
+    if all(batch.timer is not None for batch in (*baseline, *candidate)):
         return "timer"
-    calm = [
-        [batch for batch in side if not batch.involuntary] or side for side in (baseline, candidate)
-    ]
-    median = statistics.median
-    threads = [
-        median(b.process - b.cpu - max(BLIND * b.cpu, HANDOVER * b.calls) for b in side) > 0
-        for side in calm
-    ]
-    waits = [median(b.voluntary for b in side) >= 1 for side in calm]
-    rates = [median(b.voluntary / b.calls for b in side) for side in calm]
-    stretch = [median(b.wall / b.cpu if b.cpu > 0 else math.inf for b in side) for side in calm]
-    waiting = any(often and much > 1 + BLIND for often, much in zip(waits, stretch, strict=True))
-    began = rates[0] != rates[1] and max(stretch) > (1 + detect) * min(stretch)
-    return "wall" if any(threads) or waiting or began else "cpu"
+    before = side_timing(baseline)
+    after = side_timing(candidate)
+    if uses_threads(before) or uses_threads(after):
+        return "wall"
+    if is_waiting(before) or is_waiting(after):
+        return "wall"
+    if began_to_wait(before, after, settings):
+        return "wall"
+    return "cpu"

@@ -1,0 +1,119 @@
+"""A made-up machine that measures blocks at once, on a made-up clock."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from flopline.gate.record import Batch, Block, Loss, Quad
+from flopline.gate.run import drive
+from flopline.gate.schedule import Budget, Evidence, Schedule, screen
+
+if TYPE_CHECKING:
+    from flopline.gate.record import BlockRequest, Settings, Stage
+
+SCHEDULE = Schedule(blocks=4, screen_seconds=0.1, confirm_seconds=0.2)
+UNLIMITED = 1e6
+"""Seconds of a budget that never ends."""
+CRASHED = Loss("candidate", "process", "crashed", "exit code 7; last words")
+STOPPED = Loss(None, "process", "stopped", "after the one before crashed")
+FAILED = Loss("candidate", "call", "failed", "E   ValueError: no")
+
+
+@dataclass
+class Machine:
+    """Measures made-up blocks.
+
+    Attributes:
+        changes: The log-ratio of every benchmark.
+        sigma: Standard deviation of the block values.
+        values: Block values of a benchmark in a stage, instead of random ones; the last repeats.
+        start: Seconds that a block takes beside what is timed in it.
+        canary: The log-ratio that the canary shows; by default the right one.
+        absent: Benchmarks that are in no block, because one side does not collect them.
+        losses: What is lost in a block, by the number of the block.
+        pauses: Seconds that a block takes longer, by the number of the block.
+        stops: What is raised instead of a block, by the number of the block.
+        now: What the clock shows.
+        requests: The blocks that were requested.
+    """
+
+    changes: dict[str, float]
+    sigma: float = 0.002
+    values: dict[tuple[Stage, str], list[float]] = field(default_factory=dict)
+    start: float = 2.0
+    canary: float = math.log1p(0.03)
+    absent: frozenset[str] = frozenset()
+    losses: dict[int, dict[str, Loss]] = field(default_factory=dict)
+    pauses: dict[int, float] = field(default_factory=dict)
+    stops: dict[int, BaseException] = field(default_factory=dict)
+    now: float = 0.0
+    requests: list[BlockRequest] = field(default_factory=list)
+
+    def clock(self) -> float:
+        return self.now
+
+    def measure(self, request: BlockRequest) -> Block:
+        number = len(self.requests)
+        self.requests.append(request)
+        if number in self.stops:
+            raise self.stops[number]
+        lost = self.losses.get(number, {})
+        quads = {}
+        for name in request.benchmarks:
+            if name not in lost and name not in self.absent:
+                value = self._value(name, request.stage)
+                quads[name] = [quad_of(value, request.seconds)]
+        seconds = self.start + request.seconds * len(quads) + self.pauses.get(number, 0.0)
+        self.now += seconds
+        return Block(
+            stage=request.stage,
+            hash_seed=number,
+            padding=0,
+            cpu=0,
+            candidate_first=False,
+            randomised=False,
+            seconds=seconds,
+            steal=0.0,
+            load=0.0,
+            quads=quads,
+            wide=[],
+            canary=[quad_of(self.canary, 0.1)],
+            control=[quad_of(0.0, 0.1)],
+            lost=lost,
+        )
+
+    def _value(self, name: str, stage: Stage) -> float:
+        """Returns the value of a benchmark in the block that was requested last."""
+        requests = [request for request in self.requests if request.stage == stage]
+        number = sum(name in request.benchmarks for request in requests)
+        if (stage, name) in self.values:
+            values = self.values[stage, name]
+            return values[min(number, len(values)) - 1]
+        noise = random.Random(f"{stage} {name} {number}")  # noqa: S311  # it must repeat
+        return self.changes[name] + noise.gauss(0, self.sigma)
+
+    def confirming(self) -> list[BlockRequest]:
+        """Returns the requests of the confirm stage."""
+        return [request for request in self.requests if request.stage == "confirm"]
+
+
+def quad_of(ratio: float, seconds: float) -> Quad:
+    """Returns a quad with a log-ratio that takes so many seconds, all of it work on the CPU."""
+    shorter = seconds / (2 + 2 * math.exp(ratio))
+    longer = shorter * math.exp(ratio)
+    baseline = Batch(100, shorter, shorter, shorter, 0, 0)
+    candidate = Batch(100, longer, longer, longer, 0, 0)
+    return Quad((baseline, baseline), (candidate, candidate))
+
+
+def screened(
+    machine: Machine, settings: Settings, *, seconds: float = UNLIMITED
+) -> tuple[Evidence, Budget]:
+    """Returns the evidence after the screen, and the budget of which the screen took its part."""
+    evidence = Evidence(settings, tuple(machine.changes))
+    budget = Budget(seconds, machine.clock)
+    drive(screen(evidence, budget, SCHEDULE), machine.measure, evidence)
+    return evidence, budget
