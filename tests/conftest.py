@@ -1,4 +1,4 @@
-"""What all tests share: one thread, no way out to the network or the user's cache, and the real data where it lies."""
+"""What all tests share: one thread, no way to the network or the user's cache, and the table."""
 
 from __future__ import annotations
 
@@ -16,17 +16,24 @@ from flopline import data
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Examples are the same in every run, so that a red test is about the change; slow machines are no failure.
+# Examples are the same in every run, so that a red test is about the change; slow machines are no
+# failure.
 settings.register_profile("flopline", deadline=None, derandomize=True)
 settings.load_profile("flopline")
 
+REAL_TABLE = Path(os.environ.get("FLOPLINE_DATA", "")).absolute()
+"""The real table if FLOPLINE_DATA names it; read before the variable is changed for the tests."""
+
 
 def pytest_configure() -> None:
-    # Started in the background by a shell, this process ignores Ctrl-C, and so would every program that a test starts.
+    # A process that a shell starts in the background ignores Ctrl-C, and so does every program that
+    # it starts. Tests need programs that do not.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # What a test starts is no worker of xdist, even if the test runs in one: pytest-benchmark would not time anything.
-    for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
-        del os.environ[name]
+    # What a test starts is no worker of xdist, even if the test runs in one; pytest-benchmark would
+    # not time anything in a worker.
+    for name in list(os.environ):
+        if name.startswith("PYTEST_XDIST_"):
+            del os.environ[name]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -51,22 +58,21 @@ def _nothing_is_downloaded() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def airfoil() -> Path:
-    path = Path(__file__).parents[2] / "shared" / "reference" / data.FILE
-    if not path.is_file():
-        pytest.skip(f"needs the real table, {path}")
-    return path
+    """The file of the real table; a test that takes it needs the table's own bytes."""
+    if not REAL_TABLE.is_file():
+        pytest.skip(f"needs the real table: set FLOPLINE_DATA to the file {data.FILE}")
+    return REAL_TABLE
 
 
 @pytest.fixture(scope="session")
 def table(airfoil: Path) -> data.Table:
+    """The real table; a test that takes it needs the order of the rows, or their noise."""
     return data.read(airfoil, "file")
 
 
 @pytest.fixture(scope="session")
-def rows(request: pytest.FixtureRequest) -> data.Table:
-    """The real table where it lies, else a surrogate."""
-    try:
-        table: data.Table = request.getfixturevalue("table")
-    except pytest.skip.Exception:
-        return data.surrogate("a test")
-    return table
+def rows() -> data.Table:
+    """The real table if FLOPLINE_DATA names it, otherwise the surrogate."""
+    if REAL_TABLE.is_file():
+        return data.read(REAL_TABLE, "file")
+    return data.surrogate("a test")

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import socket
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -19,24 +17,27 @@ from torch import Tensor
 
 from flopline import data
 from flopline.data import (
-    Batches,
     DataError,
+    Minibatches,
+    MinibatchSizeError,
+    NoFileError,
     Source,
     Table,
+    many_draws,
     read,
     resolve,
     shuffled,
     surrogate,
     with_replacement,
 )
+from tests.support import airfoil as facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    Sampler = Callable[[int, int, torch.Generator], Batches]
+    Sampler = Callable[[int, int, torch.Generator], Minibatches]
 
-SHA256 = "74c75fd71783f1e6b71f8a622b993dc592897a97cd689c5090a07147a1b097b3"
-SHA256_LF = "10ee06e6cfb27dae6b44213d421d217012fb1f9b697592e73a4e4016b52d425f"
 either_sampler = pytest.mark.parametrize("sampler", [shuffled, with_replacement])
 
 
@@ -44,12 +45,29 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_the_real_file_has_the_published_bytes_and_numbers(airfoil: Path) -> None:
+@pytest.fixture
+def accepted(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with the form of the table, whose hashes take the place of the real ones."""
+    path = tmp_path_factory.mktemp("made") / data.FILE
+    content = facts.lookalike()
+    path.write_bytes(content)
+    converted = content.replace(b"\r\n", b"\n")
+    monkeypatch.setattr(data, "SHA256", hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(data, "SHA256_LF", hashlib.sha256(converted).hexdigest())
+    return path
+
+
+def test_the_real_file_has_the_published_bytes(airfoil: Path) -> None:
     content = airfoil.read_bytes()
     assert len(content) == 59_984
-    assert hashlib.sha256(content).hexdigest() == SHA256
+    assert hashlib.sha256(content).hexdigest() == facts.SHA256 == data.SHA256
     assert content.count(b"\r\n") == content.count(b"\n") == 1503
-    values = data.parse(content)
+    converted = content.replace(b"\r\n", b"\n")
+    assert hashlib.sha256(converted).hexdigest() == facts.SHA256_LF == data.SHA256_LF
+
+
+def test_the_real_file_has_the_published_numbers(airfoil: Path) -> None:
+    values = data.parse(airfoil.read_bytes())
     assert values.shape == (1503, 6)
     parsed = hashlib.sha256(values.astype("<f8").tobytes()).hexdigest()
     assert parsed == "11fab2c660f61031935f9995d27929df39a175d3551271b397c8aa254b19b6b6"
@@ -59,46 +77,65 @@ def test_the_real_file_has_the_published_bytes_and_numbers(airfoil: Path) -> Non
         0.13654823685961226,
         50.860745176314175,
         0.011139880391217556,
+        124.83594278110434,
     ]
-    assert values.mean(0) == pytest.approx([*means, 124.83594278110434], rel=1e-8)
+    assert values.mean(0) == pytest.approx(means, rel=1e-8)
     deviations = [
         3151.524202236218,
         5.916159025472469,
         0.09350960518948366,
         15.56760296639676,
         0.013145858876819499,
+        6.896361277488788,
     ]
-    assert values.std(0) == pytest.approx([*deviations, 6.896361277488788], rel=1e-8)
+    assert values.std(0) == pytest.approx(deviations, rel=1e-8)
 
 
 def test_the_table_is_the_books_up_to_float32_rounding(airfoil: Path, table: Table) -> None:
     values = data.parse(airfoil.read_bytes()).astype(np.float32)
     book = torch.from_numpy((values - values.mean(0)) / values.std(0))[:1500]
-    assert (table.X.shape, table.y.shape, table.X.dtype, table.y.dtype) == (
-        (1500, 5),
-        (1500,),
-        *[torch.float64] * 2,
-    )
     assert float((table.X - book[:, :5]).abs().max()) <= 5e-5
     assert float((table.y - book[:, 5]).abs().max()) <= 5e-5
-    assert table.source == Source("file", "airfoil", str(airfoil), SHA256)
 
 
-def test_the_means_of_the_training_rows_are_not_quite_zero(table: Table) -> None:
+def test_the_real_table_names_its_file(airfoil: Path, table: Table) -> None:
+    assert table.source == Source("file", "airfoil", str(airfoil), facts.SHA256)
+
+
+def test_a_table_has_1500_rows_of_5_features_and_a_label(rows: Table) -> None:
+    assert (rows.X.shape, rows.X.dtype) == ((1500, 5), torch.float64)
+    assert (rows.y.shape, rows.y.dtype) == ((1500,), torch.float64)
+
+
+def test_the_means_of_the_training_rows_are_not_quite_zero(rows: Table) -> None:
     means = [-0.00140479, -0.00298089, 0.00074748, 0.00144669, -0.00634555]
-    assert table.X.mean(0).tolist() == pytest.approx(means, abs=1e-5)
-    assert float(table.y.mean()) == pytest.approx(0.00555615, abs=1e-5)
+    assert rows.X.mean(0).tolist() == pytest.approx(means, abs=1e-5)
+    assert float(rows.y.mean()) == pytest.approx(0.00555615, abs=1e-5)
 
 
 def test_a_file_with_converted_line_endings_is_accepted_and_labelled(
-    airfoil: Path, table: Table, tmp_path: Path
+    accepted: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "lf.dat"
-    path.write_bytes(airfoil.read_bytes().replace(b"\r\n", b"\n"))
-    converted = read(path, "file")
-    assert converted.source == Source("file", "airfoil (LF)", str(path), SHA256_LF)
-    assert torch.equal(table.X, converted.X)
-    assert torch.equal(table.y, converted.y)
+    path.write_bytes(accepted.read_bytes().replace(b"\r\n", b"\n"))
+    original, converted = read(accepted, "file"), read(path, "file")
+    assert original.source == Source("file", "airfoil", str(accepted), data.SHA256)
+    assert converted.source == Source("file", "airfoil (LF)", str(path), data.SHA256_LF)
+    assert torch.equal(original.X, converted.X)
+    assert torch.equal(original.y, converted.y)
+
+
+def first_1000_rows(content: bytes) -> bytes:
+    return b"".join(content.splitlines(keepends=True)[:1000])
+
+
+def without_the_last_column(content: bytes) -> bytes:
+    rows = [line.rpartition(b"\t")[0] for line in content.splitlines()]
+    return b"\n".join([*rows, b""])
+
+
+def in_reverse(content: bytes) -> bytes:
+    return b"".join(reversed(content.splitlines(keepends=True)))
 
 
 @pytest.mark.parametrize(
@@ -106,12 +143,9 @@ def test_a_file_with_converted_line_endings_is_accepted_and_labelled(
     [
         (
             lambda content: content[:29_990],
-            "it has 761 lines that do not read as 6 tab-separated numbers",
+            "it has 737 lines that do not read as 6 tab-separated numbers",
         ),
-        (
-            lambda content: b"".join(content.splitlines(keepends=True)[:1000]),
-            "it has 1000 rows of 6 numbers instead",
-        ),
+        (first_1000_rows, "it has 1000 rows of 6 numbers instead"),
         (lambda _: b"", "the file is empty"),
         (lambda _: b"\r\n\r\n", "it "),
         (
@@ -126,12 +160,7 @@ def test_a_file_with_converted_line_endings_is_accepted_and_labelled(
             lambda content: content.replace(b"126.201", b"126.202", 1),
             "but other numbers, another order or other line",
         ),
-        (
-            lambda content: b"".join(
-                line.rpartition(b"\t")[0] + b"\n" for line in content.splitlines()
-            ),
-            "it has 1503 rows of 5 numbers instead of 1503 of 6",
-        ),
+        (without_the_last_column, "it has 1503 rows of 5 numbers instead of 1503 of 6"),
         (
             lambda content: b"f\ta\tc\tv\td\tp\r\n" + content,
             "it has 1504 lines that do not read as 6 tab-separated",
@@ -140,41 +169,55 @@ def test_a_file_with_converted_line_endings_is_accepted_and_labelled(
             lambda content: content.replace(b"\t", b","),
             "it has 1503 lines that do not read as 6 tab-separated numbers",
         ),
-        (
-            lambda content: b"".join(reversed(content.splitlines(keepends=True))),
-            "other numbers, another order or other",
-        ),
+        (in_reverse, "other numbers, another order or other"),
         (
             lambda _: b"\xff\xfe\x00<html>",
             "it has 1 lines that do not read as 6 tab-separated numbers",
         ),
     ],
     ids=[
-        *("truncated", "short", "empty", "blank", "nan", "infinite"),
-        *("changed", "columns", "header", "commas", "reversed", "binary"),
+        "truncated",
+        "short",
+        "empty",
+        "blank",
+        "nan",
+        "infinite",
+        "changed",
+        "columns",
+        "header",
+        "commas",
+        "reversed",
+        "binary",
     ],
 )
 def test_a_file_that_is_not_the_table_is_refused_with_what_is_wrong(
-    airfoil: Path, tmp_path: Path, damage: Callable[[bytes], bytes], message: str
+    accepted: Path, tmp_path: Path, damage: Callable[[bytes], bytes], message: str
 ) -> None:
     path = tmp_path / "damaged.dat"
-    path.write_bytes(damage(airfoil.read_bytes()))
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.write_bytes(damage(accepted.read_bytes()))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     with pytest.raises(DataError) as caught:
         read(path, "file")
     text = str(caught.value)
     assert text.startswith(f"{path} is not the airfoil table: ")
     assert message in text
-    assert f"Expected SHA-256 {SHA256}, found {found}." in text
+    assert f"Expected SHA-256 {data.SHA256}, found {sha256}." in text
+
+
+def test_a_changed_copy_of_the_real_file_is_refused(airfoil: Path, tmp_path: Path) -> None:
+    path = tmp_path / "changed.dat"
+    path.write_bytes(airfoil.read_bytes().replace(b"126.201", b"126.202", 1))
+    with pytest.raises(DataError, match="but other numbers, another order or other line"):
+        read(path, "file")
 
 
 class Site(ThreadingHTTPServer):
-    """A real web server with the pages it is given; a page named /cut is announced longer than it is."""
+    """A real web server with the pages it is given; it announces /cut longer than it is."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Page)
         self.pages: dict[str, bytes] = {}
-        self.asked: list[str] = []
+        self.requested: list[str] = []
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}{path}"
@@ -184,7 +227,7 @@ class Page(BaseHTTPRequestHandler):
     server: Site
 
     def do_GET(self) -> None:
-        self.server.asked.append(self.path)
+        self.server.requested.append(self.path)
         body = self.server.pages.get(self.path)
         self.send_response(404 if body is None else 200)
         self.send_header("Content-Length", str(len(body or b"") + 100 * (self.path == "/cut")))
@@ -196,7 +239,7 @@ class Page(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """The server, and no FLOPLINE_DATA, so that a look into the cache and a download can happen."""
+    """The server, without FLOPLINE_DATA, so that the cache and a download are tried."""
     monkeypatch.delenv("FLOPLINE_DATA")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with Site() as site:
@@ -207,46 +250,47 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         thread.join()
 
 
-def test_a_path_wins_over_the_variable(airfoil: Path, tmp_path: Path) -> None:
-    assert resolve(airfoil, cache=tmp_path).source == Source(
-        "file", "airfoil", str(airfoil), SHA256
-    )
+def test_a_path_wins_over_the_variable(accepted: Path, tmp_path: Path) -> None:
+    source = resolve(accepted, cache=tmp_path).source
+    assert source == Source("file", "airfoil", str(accepted), data.SHA256)
 
 
 def test_the_variable_wins_over_the_cache(
-    airfoil: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    accepted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FLOPLINE_DATA", str(airfoil))
-    (tmp_path / data.FILE).write_bytes(airfoil.read_bytes())
-    assert resolve(cache=tmp_path).source == Source("file", "airfoil", str(airfoil), SHA256)
+    monkeypatch.setenv("FLOPLINE_DATA", str(accepted))
+    (tmp_path / data.FILE).write_bytes(accepted.read_bytes())
+    source = resolve(cache=tmp_path).source
+    assert source == Source("file", "airfoil", str(accepted), data.SHA256)
 
 
 @pytest.mark.parametrize("default", [True, False])
 def test_the_cache_wins_over_a_download(
-    airfoil: Path, tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch, *, default: bool
+    accepted: Path, tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch, *, default: bool
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     cached = tmp_path / "flopline" / "airfoil_self_noise.dat"
     cached.parent.mkdir()
-    cached.write_bytes(airfoil.read_bytes())
-    site.pages["/airfoil"] = airfoil.read_bytes()
-    found = resolve(cache=None if default else cached.parent, url=site.url("/airfoil"))
-    assert found.source == Source("cache", "airfoil", str(cached), SHA256)
-    assert site.asked == []
+    cached.write_bytes(accepted.read_bytes())
+    site.pages["/airfoil"] = accepted.read_bytes()
+    cache = None if default else cached.parent
+    source = resolve(cache=cache, url=site.url("/airfoil")).source
+    assert source == Source("cache", "airfoil", str(cached), data.SHA256)
+    assert site.requested == []
 
 
 def test_a_download_is_shown_on_stderr_and_kept_for_the_next_time(
-    airfoil: Path, table: Table, tmp_path: Path, site: Site, capsys: pytest.CaptureFixture[str]
+    accepted: Path, tmp_path: Path, site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site.pages["/airfoil"] = airfoil.read_bytes()
+    site.pages["/airfoil"] = accepted.read_bytes()
     cached = tmp_path / "deep" / "cache" / "airfoil_self_noise.dat"
     for kind in ("download", "cache"):
-        found = resolve(cache=cached.parent, url=site.url("/airfoil"))
-        assert found.source == Source(kind, "airfoil", str(cached), SHA256)
-        assert torch.equal(table.X, found.X)
-    assert site.asked == ["/airfoil"]
+        table = resolve(cache=cached.parent, url=site.url("/airfoil"))
+        assert table.source == Source(kind, "airfoil", str(cached), data.SHA256)
+        assert torch.equal(table.X, read(accepted, "file").X)
+    assert site.requested == ["/airfoil"]
     assert list(cached.parent.iterdir()) == [cached]
-    assert cached.read_bytes() == airfoil.read_bytes()
+    assert cached.read_bytes() == accepted.read_bytes()
     shown = capsys.readouterr()
     assert "100%" in shown.err
     assert shown.out == ""
@@ -264,7 +308,7 @@ def test_a_download_of_wrong_bytes_is_an_error_and_leaves_nothing(
         match=f"what {site.url('/wrong')} sent is not the airfoil table, nothing was kept",
     ):
         resolve(cache=tmp_path, url=site.url("/wrong"))
-    assert site.asked == ["/wrong"]
+    assert site.requested == ["/wrong"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -296,28 +340,28 @@ def test_a_corrupt_cached_file_is_an_error_and_is_not_overwritten(
     ):
         resolve(cache=tmp_path, url=site.url("/airfoil"))
     assert cached.read_bytes() == b"800\t0\t0.3048\r\n"
-    assert site.asked == []
+    assert site.requested == []
 
 
-@pytest.mark.parametrize("asked", ["FLOPLINE_DATA", "the path"])
+@pytest.mark.parametrize("origin", ["FLOPLINE_DATA", "the path"])
 @pytest.mark.parametrize("folder", [True, False])
 def test_a_path_that_is_no_file_is_an_error(
-    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch, asked: str, *, folder: bool
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch, origin: str, *, folder: bool
 ) -> None:
     path = tmp_path if folder else tmp_path / "absent.dat"
-    monkeypatch.setenv("FLOPLINE_DATA", str(path) if asked == "FLOPLINE_DATA" else "surrogate")
+    monkeypatch.setenv("FLOPLINE_DATA", str(path) if origin == "FLOPLINE_DATA" else "surrogate")
     with pytest.raises(
-        FileNotFoundError,
-        match=f"^{asked} names '{path}', which is no file; give airfoil_self_noise",
+        NoFileError,
+        match=f"^{origin} names '{path}', which is no file; give airfoil_self_noise",
     ):
         resolve(
-            None if asked == "FLOPLINE_DATA" else path, cache=tmp_path, url=site.url("/airfoil")
+            None if origin == "FLOPLINE_DATA" else path, cache=tmp_path, url=site.url("/airfoil")
         )
-    assert site.asked == []
+    assert site.requested == []
 
 
-def test_the_word_surrogate_asks_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = Source("surrogate", "surrogate", "asked for; torch generator, seed 0", "")
+def test_the_word_surrogate_requests_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source("surrogate", "surrogate", "requested; torch generator, seed 0", "")
     assert resolve(cache=tmp_path).source == source
     monkeypatch.setenv("FLOPLINE_DATA", str(tmp_path / "absent.dat"))
     assert resolve("surrogate", cache=tmp_path).source == source
@@ -327,39 +371,32 @@ def joined(table: Table) -> Tensor:
     return torch.cat([table.X, table.y[:, None]], 1)
 
 
+def moments(table: Table) -> tuple[Tensor, Tensor]:
+    z = joined(table)
+    return z.mean(0), z.T @ z / 1500
+
+
+MOMENTS = (
+    torch.tensor(facts.MEAN, dtype=torch.float64),
+    torch.tensor(facts.SECOND_MOMENT, dtype=torch.float64),
+)
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_surrogate_has_the_moments_of_the_real_rows(seed: int) -> None:
-    reference = Path(__file__).parents[2] / "shared" / "reference" / "chapter_reference.json"
-    mean, second = data._MEAN, data._SECOND_MOMENT  # noqa: SLF001  # where the reference is absent, the recipe is tested
-    if reference.is_file():
-        moments = json.loads(reference.read_text(encoding="utf-8"))["surrogate_moments"]
-        mean, second = moments["mean"], moments["second_moment"]
-    z = joined(surrogate("a test", seed=seed))
-    assert z.shape == (1500, 6)
-    torch.testing.assert_close(
-        z.mean(0), torch.tensor(mean, dtype=torch.float64), rtol=0, atol=1e-12
-    )
-    torch.testing.assert_close(
-        z.T @ z / 1500, torch.tensor(second, dtype=torch.float64), rtol=0, atol=1e-12
-    )
+    measured = moments(surrogate("a test", seed=seed))
+    torch.testing.assert_close(measured, MOMENTS, rtol=0, atol=1e-12)
 
 
-def test_the_moments_in_the_module_are_those_of_the_real_rows(table: Table) -> None:
-    z = joined(table)
-    mean, second = data._MEAN, data._SECOND_MOMENT  # noqa: SLF001  # numbers that nothing public returns
-    torch.testing.assert_close(
-        z.mean(0), torch.tensor(mean, dtype=torch.float64), rtol=0, atol=1e-13
-    )
-    torch.testing.assert_close(
-        z.T @ z / 1500, torch.tensor(second, dtype=torch.float64), rtol=0, atol=1e-13
-    )
+def test_the_real_rows_have_the_published_moments(table: Table) -> None:
+    torch.testing.assert_close(moments(table), MOMENTS, rtol=0, atol=1e-13)
 
 
 def test_a_surrogate_depends_on_its_seed_alone_and_names_it() -> None:
     state = torch.get_rng_state()
-    first, again, other = (
-        surrogate(why, seed=seed) for why, seed in (("one", 3), ("two", 3), ("one", 4))
-    )
+    first = surrogate("one", seed=3)
+    again = surrogate("two", seed=3)
+    other = surrogate("one", seed=4)
     assert torch.equal(joined(first), joined(again))
     assert not torch.equal(joined(first), joined(other))
     assert first.source == Source("surrogate", "surrogate", "one; torch generator, seed 3", "")
@@ -368,10 +405,10 @@ def test_a_surrogate_depends_on_its_seed_alone_and_names_it() -> None:
 
 
 def test_minibatches_follow_the_rows_and_the_last_one_is_short() -> None:
-    batches = Batches(torch.tensor([5, 3, 3, 0, 1, 2, 6]), 3)
+    minibatches = Minibatches(torch.tensor([5, 3, 3, 0, 1, 2, 6]), 3)
     for _ in range(2):
-        assert [rows.tolist() for rows in batches] == [[5, 3, 3], [0, 1, 2], [6]]
-    assert len(batches) == 3
+        assert [rows.tolist() for rows in minibatches] == [[5, 3, 3], [0, 1, 2], [6]]
+    assert len(minibatches) == 3
 
 
 @either_sampler
@@ -380,13 +417,13 @@ def test_an_epoch_has_n_rows_in_full_minibatches_but_the_last(
     sampler: Sampler, n: int, size: int, seed: int
 ) -> None:
     size = min(n, size)
-    batches = sampler(n, size, seeded(seed))
-    lengths = [len(rows) for rows in batches]
+    minibatches = sampler(n, size, seeded(seed))
+    lengths = [len(rows) for rows in minibatches]
     assert lengths[:-1] == [size] * (len(lengths) - 1)
     assert 1 <= lengths[-1] <= size
     assert sum(lengths) == n
-    assert len(batches) == len(lengths) == math.ceil(n / size)
-    rows = torch.cat(list(batches))
+    assert len(minibatches) == len(lengths) == math.ceil(n / size)
+    rows = torch.cat(list(minibatches))
     assert rows.dtype == torch.int64
     assert 0 <= int(rows.min()) <= int(rows.max()) < n
 
@@ -397,7 +434,8 @@ def test_an_epoch_without_replacement_has_every_row_once(n: int, seed: int) -> N
 
 
 def test_an_epoch_with_replacement_repeats_rows_as_independent_draws_do() -> None:
-    # Distinct rows among 1000 draws of 1000: mean 632.3, standard deviation 9.8; six of them leave 2e-9 of epochs out.
+    # Distinct rows among 1000 draws of 1000: mean 632.3, standard deviation 9.8. Six of them leave
+    # 2e-9 of epochs out.
     distinct = [len(with_replacement(1000, 10, seeded(seed)).rows.unique()) for seed in range(20)]
     assert 632.3 - 6 * 9.8 < min(distinct) < max(distinct) < 632.3 + 6 * 9.8
     assert len(set(distinct)) > 1
@@ -409,7 +447,8 @@ def test_every_row_is_as_likely_as_any_other_at_a_position(sampler: Sampler, pos
     generator = seeded(0)
     drawn = torch.stack([sampler(20, 7, generator).rows[position] for _ in range(4000)])
     counts = drawn.bincount(minlength=20).double()
-    # chi-square with 19 degrees of freedom: a right sampler is outside with probability 2e-6, a fixed order always.
+    # Chi-square with 19 degrees of freedom: a right sampler is outside with probability 2e-6, a
+    # fixed order always.
     assert 2.255 < float(((counts - 200) ** 2 / 200).sum()) < 63.68
 
 
@@ -427,7 +466,36 @@ def test_equal_generators_give_equal_epochs_and_one_generator_fresh_ones(sampler
 @pytest.mark.parametrize("size", [-1, 0, 11])
 def test_a_minibatch_size_that_the_rows_cannot_fill_is_refused(sampler: Sampler, size: int) -> None:
     with pytest.raises(
-        ValueError,
+        MinibatchSizeError,
         match=f"the minibatch size is {size}; allowed are 1 to 10, the number of examples",
     ):
         sampler(10, size, seeded(0))
+
+
+def test_one_draw_with_replacement_is_an_epoch_with_replacement() -> None:
+    drawn = many_draws(20, 20, 1, seeded(3), replacement=True)
+    assert torch.equal(drawn[0], with_replacement(20, 5, seeded(3)).rows)
+
+
+@given(n=st.integers(1, 40), size=st.integers(1, 40), seed=st.integers(0, 999))
+def test_draws_without_replacement_repeat_no_row(n: int, size: int, seed: int) -> None:
+    size = min(n, size)
+    drawn = many_draws(n, size, 5, seeded(seed), replacement=False)
+    assert drawn.shape == (5, size)
+    for draw in drawn.tolist():
+        assert len(set(draw)) == size
+        assert set(draw) <= set(range(n))
+
+
+@pytest.mark.parametrize("replacement", [True, False])
+def test_in_many_draws_every_row_is_as_likely_as_any_other(*, replacement: bool) -> None:
+    drawn = many_draws(20, 7, 4000, seeded(0), replacement=replacement)
+    for position in (0, 6):
+        counts = drawn[:, position].bincount(minlength=20).double()
+        # As above: chi-square with 19 degrees of freedom.
+        assert 2.255 < float(((counts - 200) ** 2 / 200).sum()) < 63.68
+
+
+def test_many_draws_of_an_impossible_size_are_refused() -> None:
+    with pytest.raises(MinibatchSizeError, match="the minibatch size is 21; allowed are 1 to 20"):
+        many_draws(20, 21, 3, seeded(0), replacement=True)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import torch
@@ -12,14 +11,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from flopline import matmul
 from flopline.matmul import (
-    LEAST,
+    BLOCK,
     TF32_EPSILON,
+    TINY,
+    WHOLE,
     ProductError,
+    Work,
     accuracy,
+    declare,
     flops,
-    multiply,
     prepare,
     products,
+    work,
 )
 from flopline.registry import UnknownStrategyError
 from flopline.workload import Case, WrongAnswerError, verify
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
     from torch._ops import OpOverload
 
-    from flopline.matmul import Product
+    from flopline.matmul import Product, TileShape
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16]
 LAYOUTS = ["contiguous", "transposed", "strided", "offset"]
@@ -38,7 +41,9 @@ every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 every_strategy = pytest.mark.parametrize("strategy", products)
 
 
-def room(layout: str, rows: int, columns: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def buffer_and_view(
+    layout: str, rows: int, columns: int, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
     """A buffer full of NaN and a (rows, columns) view into it."""
     if layout == "transposed":
         buffer = torch.full((columns, rows), torch.nan, dtype=dtype)
@@ -53,6 +58,12 @@ def room(layout: str, rows: int, columns: int, dtype: torch.dtype) -> tuple[Tens
     return buffer, buffer
 
 
+def multiplied(strategy: str, b: Tensor, c: Tensor, block: int) -> Tensor:
+    out = torch.full((len(b), c.shape[1]), torch.nan, dtype=b.dtype)
+    products[strategy](out, b, c, block=block)
+    return out
+
+
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
@@ -65,7 +76,7 @@ def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Te
     layouts=st.tuples(*[st.sampled_from(LAYOUTS)] * 3),
     seed=st.integers(0, 999),
 )
-def test_products_of_any_shape_block_and_stride_agree_with_mm_and_float64_and_stay_in_their_cells(
+def test_products_of_any_shape_agree_with_float64_and_stay_in_their_cells(
     strategy: str,
     dtype: torch.dtype,
     sizes: tuple[int, int, int, int],
@@ -73,12 +84,14 @@ def test_products_of_any_shape_block_and_stride_agree_with_mm_and_float64_and_st
     seed: int,
 ) -> None:
     m, k, p, block = sizes
-    (_, b), (_, c) = room(layouts[0], m, k, dtype), room(layouts[1], k, p, dtype)
+    _, b = buffer_and_view(layouts[0], m, k, dtype)
+    _, c = buffer_and_view(layouts[1], k, p, dtype)
+    buffer, out = buffer_and_view(layouts[2], m, p, dtype)
     b.copy_(normal(m, k, seed=seed))
     c.copy_(normal(k, p, seed=seed + 1))
-    buffer, out = room(layouts[2], m, p, dtype)
-    assert multiply(b, c, strategy=strategy, block=block, out=out) is out
-    # The a priori bound with twice the roundings of one sum (Higham, Accuracy and Stability, 3.5), no statistics.
+    products[strategy](out, b, c, block=block)
+    # The a priori bound, without statistics, with twice the roundings of one sum (Higham, Accuracy
+    # and Stability, 3.5).
     bound = (k + 1) * torch.finfo(dtype).eps * (b.double().abs() @ c.double().abs())
     assert bool(((out.double() - b.double() @ c.double()).abs() <= bound).all())
     assert bool(((out.double() - torch.mm(b, c).double()).abs() <= 2 * bound).all())
@@ -95,8 +108,9 @@ def test_products_whose_partial_sums_are_representable_are_exact(
 ) -> None:
     m, k, p, block = sizes
     generator = torch.Generator().manual_seed(0)
-    b, c = (torch.randint(-1, 2, shape, generator=generator) for shape in ((m, k), (k, p)))
-    out = multiply(b.to(dtype), c.to(dtype), strategy=strategy, block=block)
+    b = torch.randint(-1, 2, (m, k), generator=generator)
+    c = torch.randint(-1, 2, (k, p), generator=generator)
+    out = multiplied(strategy, b.to(dtype), c.to(dtype), block)
     assert torch.equal((b @ c).to(dtype), out)
 
 
@@ -106,9 +120,9 @@ def test_products_whose_partial_sums_are_representable_are_exact(
 def test_prepared_products_verify(strategy: str, dtype: torch.dtype, block: int) -> None:
     workload = prepare(Case("matmul", strategy, {"n": 48, "block": block}), dtype=dtype)
     verify(workload)
-    assert workload.least is not None
-    verify(workload.least)
-    assert workload.least.case == Case("matmul", strategy, {"n": 8, "block": 1})
+    assert workload.tiny is not None
+    verify(workload.tiny)
+    assert workload.tiny.case == Case("matmul", strategy, {"n": 8, "block": 1})
 
 
 @every_dtype
@@ -117,8 +131,9 @@ def test_prepared_products_verify(strategy: str, dtype: torch.dtype, block: int)
 def test_a_product_of_up_to_eight_terms_is_accepted_whatever_its_data(
     strategy: str, dtype: torch.dtype, k: int, spread: float, seed: int
 ) -> None:
-    b, c = ((spread * normal(*shape, seed=seed)).exp().to(dtype) for shape in ((9, k), (k, 9)))
-    assert accuracy(multiply(b, c, strategy=strategy, block=1), b, c).right
+    b = (spread * normal(9, k, seed=seed)).exp().to(dtype)
+    c = (spread * normal(k, 9, seed=seed)).exp().to(dtype)
+    assert accuracy(multiplied(strategy, b, c, 1), b, c).right
 
 
 def miss_a_panel(out: Tensor, b: Tensor, c: Tensor) -> tuple[slice, slice]:
@@ -154,37 +169,36 @@ def test_wrong_products_are_caught_where_they_are_wrong(
     out = torch.mm(b, c)
     assert accuracy(out, b, c).right
     rows, columns = sabotage(out, b, c)
-    found = accuracy(out, b, c)
-    assert not found.right
-    i, j = found.where
+    worst = accuracy(out, b, c)
+    assert not worst.right
+    i, j = worst.index
     assert rows.start <= i < rows.stop
     assert columns.start <= j < columns.stop
-    assert found.found == pytest.approx(float(out[i, j]), nan_ok=True)
-    assert found.expected == pytest.approx(float((b.double() @ c.double())[i, j]))
+    assert worst.actual == pytest.approx(float(out[i, j]), nan_ok=True)
+    assert worst.expected == pytest.approx(float((b.double() @ c.double())[i, j]))
 
 
 @pytest.mark.parametrize("rounding", [0, 0x1000], ids=["cut", "nearest"])
-def test_factors_rounded_to_tf32_are_caught_in_float32_and_accepted_as_tf32(rounding: int) -> None:
-    b, c = (normal(256, 256, seed=seed) for seed in (0, 1))
-    out = torch.mm(
-        *(
-            ((factor.view(torch.int32) + rounding) & ~0x1FFF).view(torch.float32)
-            for factor in (b, c)
-        )
-    )
+def test_factors_rounded_to_tf32_are_right_only_as_tf32(rounding: int) -> None:
+    def rounded(factor: Tensor) -> Tensor:
+        return ((factor.view(torch.int32) + rounding) & ~0x1FFF).view(torch.float32)
+
+    b, c = normal(256, 256, seed=0), normal(256, 256, seed=1)
+    out = torch.mm(rounded(b), rounded(c))
     assert not accuracy(out, b, c).right
     assert accuracy(out, b, c, epsilon=TF32_EPSILON).right
     assert not accuracy(out + 1, b, c, epsilon=TF32_EPSILON).right
 
 
-def test_where_the_oracle_is_zero_without_rounding_nothing_but_zero_is_right() -> None:
+def test_where_the_oracle_has_no_rounding_only_zero_is_right() -> None:
     zeros = torch.zeros(2, 3)
     assert accuracy(torch.zeros(2, 2), zeros, zeros.t()).right
-    found = accuracy(torch.tensor([[0, 0], [1e-30, 0]]), zeros, zeros.t())
-    assert (found.right, found.where, found.bound) == (False, (1, 0), 0.0)
+    worst = accuracy(torch.tensor([[0, 0], [1e-30, 0]]), zeros, zeros.t())
+    assert (worst.right, worst.index, worst.bound) == (False, (1, 0), 0.0)
 
 
-# limits.md section 3 with n = 256, 4 bytes and b = 64 (c = 4 blocks to an edge); outer has k updates of the whole.
+# With n = 256 and block = 64, in numbers of 4 bytes: a row takes n^2 + 2 n of them, a panel of rows
+# n^2 + 2 block n, a tile 2 block n + block^2, a cube 4 block^2, and an update of outer 2 n^2 + 2 n.
 @pytest.mark.parametrize(
     ("strategy", "block", "calls", "bytes_"),
     [
@@ -208,14 +222,46 @@ def test_the_work_at_n_256_is_what_the_formulas_say(
     assert prepare(Case("matmul", strategy, axes), dtype=torch.bfloat16).bytes == bytes_ / 2
 
 
+# Counted by hand for m = 6, k = 10, p = 7 and block = 4, which cuts them into 2, 3 and 2 pieces: a
+# row of the output takes 10 x 7 + 10 + 7 numbers, a column 6 x 10 + 10 + 6, and so on.
+@pytest.mark.parametrize(
+    ("strategy", "calls", "elements", "product"),
+    [
+        ("element", 42, 882, (1, 1)),
+        ("element_assign", 42, 966, (1, 1)),
+        ("row", 6, 522, (1, 7)),
+        ("column", 7, 532, (6, 1)),
+        ("column_assign", 7, 616, (6, 1)),
+        ("outer", 10, 970, (6, 7)),
+        ("row_block", 2, 242, (4, 7)),
+        ("column_block", 2, 232, (6, 4)),
+        ("column_block_assign", 2, 316, (6, 4)),
+        ("tile", 4, 302, (4, 4)),
+        ("cube", 12, 512, (4, 4)),
+        ("full", 1, 172, (6, 7)),
+        ("full_assign", 1, 256, (6, 7)),
+    ],
+)
+def test_the_work_of_a_product_that_is_not_square_is_what_its_tile_says(
+    strategy: str, calls: int, elements: int, product: tuple[int, int]
+) -> None:
+    assert work(products[strategy], 6, 10, 7, 4) == Work(calls, elements, product)
+
+
+@pytest.mark.parametrize(
+    "strategy", ["row_block", "column_block", "column_block_assign", "tile", "cube"]
+)
+def test_a_block_larger_than_the_product_makes_one_call_of_it(strategy: str) -> None:
+    declared = work(products[strategy], 5, 3, 4, 100)
+    assert (declared.calls, declared.product) == (1, (5, 4))
+
+
 @pytest.mark.parametrize("strategy", [name for name in products if name.endswith("_assign")])
-def test_an_assignment_writes_reads_and_writes_the_output_once_more(strategy: str) -> None:
-    work = [
-        prepare(Case("matmul", name, {"n": 64, "block": 8}))
-        for name in (strategy, strategy.removesuffix("_assign"))
-    ]
-    assert work[0].bytes - work[1].bytes == 2 * 64 * 64 * 4
-    assert work[0].calls == work[1].calls
+def test_an_assignment_touches_every_output_number_twice_more(strategy: str) -> None:
+    direct = work(products[strategy.removesuffix("_assign")], 64, 64, 64, 8)
+    assigned = work(products[strategy], 64, 64, 64, 8)
+    assert assigned.elements - direct.elements == 2 * 64 * 64
+    assert assigned.calls == direct.calls
 
 
 def test_flops_count_a_multiplication_and_an_addition() -> None:
@@ -223,7 +269,7 @@ def test_flops_count_a_multiplication_and_an_addition() -> None:
 
 
 class Counter(TorchDispatchMode):
-    """Counts the framework's product operators, and keeps the largest shape that one of them gives."""
+    """Counts the framework's product operators, and keeps the largest shape of a result."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -261,21 +307,56 @@ def test_the_declared_product_is_the_largest_that_a_call_makes(
     b, c = torch.randn(m, 5), torch.randn(5, p)
     with Counter() as counter:
         products[strategy](torch.empty(m, p), b, c, block=block)
-    work = vars(products[strategy])["work"](m, 5, p, block)
-    assert (
-        tuple(size for size in (work.rows, work.columns) if size > 1) == counter.shape
-    )  # dot gives (), mv one size
+    declared = work(products[strategy], m, 5, p, block).product
+    sizes = tuple(size for size in declared if size > 1)
+    assert sizes == counter.shape  # dot gives (), mv one size
 
 
-def test_a_strategy_without_a_declaration_is_taken_to_ask_for_what_full_asks_for(
+def foreign(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
+    torch.mm(b, c, out=out)
+
+
+def test_a_strategy_without_a_declaration_is_taken_to_do_the_work_of_full(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def undeclared(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
+    monkeypatch.setattr(matmul, "products", {"foreign": foreign})
+    workload = prepare(Case("matmul", "foreign", {"n": 256, "block": 64}))
+    assert (workload.calls, workload.bytes) == (1, 786_432)
+
+
+def test_a_strategy_that_is_not_registered_declares_its_tile_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @declare(tile=(BLOCK, 2, WHOLE), assigns=True)
+    def foreign(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
         torch.mm(b, c, out=out)
 
-    monkeypatch.setattr(matmul, "products", {"undeclared": undeclared})
-    workload = prepare(Case("matmul", "undeclared", {"n": 256, "block": 64}))
-    assert (workload.calls, workload.bytes) == (1, 786_432)
+    assert "foreign" not in products
+    assert work(foreign, 6, 10, 7, 4) == Work(2 * 4, 4 * 60 + 2 * 70 + 3 * 42, (4, 2))
+    monkeypatch.setattr(matmul, "products", {"foreign": foreign})
+    assert prepare(Case("matmul", "foreign", {"n": 8, "block": 4})).calls == 2 * 4
+
+
+def test_a_declaration_is_an_attribute_that_can_be_set_without_flopline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(foreign, "tile", ("whole", "block", "whole"), raising=False)
+    assert work(foreign, 6, 10, 7, 4) == work(products["column_block"], 6, 10, 7, 4)
+
+
+@pytest.mark.parametrize(
+    ("tile", "message"),
+    [
+        ((BLOCK, WHOLE), r"the tile is \('block', 'whole'\); allowed are three extents"),
+        ((BLOCK, WHOLE, 0), "the tile's depth is 0; allowed are whole numbers of at least 1"),
+        (("all", WHOLE, WHOLE), "the tile's rows is 'all'; allowed are whole numbers"),
+        ((WHOLE, 2.5, WHOLE), "the tile's columns is 2.5; allowed are whole numbers"),
+    ],
+    ids=["two", "zero", "word", "fraction"],
+)
+def test_a_tile_that_is_not_three_extents_is_refused(tile: TileShape, message: str) -> None:
+    with pytest.raises(ProductError, match=message):
+        declare(tile=tile)
 
 
 def transposed(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
@@ -305,7 +386,7 @@ def test_a_wrong_strategy_is_refused_on_every_run(
             verify(workload)
 
 
-def test_prepared_inputs_are_those_of_the_generator_and_by_default_always_the_same() -> None:
+def test_inputs_are_those_of_the_generator_and_by_default_the_same() -> None:
     case = Case("matmul", "full", {"n": 16})
     worst = [
         verify(prepare(case, generator=generator))
@@ -314,15 +395,13 @@ def test_prepared_inputs_are_those_of_the_generator_and_by_default_always_the_sa
     assert worst[0] == worst[1] != worst[2]
 
 
-@pytest.mark.parametrize(("n", "has_less"), [(8, False), (9, True)])
-def test_a_product_has_a_smaller_one_until_it_is_the_least(
-    n: int, has_less: bool
-) -> None:  # a parameter
-    assert LEAST == 8
-    assert (prepare(Case("matmul", "full", {"n": n})).least is not None) == has_less
+@pytest.mark.parametrize(("n", "has_tiny"), [(8, False), (9, True)])
+def test_a_product_has_a_tiny_one_unless_it_is_tiny_itself(n: int, has_tiny: bool) -> None:
+    assert TINY == 8
+    assert (prepare(Case("matmul", "full", {"n": n})).tiny is not None) == has_tiny
 
 
-def test_the_record_says_which_precision_was_allowed() -> None:
+def test_the_facts_include_the_precision_that_was_allowed() -> None:
     case = Case("matmul", "full", {"n": 4})
     assert prepare(case, dtype=torch.bfloat16).facts == {"dtype": "bfloat16", "device": "cpu"}
     assert prepare(case, tf32=True).facts == {"dtype": "tf32", "device": "cpu"}
@@ -336,11 +415,21 @@ def test_the_record_says_which_precision_was_allowed() -> None:
         ({"block": 4}, r"the axes are \['block'\]"),
         ({"n": 4, "batch": 2}, r"the axes are \['batch', 'n'\]"),
         ({"n": 4, "block": 0}, "block is 0; allowed is a whole number of at least 1"),
+        ({"n": 4, "block": -1}, "block is -1; allowed is a whole number of at least 1"),
     ],
 )
-def test_a_case_with_other_axes_is_refused(axes: dict[str, int], message: str) -> None:
+def test_a_case_with_other_axes_or_an_impossible_block_is_refused(
+    axes: dict[str, int], message: str
+) -> None:
     with pytest.raises(ProductError, match=message):
         prepare(Case("matmul", "cube", axes))
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64], ids=str)
+def test_a_product_in_a_dtype_without_a_rounding_bound_is_refused(dtype: torch.dtype) -> None:
+    message = f"the dtype is {dtype}; allowed is a floating-point dtype"
+    with pytest.raises(ProductError, match=message):
+        prepare(Case("matmul", "full", {"n": 4}), dtype=dtype)
 
 
 def test_a_case_of_an_unknown_strategy_is_refused_with_the_nearest() -> None:
@@ -355,111 +444,3 @@ def test_a_case_of_an_unknown_strategy_is_refused_with_the_nearest() -> None:
 @every_strategy
 def test_products_verify_on_a_device(strategy: str, dtype: torch.dtype) -> None:
     verify(prepare(Case("matmul", strategy, {"n": 48, "block": 7}), dtype=dtype, device="cuda"))
-
-
-def ones(*shape: int) -> Tensor:
-    return torch.ones(shape)
-
-
-STORAGE = torch.arange(60.0)
-EXPANDED = torch.full((4, 1), torch.nan).expand(4, 5)
-WINDOWS = torch.full((8,), torch.nan).as_strided((4, 5), (1, 1))
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"b": ones(3)}, "b has shape (3,); allowed is a matrix"),
-        ({"c": ones(1, 3, 5)}, "c has shape (1, 3, 5); allowed is a matrix"),
-        ({"c": ones(4, 5)}, "b is (4, 3) and c is (4, 5); allowed is (m, k) and (k, p) with one k"),
-        ({"out": ones(5, 4)}, "out has shape (5, 4); the product of (4, 3) and (3, 5) is (4, 5)"),
-        ({"out": ones(20)}, "out has shape (20,)"),
-        ({"b": ones(4, 3).long()}, "b has dtype torch.int64; allowed is a floating-point dtype"),
-        ({"c": ones(3, 5).bool()}, "c has dtype torch.bool; allowed is a floating-point dtype"),
-        (
-            {"b": ones(4, 3).to(torch.complex64)},
-            "b has dtype torch.complex64; allowed is a floating-point dtype",
-        ),
-        (
-            {"c": ones(3, 5).double()},
-            "c has dtype torch.float64 and b has torch.float32; allowed is one dtype",
-        ),
-        ({"out": ones(4, 5).bfloat16()}, "out has dtype torch.bfloat16 and b has torch.float32"),
-        ({"c": ones(3, 5).to("meta")}, "c is on meta and b on cpu; allowed is one device for all"),
-        (
-            {"out": ones(4, 5).to("meta")},
-            "out is on meta and b on cpu; allowed is one device for all",
-        ),
-        (
-            {"b": STORAGE[:12].view(4, 3), "out": STORAGE[11:31].view(4, 5)},
-            "out overlaps b in memory",
-        ),
-        (
-            {"c": STORAGE[19:34].view(3, 5), "out": STORAGE[:20].view(4, 5)},
-            "out overlaps c in memory",
-        ),
-        (
-            {"c": STORAGE[:15].view(3, 5), "out": STORAGE[:40].view(8, 5)[::2]},
-            "out overlaps c in memory",
-        ),
-        (
-            {"out": EXPANDED},
-            "out has strides (1, 0): cells share memory; allowed is an out of distinct cells",
-        ),
-        (
-            {"out": WINDOWS},
-            "out has strides (1, 1): cells share memory; allowed is an out of distinct cells",
-        ),
-        ({"b": ones(4, 3).requires_grad_()}, "requires a gradient, which out= cannot give"),
-        ({"out": ones(4, 5).requires_grad_()}, "requires a gradient, which out= cannot give"),
-        ({"block": 0}, "block is 0; allowed is a whole number of at least 1"),
-        ({"block": -1}, "block is -1; allowed"),
-        ({"block": True}, "block is True; allowed"),
-        ({"block": 2.5}, "block is 2.5; allowed"),
-        (
-            {"strategy": "qube"},
-            "flopline.matmul: no strategy 'qube'. Did you mean 'cube'? There are: element, ",
-        ),
-    ],
-    ids=lambda value: re.sub(r"\W+", "-", value)[:40] if isinstance(value, str) else "",
-)
-def test_operands_that_make_no_product_are_refused_and_nothing_is_written(
-    given: dict[str, Any], message: str
-) -> None:
-    operands: dict[str, Any] = {
-        "strategy": "cube",
-        "block": 2,
-        "b": ones(4, 3),
-        "c": ones(3, 5),
-        "out": torch.full((4, 5), torch.nan),
-    } | given
-    before = {name: operands[name].clone() for name in ("b", "c", "out")}
-    error = UnknownStrategyError if "strategy" in given else ProductError
-    with pytest.raises(error, match=re.escape(message)):
-        multiply(**operands)
-    for name, tensor in before.items():
-        assert tensor.is_meta or torch.allclose(
-            tensor, operands[name], rtol=0, atol=0, equal_nan=True
-        )
-
-
-def test_neighbours_in_one_storage_do_not_overlap() -> None:
-    storage = torch.ones(47)
-    b, c, out = storage[:12].view(4, 3), storage[12:27].view(3, 5), storage[27:].view(4, 5)
-    assert torch.equal(torch.full((4, 5), 3.0), multiply(b, c, out=out))
-
-
-def test_operands_that_require_a_gradient_are_allowed_without_one() -> None:
-    with torch.no_grad():
-        out = multiply(ones(4, 3).requires_grad_(), ones(3, 5))
-    assert torch.equal(torch.full((4, 5), 3.0), out)
-
-
-@every_dtype
-def test_a_product_without_an_out_is_new_and_of_the_operands_dtype(dtype: torch.dtype) -> None:
-    b, c = ones(4, 3).to(dtype), ones(3, 5).to(dtype)
-    out = multiply(b, c)
-    assert out.dtype == dtype
-    assert torch.equal(torch.full((4, 5), 3.0, dtype=dtype), out)
-    assert torch.equal(ones(4, 3).to(dtype), b)
-    assert torch.equal(ones(3, 5).to(dtype), c)

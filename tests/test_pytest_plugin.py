@@ -1,46 +1,74 @@
-"""pytest's door, as projects other than flopline use it: real pytest processes on small suites."""
+"""The plugin as projects other than flopline use it: real pytest runs of small suites."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 pytest_plugins = ["pytester"]
 
-SUITE = """
-import pytest
-from flopline.strategies import Accuracy, Case, Workload
+SUITE = Path(__file__).parent / "suites" / "workloads"
+"""Workloads of another project, one of them wrong, and cases that flopline's fixtures prepare."""
 
-def workload(wrong=False):
-    state = {}
-    def run():
-        state["sum"] = sum(range(100)) + wrong
-    def check():
-        found = state["sum"]
-        return Accuracy(abs(found - 4950), 0.5, (0,), found, 4950)
-    return Workload(
-        case=Case("adding", "builtin", {"n": 100}), run=run, flops=100, bytes=800, calls=1,
-        poison=state.clear, check=check, facts={"dtype": "int"},
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run of the suite.
+
+    Attributes:
+        code: Its exit code.
+        output: Standard output and standard error.
+        record: pytest-benchmark's JSON.
+    """
+
+    code: int
+    output: str
+    record: dict[str, Any]
+
+    def benchmark(self, name: str) -> dict[str, Any]:
+        """What the record holds of one test."""
+        for entry in self.record["benchmarks"]:
+            if entry["name"] == name:
+                return dict(entry)
+        raise KeyError(name)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of the whole suite in a process of its own, with two threads and in float64."""
+    folder = tmp_path_factory.mktemp("run")
+    shutil.copytree(SUITE, folder, dirs_exist_ok=True)
+    record = folder / "out.json"
+    options = ["--benchmark-max-time=0.01", "--benchmark-min-rounds=7", "--flopline-threads=2"]
+    options += ["--flopline-dtype=float64", f"--benchmark-json={record}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options],
+        cwd=folder,
+        env=os.environ | {"COLUMNS": "100"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
-"""
+    assert record.is_file(), done.stdout
+    return Run(done.returncode, done.stdout, json.loads(record.read_text()))
 
 
-def suite(pytester: pytest.Pytester, body: str) -> None:
-    pytester.makepyfile(SUITE + body)
+def copy_suite(pytester: pytest.Pytester) -> None:
+    """Copies the suite for a run inside this process."""
+    shutil.copytree(SUITE, pytester.path, dirs_exist_ok=True)
 
 
-def run_json(pytester: pytest.Pytester, *arguments: str) -> dict[str, Any]:
-    result = pytester.runpytest_subprocess(
-        "--benchmark-json=out.json", "--benchmark-max-time=0.01", *arguments
-    )
-    assert result.ret == 0, result.stdout.str()
-    record: dict[str, Any] = json.loads((pytester.path / "out.json").read_text())
-    return record
-
-
-def test_a_run_that_does_not_measure_imports_no_torch_and_says_nothing(
+def test_a_run_that_does_not_measure_imports_no_torch_and_adds_nothing(
     pytester: pytest.Pytester,
 ) -> None:
     pytester.makepyfile(
@@ -51,147 +79,99 @@ def test_a_run_that_does_not_measure_imports_no_torch_and_says_nothing(
     )
     result = pytester.runpytest_subprocess("-p", "no:hypothesispytest", "--benchmark-json=out.json")
     assert result.ret == 0, result.stdout.str()
-    lines = [
-        line
-        for line in result.stdout.lines
-        if "flopline" in line and not line.startswith("plugins:")
-    ]
-    assert lines == []
-    assert "flopline" not in json.loads((pytester.path / "out.json").read_text())["machine_info"]
+    lines = [line for line in result.stdout.lines if not line.startswith("plugins:")]
+    assert not any("flopline" in line for line in lines)
+    record = json.loads((pytester.path / "out.json").read_text())
+    assert "flopline" not in record
+    assert "flopline" not in record["machine_info"]
 
 
-def test_a_workload_of_another_project_is_verified_timed_and_recorded(
-    pytester: pytest.Pytester,
-) -> None:
-    suite(pytester, "def test_sum(measure):\n    measure(workload())\n")
-    record = run_json(pytester)
-    (bench,) = record["benchmarks"]
-    facts = bench["extra_info"]
+def test_a_workload_of_another_project_is_verified_timed_and_recorded(run: Run) -> None:
+    benchmark = run.benchmark("test_right")
+    facts = benchmark["extra_info"]
     declared = {"flops": 100, "bytes": 800, "calls": 1, "error": 0, "error_bound": 0.5}
-    assert (
-        facts | declared | {"device": "cpu", "threads": 1, "clock": "host", "dtype": "int"} == facts
-    )
+    conditions = {"device": "cpu", "threads": 2, "clock": "host", "numbers": "int"}
+    assert facts | declared | conditions == facts
     assert {"torch", "blas"} <= set(facts)
-    assert facts["seconds"] == bench["stats"]["median"]
+    assert facts["seconds"] == benchmark["stats"]["median"]
     assert facts["gflops"] == pytest.approx(100 / facts["seconds"] / 1e9)
-    assert record["machine_info"]["flopline"]["torch"] == facts["torch"]
+    assert run.record["machine_info"]["flopline"]["torch"] == facts["torch"]
 
 
-def test_max_time_and_min_rounds_decide_how_many_batches_there_are(
-    pytester: pytest.Pytester,
-) -> None:
-    suite(
-        pytester,
-        "def test_option(measure):\n    measure(workload())\n"
-        "@pytest.mark.benchmark(max_time=0.001, min_rounds=3)\n"
-        "def test_marker(measure):\n    measure(workload())\n",
-    )
-    by_name = {
-        bench["name"]: bench["stats"]["rounds"]
-        for bench in run_json(pytester, "--benchmark-min-rounds=7")["benchmarks"]
-    }
-    assert by_name == {"test_option": 7, "test_marker": 3}
+def test_max_time_and_min_rounds_decide_how_many_batches_there_are(run: Run) -> None:
+    assert run.benchmark("test_right")["stats"]["rounds"] == 7
+    assert run.benchmark("test_marked")["stats"]["rounds"] == 3
 
 
-def test_a_wrong_answer_is_refused_and_the_others_go_on(pytester: pytest.Pytester) -> None:
-    suite(
-        pytester,
-        "def test_wrong(measure):\n    measure(workload(wrong=True))\n"
-        "def test_right(measure):\n    measure(workload())\n",
-    )
-    result = pytester.runpytest_subprocess("--benchmark-json=out.json", "--benchmark-max-time=0.01")
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.assert_outcomes(failed=1, passed=1)
-    result.stdout.fnmatch_lines(
-        [
-            "refused: adding/*/n=100: wrong answer, worst at [[]0]: 4951 instead of 4950, error 1, bound 0.5*"
-        ]
-    )
-    names = [
-        bench["name"]
-        for bench in json.loads((pytester.path / "out.json").read_text())["benchmarks"]
-    ]
-    assert names == ["test_right"]
+def test_a_wrong_answer_is_refused_and_the_others_go_on(run: Run) -> None:
+    assert run.code == pytest.ExitCode.TESTS_FAILED
+    names = [entry["name"] for entry in run.record["benchmarks"]]
+    assert "test_wrong" not in names
+    assert {"test_right", "test_marked", "test_threads"} <= set(names)
+    (refused,) = [line for line in run.output.splitlines() if line.startswith("refused: ")]
+    case = "adding/strategy=builtin/n=100"
+    reason = "wrong answer, worst at [0]: 4951 instead of 4950, error 1, bound 0.5"
+    assert refused.startswith(f"refused: {case}: {reason}")
+
+
+def test_threads_are_pinned_while_measuring(run: Run) -> None:
+    assert run.benchmark("test_threads")["extra_info"]["threads"] == 2
 
 
 def test_disabled_benchmarks_are_verified_but_not_timed(pytester: pytest.Pytester) -> None:
-    suite(
-        pytester,
-        "def test_wrong(measure):\n    measure(workload(wrong=True))\n"
-        "def test_right(measure):\n    measure(workload())\n",
-    )
-    result = pytester.runpytest_subprocess("--benchmark-disable")
-    result.assert_outcomes(failed=1, passed=1)
+    copy_suite(pytester)
+    # pytest-benchmark warns of a fixture that times nothing, and here warnings are errors.
+    options = ("--benchmark-disable", "-W", "default", "-k", "right or wrong")
+    result = pytester.runpytest_inprocess(*options)
+    result.assert_outcomes(failed=1, passed=1, deselected=6)
     assert "GFLOPS" not in result.stdout.str()
 
 
-def test_threads_are_pinned_while_measuring(pytester: pytest.Pytester) -> None:
-    suite(
-        pytester,
-        "def test_threads(measure):\n"
-        "    import torch\n"
-        "    from threadpoolctl import threadpool_info\n"
-        "    assert torch.get_num_threads() == 2\n"
-        "    assert {pool['num_threads'] for pool in threadpool_info()} <= {1, 2}\n"
-        "    measure(workload())\n",
-    )
-    assert run_json(pytester, "--flopline-threads=2")["benchmarks"][0]["extra_info"]["threads"] == 2
+def test_the_fixtures_prepare_the_cases_they_are_parametrised_with(run: Run) -> None:
+    product = run.benchmark("test_product[matmul/strategy=tile/n=16/block=5]")["extra_info"]
+    epoch = run.benchmark("test_epoch[sgd/strategy=manual/batch=100]")["extra_info"]
+    assert (product["flops"], product["calls"]) == (2 * 16**3, 16)
+    assert epoch["data"] == "surrogate"
+    assert product["dtype"] == epoch["dtype"] == "float64"
+    assert 0 < product["overhead"] <= 1
 
 
-def test_the_fixtures_prepare_the_cases_they_are_parametrised_with(
-    pytester: pytest.Pytester,
-) -> None:
-    pytester.makepyfile(
-        "import pytest\n"
-        "@pytest.mark.parametrize('product', ['matmul/strategy=tile/n=16/block=5'], indirect=True)\n"
-        "def test_product(product, measure):\n    measure(product)\n"
-        "@pytest.mark.parametrize('epoch', ['sgd/strategy=manual/batch=100'], indirect=True)\n"
-        "def test_epoch(epoch, measure):\n    measure(epoch)\n"
-    )
-    product, epoch = run_json(pytester, "--flopline-dtype=float64", "--flopline-data=surrogate")[
-        "benchmarks"
+def test_a_summary_has_a_table_per_family(run: Run) -> None:
+    lines = iter(run.output.splitlines())
+    expected = [
+        ("matmul",),
+        ("strategy", "n", "block", "time", "IQR", "GFLOPS", "of full", "overhead"),
+        ("full", "16", "1.000", "%"),
+        ("row", "16", "%"),
+        ("sgd",),
+        ("strategy", "batch", "s/epoch", "IQR", "GFLOPS", "updates/s", "overhead"),
+        ("manual", "100"),
+        ("adding",),
+        ("strategy", "n", "time", "IQR", "GFLOPS"),
+        ("builtin", "100", "%"),
+        ("measured with device cpu, threads 2, clock host", "dtype float64, data surrogate"),
+        ("timed batches took", "of measuring"),
     ]
-    assert product["extra_info"]["flops"] == 2 * 16**3
-    assert product["extra_info"]["calls"] == 16
-    assert epoch["extra_info"]["data"] == "surrogate"
-    assert {product["extra_info"]["dtype"], epoch["extra_info"]["dtype"]} == {"float64"}
-    assert 0 < product["extra_info"]["overhead"] <= 1
+    for words in expected:
+        assert any(starts_with_words(line, words) for line in lines), words
 
 
-def test_a_summary_has_a_table_per_family(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
-        "import pytest\n"
-        "names = ['matmul/strategy=full/n=16', 'matmul/strategy=row/n=16']\n"
-        "@pytest.mark.parametrize('product', names, indirect=True)\n"
-        "def test_product(product, measure):\n    measure(product)\n"
-        "@pytest.mark.parametrize('epoch', ['sgd/strategy=manual/batch=100'], indirect=True)\n"
-        "def test_epoch(epoch, measure):\n    measure(epoch)\n"
-    )
-    result = pytester.runpytest_subprocess("--flopline-data=surrogate", "--benchmark-max-time=0.01")
-    result.stdout.fnmatch_lines(
-        [
-            "matmul*",
-            "strategy*n*time*IQR*GFLOPS*of full*overhead*",
-            "full*16*1.000*%*",
-            "row*16*%*",
-            "sgd*",
-            "strategy*batch*s/epoch*updates/s*overhead*",
-            "manual*100*",
-            "measured with device cpu, threads 1, *dtype float32, data surrogate*",
-        ]
-    )
+def starts_with_words(line: str, words: tuple[str, ...]) -> bool:
+    """True if a line starts with the first of some words and has the others in this order."""
+    if not line.startswith(words[0]):
+        return False
+    end = 0
+    for word in words:
+        end = line.find(word, end)
+        if end < 0:
+            return False
+    return True
 
 
 def test_epochs_are_skipped_in_dtypes_without_a_tolerance(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
-        "import pytest\n"
-        "@pytest.mark.parametrize('epoch', ['sgd/strategy=manual/batch=100'], indirect=True)\n"
-        "def test_epoch(epoch, measure):\n    measure(epoch)\n"
-    )
-    result = pytester.runpytest_subprocess(
-        "--flopline-dtype=bfloat16", "--flopline-data=surrogate", "-rs"
-    )
-    result.assert_outcomes(skipped=1)
+    copy_suite(pytester)
+    result = pytester.runpytest_inprocess("--flopline-dtype=bfloat16", "-rs", "-k", "epoch")
+    result.assert_outcomes(skipped=1, deselected=7)
     result.stdout.fnmatch_lines(
         ["*epochs of SGD are measured in float32 and float64, not in bfloat16*"]
     )
@@ -210,6 +190,10 @@ def test_epochs_are_skipped_in_dtypes_without_a_tolerance(pytester: pytest.Pytes
             "*--flopline-device is 'cuda:x'; allowed are cpu, cuda and cuda:N*",
         ),
         (
+            ["--flopline-device=cuda:"],
+            "*--flopline-device is 'cuda:'; allowed are cpu, cuda and cuda:N*",
+        ),
+        (
             ["--flopline-dtype=tf32"],
             "*tf32 exists on CUDA devices only; add --flopline-device cuda*",
         ),
@@ -219,25 +203,22 @@ def test_settings_that_cannot_be_measured_are_refused_before_any_test(
     pytester: pytest.Pytester, options: list[str], message: str
 ) -> None:
     pytester.makepyfile("def test_nothing():\n    pass\n")
-    result = pytester.runpytest_subprocess(*options)
+    result = pytester.runpytest_inprocess(*options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([message])
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a CUDA device")
 def test_a_missing_cuda_device_is_refused_once(pytester: pytest.Pytester) -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a CUDA device")
-    suite(pytester, "def test_sum(measure):\n    measure(workload())\n")
-    result = pytester.runpytest_subprocess("--flopline-device=cuda")
+    pytester.makepyfile("def test_nothing():\n    pass\n")
+    result = pytester.runpytest_inprocess("--flopline-device=cuda")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert sum("finds no CUDA device here; use cpu" in line for line in result.stderr.lines) == 1
 
 
 def test_a_fixture_without_a_case_says_how_to_give_one(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_product(product):\n    pass\n")
-    result = pytester.runpytest_subprocess()
+    result = pytester.runpytest_inprocess()
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
         ["*the fixture 'product' needs a case: @pytest.mark.parametrize('product', *"]
@@ -255,12 +236,16 @@ def test_cuda_products_are_timed_by_a_clock_that_synchronises(
         "@pytest.mark.parametrize('product', ['matmul/strategy=full/n=2048'], indirect=True)\n"
         "def test_product(product, measure):\n    measure(product)\n"
     )
-    (bench,) = run_json(pytester, "--flopline-device=cuda", f"--flopline-dtype={dtype}")[
-        "benchmarks"
-    ]
-    assert bench["group"] == "g"
-    assert bench["options"]["timer"].endswith("synchronised")
-    assert bench["extra_info"]["dtype"] == dtype
-    assert bench["extra_info"]["gflops"] < 2e6, (
-        "no device is this fast: the clock did not wait for the work"
+    result = pytester.runpytest_subprocess(
+        "--benchmark-json=out.json",
+        "--benchmark-max-time=0.01",
+        "--flopline-device=cuda",
+        f"--flopline-dtype={dtype}",
     )
+    assert result.ret == 0, result.stdout.str()
+    (benchmark,) = json.loads((pytester.path / "out.json").read_text())["benchmarks"]
+    assert benchmark["group"] == "g"
+    assert benchmark["options"]["timer"].endswith("synchronised")
+    assert benchmark["extra_info"]["dtype"] == dtype
+    # No device is this fast; at such a rate the clock would not have waited for the work.
+    assert benchmark["extra_info"]["gflops"] < 2e6

@@ -1,8 +1,8 @@
-"""Which rows, in which order: the airfoil table the chapter trains on, and the samplers of its minibatches.
+"""The airfoil table that the chapter trains on, and the samplers of its minibatches.
 
-The table is the *Airfoil Self-Noise* data set of the UCI Machine Learning Repository, used unmodified. It is not part
-of this package: it is resolved at run time, and where it cannot be had, a labelled surrogate with the same first and
-second moments takes its place.
+The table is the *Airfoil Self-Noise* data set of the UCI Machine Learning Repository, used
+unmodified. It is not part of this package: it is looked up at run time. If it cannot be had, a
+labelled surrogate with the same first and second moments takes its place.
 """
 
 from __future__ import annotations
@@ -20,31 +20,46 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from flopline import FloplineError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 URL = "https://d2l-data.s3-accelerate.amazonaws.com/airfoil_self_noise.dat"
-"""The book's copy, byte for byte the file of https://archive.ics.uci.edu/dataset/291/airfoil+self+noise."""
+"""The book's copy of the table.
+
+It is byte for byte the file of https://archive.ics.uci.edu/dataset/291/airfoil+self+noise.
+"""
 FILE = "airfoil_self_noise.dat"
+"""The name of the table's file."""
 SHA256 = "74c75fd71783f1e6b71f8a622b993dc592897a97cd689c5090a07147a1b097b3"
+"""The SHA-256 of the file."""
 SHA256_LF = "10ee06e6cfb27dae6b44213d421d217012fb1f9b697592e73a4e4016b52d425f"
-"""The same numbers after a line-ending conversion, as git's autocrlf makes it."""
+"""The SHA-256 of the same numbers after a line-ending conversion, as git's autocrlf makes it."""
 LICENCE = "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/"
+"""The licence of the data."""
 ATTRIBUTION = (
     "Brooks, T., Pope, D., & Marcolini, M. (1989). Airfoil Self-Noise [Dataset]. "
     "UCI Machine Learning Repository. https://doi.org/10.24432/C5VW2C. Unmodified."
 )
+"""The attribution that the licence requires."""
 SHAPE = (1503, 6)
+"""Rows and columns of the file."""
 EXAMPLES = 1500
 """The chapter trains on the first 1500 rows."""
 SURROGATE = "surrogate"
-"""Given as a path, or as FLOPLINE_DATA, this word asks for the surrogate."""
+"""Given as a path, or as FLOPLINE_DATA, this word requests the surrogate."""
 
 Kind = Literal["file", "cache", "download", "surrogate"]
+"""How a table was obtained; `file` is a path that was given."""
 
 
-class DataError(ValueError):
-    """A file was found and is not the airfoil table."""
+class DataError(FloplineError, ValueError):
+    """A file is there but is not the airfoil table."""
+
+
+class NoFileError(FloplineError, FileNotFoundError):
+    """The path of the table names no file."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +68,9 @@ class Source:
 
     Attributes:
         kind: `file` (a path that was given), `cache`, `download` or `surrogate`.
-        name: What results made from it are labelled with: `airfoil`, `airfoil (LF)` or `surrogate`.
-        detail: The file, or why there is a surrogate.
-        sha256: Of the file's bytes; of a surrogate empty.
+        name: The label of results made from the table: `airfoil`, `airfoil (LF)` or `surrogate`.
+        detail: The file, or the reason why there is a surrogate.
+        sha256: The SHA-256 of the file's bytes; empty for a surrogate.
     """
 
     kind: Kind
@@ -69,7 +84,7 @@ class Table:
     """The chapter's training set.
 
     Attributes:
-        X: (1500, 5) float64, standardised features.
+        X: (1500, 5) float64, the standardised features.
         y: (1500,) float64, the standardised sound pressure level.
         source: Where it came from.
     """
@@ -82,28 +97,29 @@ class Table:
 def resolve(
     path: str | os.PathLike[str] | None = None, *, cache: Path | None = None, url: str = URL
 ) -> Table:
-    """The table, from the first of: `path`, the variable FLOPLINE_DATA, the cache, a download, the surrogate.
+    """Returns the table from the first source that there is.
 
-    A file that is there but wrong is an error, never a reason to go on to the next source; only a download that cannot
-    be reached leads to the surrogate.
+    The sources are `path`, the variable FLOPLINE_DATA, the cache, a download, and the surrogate. A
+    file that is there but wrong is an error, never a reason to go on to the next source. Only a
+    download that cannot be reached leads to the surrogate.
 
     Args:
         path: A file, or the word `surrogate`.
-        cache: Folder of downloads; by default the user's cache.
+        cache: The folder of downloads; by default the user's cache.
         url: Where to download from.
 
     Raises:
         DataError: The file, or what was downloaded, is not the airfoil table.
-        FileNotFoundError: `path` or FLOPLINE_DATA names no file.
+        NoFileError: `path` or FLOPLINE_DATA names no file.
     """
     given = path or os.environ.get("FLOPLINE_DATA") or None
     if given is not None and os.fspath(given) == SURROGATE:
-        return surrogate("asked for")
+        return surrogate("requested")
     if given is not None:
         if not Path(given).is_file():
-            asked = "FLOPLINE_DATA" if path is None else "the path"
-            raise FileNotFoundError(
-                f"{asked} names {os.fspath(given)!r}, which is no file; give {FILE} or 'surrogate'"
+            origin = "FLOPLINE_DATA" if path is None else "the path"
+            raise NoFileError(
+                f"{origin} names {os.fspath(given)!r}, which is no file; give {FILE} or 'surrogate'"
             )
         return read(Path(given), "file")
     import pooch
@@ -115,7 +131,10 @@ def resolve(
 
 
 def _download(cached: Path, url: str) -> Table:
-    """Downloads into the cache: to a temporary name first, renamed once the hash is right (pooch does both)."""
+    """Downloads the table into the cache and reads it.
+
+    pooch writes to a temporary name and renames the file once its hash is right.
+    """
     import pooch
     import requests
 
@@ -144,15 +163,18 @@ def read(path: Path, kind: Kind) -> Table:
     names = {SHA256: "airfoil", SHA256_LF: "airfoil (LF)"}
     if sha256 not in names:
         raise DataError(
-            f"{path} is not the airfoil table: {_diagnose(content)}. Expected SHA-256 {SHA256}, found {sha256}. "
-            f"Delete it to have it downloaded again, give another file, or set FLOPLINE_DATA={SURROGATE}"
+            f"{path} is not the airfoil table: {_diagnose(content)}. "
+            f"Expected SHA-256 {SHA256}, found {sha256}. Delete it to have it downloaded again, "
+            f"give another file, or set FLOPLINE_DATA={SURROGATE}"
         )
     X, y = standardise(parse(content))
     return Table(X, y, Source(kind, names[sha256], str(path), sha256))
 
 
 def parse(content: bytes) -> npt.NDArray[np.float64]:
-    """The file's numbers, (1503, 6): frequency, angle, chord, velocity, thickness, sound pressure level.
+    """Returns the numbers of the file, (1503, 6) float64.
+
+    The columns are frequency, angle, chord, velocity, thickness and sound pressure level.
 
     Raises:
         ValueError: A cell is no number, or the rows differ in length.
@@ -161,36 +183,49 @@ def parse(content: bytes) -> npt.NDArray[np.float64]:
 
 
 def _diagnose(content: bytes) -> str:
-    """What is wrong with the bytes of a file that is not the table."""
+    """Returns what is wrong with the bytes of a file that is not the table."""
+    rows, columns = SHAPE
     if not content.strip():
         return "the file is empty"
     try:
         values = parse(content)
     except (ValueError, UnicodeDecodeError) as error:
-        return f"it has {len(content.splitlines())} lines that do not read as {SHAPE[1]} tab-separated numbers ({error})"
+        lines = len(content.splitlines())
+        return f"it has {lines} lines that do not read as {columns} tab-separated numbers ({error})"
     if values.shape != SHAPE:
-        return f"it has {values.shape[0]} rows of {values.shape[1]} numbers instead of {SHAPE[0]} of {SHAPE[1]}"
+        return (
+            f"it has {values.shape[0]} rows of {values.shape[1]} numbers "
+            f"instead of {rows} of {columns}"
+        )
     if not np.isfinite(values).all():
-        row, column = (int(index) for index in np.argwhere(~np.isfinite(values))[0])
-        return f"row {row + 1}, column {column + 1} is {values[row, column]}, which is no finite number"
-    return f"it has {SHAPE[0]} rows of {SHAPE[1]} numbers, but other numbers, another order or other line endings"
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        value = values[row, column]
+        return f"row {row + 1}, column {column + 1} is {value}, which is no finite number"
+    return (
+        f"it has {rows} rows of {columns} numbers, "
+        "but other numbers, another order or other line endings"
+    )
 
 
 def standardise(values: npt.NDArray[np.float64]) -> tuple[Tensor, Tensor]:
-    """The chapter's features and label: z-scores over all rows and columns (ddof 0), then the first 1500 rows.
+    """Returns the chapter's features and label, from all rows of the file.
+
+    They are z-scores over all rows and columns (ddof 0), of which the first 1500 rows are kept.
 
     Args:
         values: (1503, 6).
 
     Returns:
-        X (1500, 5) and y (1500,), float64. Their means are not quite 0, because three rows are left out afterwards.
+        X (1500, 5) and y (1500,), float64. Their means are not quite 0, because three rows are
+        left out after the standardisation.
     """
     z = torch.from_numpy((values - values.mean(0)) / values.std(0))[:EXAMPLES]
     return z[:, :-1].contiguous(), z[:, -1].contiguous()
 
 
-# Mean, and mean of z z^T (not centred), of the 1500 standardised rows; columns as in `parse`. The squared loss depends
-# on the data through these alone, so a surrogate that shares them shares every full-batch result.
+# The mean, and the mean of z z^T (not centred), of the 1500 standardised rows; columns as in
+# `parse`. The squared loss depends on the data through these alone, so a surrogate that shares them
+# shares every full-batch result.
 _MEAN = (
     -0.0014047929101988939, -0.0029808860442912797, 0.00074747908067971497,
     0.001446689667067548, -0.0063455450114894641, 0.0055561501716476138,
@@ -212,20 +247,20 @@ _SECOND_MOMENT = (
 
 
 def surrogate(reason: str, *, seed: int = 0) -> Table:
-    """1500 normal rows with exactly the first and second moments of the real ones.
+    """Returns 1500 normal rows with exactly the first and second moments of the real ones.
 
-    Loss, gradient, Hessian, minimum and every full-batch trajectory are those of the real table; rows, their order and
-    the noise of minibatch gradients are not (its trace is 7 % to 11 % lower).
+    Loss, gradient, Hessian, minimum and every full-batch trajectory are those of the real table.
+    Rows, their order and the noise of minibatch gradients are not (its trace is 7 % to 11 % lower).
 
     Args:
-        reason: Why the real table is not used; kept in the source.
-        seed: Of the generator.
+        reason: Why the real table is not used; it is kept in the source.
+        seed: The seed of the generator.
     """
     mean = torch.tensor(_MEAN, dtype=torch.float64)
-    covariance = torch.tensor(_SECOND_MOMENT, dtype=torch.float64) - torch.outer(mean, mean)
-    draw = torch.randn(
-        EXAMPLES, SHAPE[1], dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
-    )
+    second_moment = torch.tensor(_SECOND_MOMENT, dtype=torch.float64)
+    covariance = second_moment - torch.outer(mean, mean)
+    generator = torch.Generator().manual_seed(seed)
+    draw = torch.randn(EXAMPLES, SHAPE[1], dtype=torch.float64, generator=generator)
     draw -= draw.mean(0)
     whitener = torch.linalg.cholesky(draw.T @ draw / EXAMPLES)
     white = torch.linalg.solve_triangular(whitener, draw.T, upper=False)
@@ -235,7 +270,7 @@ def surrogate(reason: str, *, seed: int = 0) -> Table:
 
 
 @dataclass(frozen=True, eq=False)
-class Batches:
+class Minibatches:
     """The minibatches of one epoch; iterating gives the row numbers of one after another.
 
     Attributes:
@@ -247,34 +282,70 @@ class Batches:
     size: int
 
     def __iter__(self) -> Iterator[Tensor]:
+        """Iterates over the row numbers of the minibatches, each (size,) int64."""
         return iter(self.rows.split(self.size))
 
     def __len__(self) -> int:
+        """Returns the number of minibatches."""
         return math.ceil(len(self.rows) / self.size)
 
 
-def shuffled(n: int, size: int, generator: torch.Generator) -> Batches:
-    """One epoch without replacement: every one of n rows once, in a fresh random order.
+class MinibatchSizeError(FloplineError, ValueError):
+    """A minibatch would have no examples, or more than there are."""
+
+
+def check_size(n: int, size: int) -> None:
+    """Checks that minibatches of a size can be drawn from n examples.
 
     Raises:
-        ValueError: The size is not between 1 and n.
+        MinibatchSizeError: The size is not between 1 and n.
     """
-    _check_size(n, size)
-    return Batches(torch.randperm(n, generator=generator), size)
-
-
-def with_replacement(n: int, size: int, generator: torch.Generator) -> Batches:
-    """One epoch with replacement: n independent draws of n rows.
-
-    Raises:
-        ValueError: The size is not between 1 and n.
-    """
-    _check_size(n, size)
-    return Batches(torch.randint(n, (n,), generator=generator), size)
-
-
-def _check_size(n: int, size: int) -> None:
     if not 1 <= size <= n:
-        raise ValueError(
+        raise MinibatchSizeError(
             f"the minibatch size is {size}; allowed are 1 to {n}, the number of examples"
         )
+
+
+def shuffled(n: int, size: int, generator: torch.Generator) -> Minibatches:
+    """Draws one epoch without replacement: every one of n rows once, in a fresh random order.
+
+    Raises:
+        MinibatchSizeError: The size is not between 1 and n.
+    """
+    check_size(n, size)
+    return Minibatches(torch.randperm(n, generator=generator), size)
+
+
+def with_replacement(n: int, size: int, generator: torch.Generator) -> Minibatches:
+    """Draws one epoch with replacement: n independent draws of n rows.
+
+    Raises:
+        MinibatchSizeError: The size is not between 1 and n.
+    """
+    check_size(n, size)
+    return Minibatches(torch.randint(n, (n,), generator=generator), size)
+
+
+def many_draws(
+    n: int, size: int, draws: int, generator: torch.Generator, *, replacement: bool
+) -> Tensor:
+    """Draws row numbers many times at once, for runs or minibatches that are independent.
+
+    Args:
+        n: The number of rows to draw from.
+        size: How many rows each draw has; n for a whole epoch.
+        draws: How many draws are made.
+        generator: The source of all of them.
+        replacement: True if a row may come more than once in a draw.
+
+    Returns:
+        (draws, size) int64. With replacement and one draw, they are the rows of
+        `with_replacement`; without, the rows of a draw are in random order.
+
+    Raises:
+        MinibatchSizeError: The size is not between 1 and n.
+    """
+    check_size(n, size)
+    if replacement:
+        return torch.randint(n, (draws, size), generator=generator)
+    return torch.rand(draws, n, generator=generator).argsort(1)[:, :size]

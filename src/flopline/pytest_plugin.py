@@ -1,7 +1,8 @@
-"""pytest's door: fixtures that prepare cases, and `measure`, which verifies a workload, times it and keeps the record.
+"""What flopline adds to pytest: fixtures that prepare cases, `measure`, and a summary.
 
-pytest imports this module in every run of everyone who has flopline installed. So it imports nothing heavy, adds
-nothing to a run that does not measure, and loads torch only inside the fixtures.
+pytest imports this module in every run of everyone who has flopline installed. Therefore it imports
+nothing heavy, adds nothing to a run that does not measure, and loads torch only inside the
+fixtures.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flopline import timing
-from flopline import workload as strategies
+from flopline.workload import Case, WrongAnswerError, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     import torch
     from pytest_benchmark.fixture import BenchmarkFixture
 
+    from flopline.bench import Row
     from flopline.data import Table
-    from flopline.workload import Case, Workload
+    from flopline.workload import Workload
 
 DTYPES = ("float32", "float64", "bfloat16", "tf32")
+"""The dtypes of operands; tf32 is float32 whose products may round their factors to TF32."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class Setting:
     Attributes:
         device: `cpu` or a CUDA device.
         threads: Threads of torch and of the BLAS libraries.
-        dtype: Of the operands.
-        tf32: Whether float32 products may round their factors to TF32.
+        dtype: The dtype of the operands.
+        tf32: True if float32 products may round their factors to TF32.
     """
 
     device: str
@@ -48,49 +51,67 @@ class Setting:
 
 
 @dataclass
-class Record:
-    """What a run measured so far; `timed` and `wall` are seconds inside batches and inside `measure`."""
+class Session:
+    """What this run of pytest has measured so far.
 
-    rows: list[strategies.Measured] = field(default_factory=list)
+    Attributes:
+        rows: The cases that were timed.
+        refused: Messages about the workloads that gave a wrong answer.
+        settings: Under which conditions cases were measured, by name.
+        timed: Seconds inside timed batches.
+        wall: Seconds inside `measure`.
+    """
+
+    rows: list[Row] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     settings: dict[str, str | int | float] = field(default_factory=dict)
     timed: float = 0.0
     wall: float = 0.0
 
 
-RECORD = pytest.StashKey[Record]()
+SESSION = pytest.StashKey[Session]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the options of the fixtures."""
     group = parser.getgroup("flopline", "flopline: verified workloads with GFLOPS")
     group.addoption(
-        "--flopline-device", default="cpu", metavar="DEVICE", help="cpu, cuda or cuda:N (cpu)"
+        "--flopline-device",
+        default="cpu",
+        metavar="DEVICE",
+        help="where workloads run: cpu, cuda or cuda:N (default: cpu)",
     )
     group.addoption(
-        "--flopline-threads", default=1, type=int, metavar="N", help="threads of torch and BLAS (1)"
+        "--flopline-threads",
+        default=1,
+        type=int,
+        metavar="N",
+        help="how many threads torch and BLAS may use (default: 1)",
     )
     group.addoption(
         "--flopline-dtype",
         default="float32",
         choices=DTYPES,
-        help="dtype of the operands (float32)",
+        help="the dtype of the operands (default: float32)",
     )
     group.addoption(
         "--flopline-scale",
         default="quick",
         choices=("quick", "full", "gate"),
-        help="which cases (quick)",
+        help="which of flopline's own cases are measured (default: quick)",
     )
     group.addoption(
-        "--flopline-data", metavar="PATH", help="the airfoil table, or the word surrogate"
+        "--flopline-data",
+        metavar="PATH",
+        help="the file of the airfoil table, or the word surrogate",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuses settings that this machine cannot measure, before any test runs."""
-    config.stash[RECORD] = Record()
-    device, threads = config.getoption("flopline_device"), config.getoption("flopline_threads")
+    config.stash[SESSION] = Session()
+    device = config.getoption("flopline_device")
+    threads = config.getoption("flopline_threads")
     if threads < 1:
         raise pytest.UsageError(f"--flopline-threads is {threads}; allowed is 1 or more")
     if device != "cpu":
@@ -102,26 +123,29 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _check_cuda(device: str) -> None:
+    """Raises a usage error unless the device is a CUDA device of this machine."""
     import torch
 
-    kind, _, index = device.partition(":")
-    if kind != "cuda" or (index and not index.isdecimal()) or device.endswith(":"):
+    kind, colon, index = device.partition(":")
+    if kind != "cuda" or (colon and not index.isdecimal()):
         raise pytest.UsageError(
             f"--flopline-device is {device!r}; allowed are cpu, cuda and cuda:N"
         )
     if not torch.cuda.is_available():
         raise pytest.UsageError(
-            f"--flopline-device {device}: torch {torch.__version__} finds no CUDA device here; use cpu"
+            f"--flopline-device {device}: torch {torch.__version__} finds no CUDA device here; "
+            "use cpu"
         )
-    if index and int(index) >= (found := torch.cuda.device_count()):
+    count = torch.cuda.device_count()
+    if colon and int(index) >= count:
         raise pytest.UsageError(
-            f"--flopline-device {device}: there are {found} CUDA devices here, counted from 0"
+            f"--flopline-device {device}: there are {count} CUDA devices here, counted from 0"
         )
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Gives pytest-benchmark a clock that synchronises, where workloads run on a CUDA device."""
+    """Gives pytest-benchmark a clock that synchronises, if workloads run on a CUDA device."""
     device = config.getoption("flopline_device")
     if device == "cpu":
         return
@@ -132,38 +156,42 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _marked(item: pytest.Item) -> Mapping[str, Any]:
+    """Returns the options in the `benchmark` marker of a test."""
     marker = item.get_closest_marker("benchmark")
     return marker.kwargs if marker else {}
 
 
 @pytest.fixture(scope="session")
 def flopline_setting(pytestconfig: pytest.Config) -> Iterator[Setting]:
-    """How this run measures; threads and precision are as it says until the session ends."""
+    """How this run measures; threads and precision stay as it says until the session ends."""
     import torch
 
     name = pytestconfig.getoption("flopline_dtype")
     tf32 = name == "tf32"
-    dtype = torch.float32 if tf32 else getattr(torch, name)
-    device, threads = (
-        pytestconfig.getoption("flopline_device"),
-        pytestconfig.getoption("flopline_threads"),
+    setting = Setting(
+        device=pytestconfig.getoption("flopline_device"),
+        threads=pytestconfig.getoption("flopline_threads"),
+        dtype=torch.float32 if tf32 else getattr(torch, name),
+        tf32=tf32,
     )
-    with _pinned(threads, device, tf32=tf32):
-        yield Setting(device, threads, dtype, tf32)
+    with _applied(setting):
+        yield setting
 
 
 @contextmanager
-def _pinned(threads: int, device: str, *, tf32: bool) -> Iterator[None]:
+def _applied(setting: Setting) -> Iterator[None]:
+    """Sets threads and precision, and restores at the end what was there before."""
     import torch
 
     from flopline import machine
 
     products = torch.backends.cuda.matmul
-    precision = products.fp32_precision if device != "cpu" else None
-    if precision is not None:
-        products.fp32_precision = "tf32" if tf32 else "ieee"
+    precision = None
+    if setting.device != "cpu":
+        precision = products.fp32_precision
+        products.fp32_precision = "tf32" if setting.tf32 else "ieee"
     try:
-        with machine.pinned(threads):
+        with machine.pinned(setting.threads):
             yield
     finally:
         if precision is not None:
@@ -172,7 +200,7 @@ def _pinned(threads: int, device: str, *, tf32: bool) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def flopline_table(pytestconfig: pytest.Config) -> Table:
-    """The training set; `--flopline-data` first, then as `flopline.data.resolve` has it."""
+    """The training set: that of `--flopline-data`, otherwise what `flopline.data.resolve` gives."""
     from flopline import data
 
     return data.resolve(pytestconfig.getoption("flopline_data"))
@@ -180,7 +208,10 @@ def flopline_table(pytestconfig: pytest.Config) -> Table:
 
 @pytest.fixture
 def product(request: pytest.FixtureRequest, flopline_setting: Setting) -> Workload:
-    """A matrix product, prepared; parametrise it indirectly with names such as `matmul/strategy=column/n=256`."""
+    """A matrix product, prepared.
+
+    Parametrise it indirectly with names such as `matmul/strategy=column/n=256`.
+    """
     from flopline import matmul
 
     setting = flopline_setting
@@ -193,7 +224,10 @@ def product(request: pytest.FixtureRequest, flopline_setting: Setting) -> Worklo
 def epoch(
     request: pytest.FixtureRequest, flopline_setting: Setting, flopline_table: Table
 ) -> Workload:
-    """An epoch of SGD, prepared; parametrise it indirectly with names such as `sgd/strategy=manual/batch=10`."""
+    """An epoch of SGD, prepared.
+
+    Parametrise it indirectly with names such as `sgd/strategy=manual/batch=10`.
+    """
     from flopline import sgd
 
     setting = flopline_setting
@@ -204,33 +238,36 @@ def epoch(
 
 
 def _case(request: pytest.FixtureRequest) -> Case:
+    """Returns the case with which a fixture is parametrised."""
     if not hasattr(request, "param"):
         raise pytest.UsageError(
-            f"the fixture {request.fixturename!r} needs a case: @pytest.mark.parametrize({request.fixturename!r}, "
+            f"the fixture {request.fixturename!r} needs a case: "
+            f"@pytest.mark.parametrize({request.fixturename!r}, "
             '["family/strategy=NAME/axis=NUMBER"], indirect=True)'
         )
-    return strategies.Case.parse(request.param)
+    return Case.parse(request.param)
 
 
 @pytest.fixture
 def measure(
     benchmark: BenchmarkFixture, request: pytest.FixtureRequest, flopline_setting: Setting
 ) -> Callable[[Workload], None]:
-    """A function that takes a `Workload`, verifies it once, times it with `benchmark`, and fills `extra_info`.
+    """A function that takes a `Workload`, verifies it once, times it and keeps the numbers.
 
-    Batches are `timing.BATCH_SECONDS` long; `max_time` and `min_rounds` of pytest-benchmark, from the command line or
-    the marker, say how many there are.
+    It times with `benchmark` and fills `extra_info`. Batches are `timing.BATCH_SECONDS` long.
+    `max_time` and `min_rounds` of pytest-benchmark, from the command line or the marker, decide how
+    many there are.
     """
+    session = request.config.stash[SESSION]
 
     def measured(workload: Workload) -> None:
         started = time.perf_counter()
-        record = request.config.stash[RECORD]
         try:
-            _measure(workload, benchmark, request, flopline_setting, record)
-        except strategies.WrongAnswerError as error:
-            record.refused.append(str(error))
+            _measure(workload, benchmark, request, flopline_setting)
+        except WrongAnswerError as error:
+            session.refused.append(str(error))
             raise
-        record.wall += time.perf_counter() - started
+        session.wall += time.perf_counter() - started
 
     return measured
 
@@ -240,32 +277,27 @@ def _measure(
     benchmark: BenchmarkFixture,
     request: pytest.FixtureRequest,
     setting: Setting,
-    record: Record,
 ) -> None:
-    from flopline import machine
-
+    """Verifies and times a workload; the numbers go to the session and to `extra_info`."""
+    session = request.config.stash[SESSION]
     clock = timing.host_clock(setting.device)
-    if workload.least is not None:
-        workload.least.run()  # what a strategy pays once (imports, caches) is paid here, on the least data
-    first = timing.Timer(clock)
 
-    def probe() -> None:
-        with first:
-            workload.run()
+    # What a strategy does only once, such as imports and filling caches, happens here, on the
+    # smallest data.
+    if workload.tiny is not None:
+        workload.tiny.run()
 
-    # The verifying run also warms up, and tells how long a run is; it is never part of the result.
-    accuracy = strategies.verify(replace(workload, run=probe))
-    facts = machine.describe()
-    settings = {
-        "device": setting.device,
-        "threads": setting.threads,
-        "clock": "host",
-        "torch": str(facts["torch"]),
-        "blas": str(facts["blas"]),
-        **workload.facts,
-    }
-    record.settings |= settings
-    benchmark.extra_info |= settings | {
+    # The verifying run also warms up, and shows how long a run is. It is never part of the result.
+    first = 0.0
+
+    def timed_run() -> None:
+        nonlocal first
+        first = timing.batch(workload.run, 1, clock)
+
+    accuracy = verify(replace(workload, run=timed_run))
+    conditions = _conditions(workload, setting)
+    session.settings |= conditions
+    benchmark.extra_info |= conditions | {
         "case": workload.case.name,
         "flops": workload.flops,
         "bytes": workload.bytes,
@@ -275,44 +307,81 @@ def _measure(
     }
     if benchmark.disabled:
         return
-    iterations, rounds = _plan(workload, first.times[-1], clock, request)
+
+    iterations = timing.size_batch(workload.run, clock, first=first)
+    rounds = _rounds(request, first)
     benchmark.pedantic(workload.run, rounds=rounds, iterations=iterations)
     if benchmark.stats is None or request.config.pluginmanager.hasplugin("flopline-lockstep"):
         return  # another plugin has taken over the timing, and keeps its own record
-    data: list[float] = benchmark.stats.stats.data
-    record.timed += math.fsum(data) * iterations
-    seconds = statistics.median(data)
-    overhead = _overhead(workload, clock, seconds)
-    benchmark.extra_info |= {"seconds": seconds, "gflops": workload.flops / seconds / 1e9}
-    if overhead is not None:
-        benchmark.extra_info["overhead"] = overhead
-    low, _, high = statistics.quantiles(data, n=4) if len(data) > 1 else (seconds, seconds, seconds)
-    spread = (high - low) / seconds
-    measured = strategies.Measured(
-        workload.case, seconds, spread, workload.flops, workload.calls, overhead
-    )
-    record.rows.append(measured)
+
+    seconds: list[float] = benchmark.stats.stats.data
+    session.timed += math.fsum(seconds) * iterations
+    row = _row(workload, seconds, clock)
+    session.rows.append(row)
+    benchmark.extra_info |= {"seconds": row.seconds, "gflops": row.gflops}
+    if row.overhead is not None:
+        benchmark.extra_info["overhead"] = row.overhead
 
 
-def _plan(
-    workload: Workload, first: float, clock: timing.Clock, request: pytest.FixtureRequest
-) -> tuple[int, int]:
-    """Runs per batch, and batches, from the seconds of the first run."""
-    iterations = timing.calibrate(workload.run, clock, first=first)
+def _conditions(workload: Workload, setting: Setting) -> dict[str, str | int | float]:
+    """Returns under which conditions a workload is measured, by name."""
+    from flopline import machine
+
+    facts = machine.describe()
+    return {
+        "device": setting.device,
+        "threads": setting.threads,
+        "clock": "host",
+        "torch": str(facts["torch"]),
+        "blas": str(facts["blas"]),
+        **workload.facts,
+    }
+
+
+def _rounds(request: pytest.FixtureRequest, first: float) -> int:
+    """Returns how many batches there will be.
+
+    Args:
+        request: The test's, with the options of the run and of its marker.
+        first: Seconds of the first run.
+    """
     marked = _marked(request.node)
-    most = float(marked.get("max_time", request.config.getoption("benchmark_max_time")))
-    least = marked.get("min_rounds", request.config.getoption("benchmark_min_rounds"))
-    return iterations, max(least, round(most / max(first, timing.BATCH_SECONDS)))
+    max_time = float(marked.get("max_time", request.config.getoption("benchmark_max_time")))
+    min_rounds: int = marked.get("min_rounds", request.config.getoption("benchmark_min_rounds"))
+    return max(min_rounds, round(max_time / max(first, timing.BATCH_SECONDS)))
+
+
+def _row(workload: Workload, seconds: list[float], clock: timing.Clock) -> Row:
+    """Returns what a workload took, from the seconds per run of its batches."""
+    from flopline.bench import Row
+
+    low = median = high = statistics.median(seconds)
+    if len(seconds) > 1:
+        low, _, high = statistics.quantiles(seconds, n=4)
+    return Row(
+        case=workload.case.name,
+        seconds=median,
+        low=low,
+        high=high,
+        flops=workload.flops,
+        bytes=workload.bytes,
+        calls=workload.calls,
+        overhead=_overhead(workload, clock, median),
+        data=str(workload.facts.get("data", "")),
+    )
 
 
 def _overhead(workload: Workload, clock: timing.Clock, seconds: float) -> float | None:
-    """Share of a run's time that its calls cost beside their arithmetic: calls x time per call on the least data."""
-    if workload.least is None:
+    """Returns the share of a run's time that its calls cost beside their arithmetic.
+
+    It is the number of calls times the seconds per call on the smallest data, over the seconds of
+    a run. Both are measured, so noise can bring the ratio above 1; 1 is then returned.
+    """
+    tiny = workload.tiny
+    if tiny is None:
         return None
-    per_call = timing.best(workload.least.run, clock, batches=3) / workload.least.calls
-    return min(
-        1.0, workload.calls * per_call / seconds
-    )  # both are measured: noise can bring the ratio above 1
+    per_call = timing.best(tiny.run, clock, batches=3) / tiny.calls
+    return min(1.0, workload.calls * per_call / seconds)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -320,7 +389,7 @@ def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, object]
 ) -> None:
     """Adds the machine's description to pytest-benchmark's record, in runs that measured."""
-    if config.stash[RECORD].settings:
+    if config.stash[SESSION].settings:
         from flopline import machine
 
         machine_info["flopline"] = machine.describe()
@@ -328,8 +397,11 @@ def pytest_benchmark_update_machine_info(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, object]) -> None:
-    """Marks pytest-benchmark's record as one that `flopline report` can read, in runs that measured."""
-    if config.stash[RECORD].settings:
+    """Marks pytest-benchmark's record as one that `flopline report` can read, if the run measured.
+
+    The record of a run that did not measure stays as it is.
+    """
+    if config.stash[SESSION].settings:
         from flopline import bench
 
         output_json["flopline"] = bench.head(config.getoption("flopline_threads"))
@@ -338,21 +410,22 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, o
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Prints a table per family, what was refused, and what the numbers were measured on."""
-    record = config.stash[RECORD]
-    if not record.settings and not record.refused:
+    """Prints a table per family, what was refused, and under which conditions was measured."""
+    session = config.stash[SESSION]
+    if not session.settings and not session.refused:
         return
-    from flopline.chapter import sheets as tables
+    from flopline import bench, sheet
 
     terminalreporter.section("flopline")
-    width = terminalreporter._tw.fullwidth  # noqa: SLF001  # pytest has no public door to the terminal's width
-    terminalreporter.write(tables.measured(record.rows, width))
-    for message in record.refused:
+    width = terminalreporter._tw.fullwidth  # noqa: SLF001  # pytest has no public name for it
+    for table in bench.sheets(session.rows):
+        terminalreporter.write(sheet.to_text(table, width) + "\n")
+    for message in session.refused:
         terminalreporter.write_line(f"refused: {message}", red=True)
-    settings = ", ".join(f"{key} {value}" for key, value in record.settings.items())
-    terminalreporter.write_line(f"measured with {settings}")
-    if record.wall:
-        share = record.timed / record.wall
+    conditions = ", ".join(f"{key} {value}" for key, value in session.settings.items())
+    terminalreporter.write_line(f"measured with {conditions}")
+    if session.wall:
+        share = session.timed / session.wall
         terminalreporter.write_line(
-            f"timed batches took {record.timed:.1f} s, {share:.0%} of measuring"
+            f"timed batches took {session.timed:.1f} s, {share:.0%} of measuring"
         )

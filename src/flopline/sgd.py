@@ -1,12 +1,13 @@
 """Linear regression by minibatch SGD: the model's exact quantities, and ways to run one epoch.
 
-The model is `X w[:-1] + w[-1]`: five weights and, last, the bias. The loss is the mean squared residual over two. A
-strategy `f(w, X, y, batches, lr)` runs one epoch with a constant learning rate and leaves the new parameters in `w`; a
-last short minibatch is averaged over its own size. Given the same minibatches, all do the same updates:
+The model is `X w[:-1] + w[-1]`: five weights and, last, the bias. The loss is the mean squared
+residual over two. A strategy `f(w, X, y, minibatches, lr)` runs one epoch with a constant learning
+rate and leaves the new parameters in `w`. If the last minibatch is shorter than the others, it is
+averaged over its own size. Given the same minibatches, all strategies make the same updates:
 
 - `loader`     DataLoader, which fetches and collates row by row, and autograd: the chapter's way
 - `autograd`   minibatches by indexing, and autograd: from scratch
-- `module`     nn.Linear, MSELoss and torch.optim.SGD, with the chapter's factor 1/2: the concise way
+- `module`     nn.Linear, MSELoss and torch.optim.SGD, with the chapter's factor 1/2: concise
 - `manual`     the gradient in closed form, in place, without autograd
 """
 
@@ -19,42 +20,55 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from flopline.data import Batches, Table, shuffled
+from flopline import FloplineError
+from flopline.data import Minibatches, Table, check_size, shuffled
 from flopline.registry import Registry
 from flopline.workload import Accuracy, Case, Workload
 
 
 class Epoch(Protocol):
-    """A strategy: runs one epoch and updates `w` in place."""
+    """A strategy: a function that runs one epoch and updates `w` in place."""
 
-    def __call__(self, w: Tensor, X: Tensor, y: Tensor, batches: Batches, lr: float) -> None:
-        """Runs the epoch: w (d + 1,), X (n, d), y (n,), all of one floating-point dtype and on one device."""
+    def __call__(
+        self, w: Tensor, X: Tensor, y: Tensor, minibatches: Minibatches, lr: float, /
+    ) -> None:
+        """Runs the epoch; all tensors are of one floating-point dtype and on one device.
+
+        Args:
+            w: (d + 1,), the weights and the bias, which are updated.
+            X: (n, d), the features.
+            y: (n,), the labels.
+            minibatches: Which rows are used, and in which order.
+            lr: The learning rate.
+        """
 
 
 epochs: Registry[Epoch] = Registry("flopline.sgd")
 """The strategies by name."""
 
 
-@epochs.strategy
-def loader(w: Tensor, X: Tensor, y: Tensor, batches: Batches, lr: float) -> None:
-    """TensorDataset and DataLoader feed autograd: rows are fetched and collated one by one."""
-    weight, bias = (part.clone().requires_grad_() for part in (w[:-1], w[-1]))
-    rows = [minibatch.tolist() for minibatch in batches]
-    # A generator of its own: making an iterator draws a seed, which must not come from the global state.
-    for features, labels in DataLoader(
-        TensorDataset(X, y), batch_sampler=rows, generator=torch.Generator()
-    ):
+@epochs.register
+def loader(w: Tensor, X: Tensor, y: Tensor, minibatches: Minibatches, lr: float) -> None:
+    """Feeds autograd from a TensorDataset and a DataLoader, which collate rows one by one."""
+    weight = w[:-1].clone().requires_grad_()
+    bias = w[-1].clone().requires_grad_()
+    rows = [minibatch.tolist() for minibatch in minibatches]
+    # Making an iterator draws a seed. The loader has a generator of its own, so that the seed does
+    # not come from the global state.
+    batches = DataLoader(TensorDataset(X, y), batch_sampler=rows, generator=torch.Generator())
+    for features, labels in batches:
         _autograd_update(weight, bias, features, labels, lr)
-    _put(w, weight, bias)
+    _write_parameters(w, weight, bias)
 
 
-@epochs.strategy
-def autograd(w: Tensor, X: Tensor, y: Tensor, batches: Batches, lr: float) -> None:
-    """Minibatches are indexed out of the table, gradients come from autograd, the update is written out."""
-    weight, bias = (part.clone().requires_grad_() for part in (w[:-1], w[-1]))
-    for rows in batches:
+@epochs.register
+def autograd(w: Tensor, X: Tensor, y: Tensor, minibatches: Minibatches, lr: float) -> None:
+    """Indexes minibatches out of the table; autograd makes gradients, the update is explicit."""
+    weight = w[:-1].clone().requires_grad_()
+    bias = w[-1].clone().requires_grad_()
+    for rows in minibatches:
         _autograd_update(weight, bias, X[rows], y[rows], lr)
-    _put(w, weight, bias)
+    _write_parameters(w, weight, bias)
 
 
 def _autograd_update(
@@ -69,15 +83,19 @@ def _autograd_update(
             parameter.grad.zero_()
 
 
-def _put(w: Tensor, weight: Tensor, bias: Tensor) -> None:
+def _write_parameters(w: Tensor, weight: Tensor, bias: Tensor) -> None:
     w[:-1] = weight.detach()
     w[-1] = bias.detach()
 
 
-@epochs.strategy
-def module(w: Tensor, X: Tensor, y: Tensor, batches: Batches, lr: float) -> None:
-    """The library's layer, loss and optimiser, with equal start, bias and factor 1/2: the same algorithm."""
-    # Its own initialisation, overwritten at once, must not draw from the global generator.
+@epochs.register
+def module(w: Tensor, X: Tensor, y: Tensor, minibatches: Minibatches, lr: float) -> None:
+    """Uses the library's layer, loss and optimiser.
+
+    Start, bias and factor 1/2 are those of the other strategies, so that it is the same algorithm.
+    """
+    # The layer initialises itself and is overwritten at once; that must not draw from the global
+    # generator.
     with torch.random.fork_rng(devices=[X.device] if X.is_cuda else []):
         net = nn.Linear(X.shape[1], 1, dtype=X.dtype, device=X.device)
     with torch.no_grad():
@@ -85,83 +103,30 @@ def module(w: Tensor, X: Tensor, y: Tensor, batches: Batches, lr: float) -> None
         net.bias.copy_(w[-1:])
     mean_square = nn.MSELoss()
     optimiser = torch.optim.SGD(net.parameters(), lr=lr)
-    for rows in batches:
+    for rows in minibatches:
         optimiser.zero_grad()
         objective = mean_square(net(X[rows]).squeeze(1), y[rows]) / 2
         objective.backward()
         optimiser.step()
-    _put(w, net.weight[0], net.bias[0])
+    _write_parameters(w, net.weight[0], net.bias[0])
 
 
-@epochs.strategy
-def manual(w: Tensor, X: Tensor, y: Tensor, batches: Batches, lr: float) -> None:
-    """Two calls per update, residual and step, on rows that were gathered once; no autograd."""
+@epochs.register
+def manual(w: Tensor, X: Tensor, y: Tensor, minibatches: Minibatches, lr: float) -> None:
+    """Makes two calls per update, residual and step, on rows that were gathered once."""
+    size = minibatches.size
     with torch.inference_mode():
-        rows = X.new_ones(len(batches.rows), X.shape[1] + 1)
-        rows[:, :-1] = X[batches.rows]
-        parts, transposed = rows.split(batches.size), rows.t().split(batches.size, dim=1)
-        starts = y[batches.rows].neg_().split(batches.size)
+        rows = with_ones(X[minibatches.rows])
+        parts = rows.split(size)
+        transposed = rows.t().split(size, dim=1)
+        starts = y[minibatches.rows].neg_().split(size)
         for part, across, start in zip(parts, transposed, starts, strict=True):
             residual = torch.addmv(start, part, w)
             w.addmv_(across, residual, alpha=-lr / len(start))
 
 
-def loss(w: Tensor, X: Tensor, y: Tensor) -> Tensor:
-    """Mean squared residual over two, a scalar."""
-    objective: Tensor = _residual(w, X, y).square().mean() / 2
-    return objective
-
-
-def gradient(w: Tensor, X: Tensor, y: Tensor) -> Tensor:
-    """Gradient of `loss` in w, (d + 1,)."""
-    residual = _residual(w, X, y)
-    return torch.cat([X.t() @ residual, residual.sum()[None]]) / len(y)
-
-
-def hessian(X: Tensor) -> Tensor:
-    """Second derivative of `loss`, (d + 1, d + 1); the same at every w."""
-    rows = _with_ones(X)
-    return rows.t() @ rows / len(X)
-
-
-def minimum(X: Tensor, y: Tensor) -> Tensor:
-    """The w, (d + 1,), at which `loss` is least: the solution of the normal equations."""
-    rows = _with_ones(X)
-    solution: Tensor = torch.linalg.solve(hessian(X), rows.t() @ y / len(y))
-    return solution
-
-
-def stability_limit(X: Tensor) -> float:
-    """The learning rate from which full-batch gradient descent diverges: 2 over the Hessian's largest eigenvalue."""
-    return 2 / float(torch.linalg.eigvalsh(hessian(X))[-1])
-
-
-def gradient_covariance(w: Tensor, X: Tensor, y: Tensor) -> Tensor:
-    """Covariance (d + 1, d + 1) of one example's gradient, the example drawn uniformly from the table (ddof 0)."""
-    per_example = _with_ones(X) * _residual(w, X, y)[:, None]
-    centred = per_example - per_example.mean(0)
-    return centred.t() @ centred / len(y)
-
-
-def gradient_std(w: Tensor, X: Tensor, y: Tensor, size: int, *, replacement: bool) -> float:
-    """Root of the summed variances of a minibatch gradient's entries.
-
-    With replacement `sqrt(tr S / size)`, S being `gradient_covariance`; without, times the finite-population factor
-    `sqrt((n - size) / (n - 1))`, which is 0 for the full batch (Cochran, Sampling Techniques, 2.5).
-
-    Raises:
-        ValueError: The size is not between 1 and n.
-    """
-    n = len(y)
-    if not 1 <= size <= n:
-        raise ValueError(
-            f"the minibatch size is {size}; allowed are 1 to {n}, the number of examples"
-        )
-    factor = 1 if replacement or n == 1 else (n - size) / (n - 1)
-    return math.sqrt(float(gradient_covariance(w, X, y).trace()) / size * factor)
-
-
-def _with_ones(X: Tensor) -> Tensor:
+def with_ones(X: Tensor) -> Tensor:
+    """Returns X with a column of ones added, (n, d + 1); the bias is then the last weight."""
     return torch.cat([X, X.new_ones(len(X), 1)], 1)
 
 
@@ -169,42 +134,128 @@ def _residual(w: Tensor, X: Tensor, y: Tensor) -> Tensor:
     return X @ w[:-1] + w[-1] - y
 
 
-def flops(n: int, d: int) -> int:
-    """Floating-point operations of an epoch over n examples with d features and a bias: 4 n (d + 1).
+def loss(w: Tensor, X: Tensor, y: Tensor) -> Tensor:
+    """Returns the mean squared residual over two, a scalar."""
+    objective: Tensor = _residual(w, X, y).square().mean() / 2
+    return objective
 
-    Residual and gradient take 2 (d + 1) each. The step itself, 2 (d + 1) per minibatch, is left out: with one example
-    per minibatch it can be folded into the gradient, and otherwise it is small.
+
+def gradient(w: Tensor, X: Tensor, y: Tensor) -> Tensor:
+    """Returns the gradient of `loss` in w, (d + 1,)."""
+    residual = _residual(w, X, y)
+    return torch.cat([X.t() @ residual, residual.sum()[None]]) / len(y)
+
+
+def hessian(X: Tensor) -> Tensor:
+    """Returns the second derivative of `loss`, (d + 1, d + 1); it is the same at every w."""
+    rows = with_ones(X)
+    return rows.t() @ rows / len(X)
+
+
+def minimum(X: Tensor, y: Tensor) -> Tensor:
+    """Returns the w, (d + 1,), that minimises `loss`: the solution of the normal equations."""
+    rows = with_ones(X)
+    solution: Tensor = torch.linalg.solve(hessian(X), rows.t() @ y / len(y))
+    return solution
+
+
+def stability_limit(X: Tensor) -> float:
+    """Returns the learning rate from which on full-batch gradient descent diverges.
+
+    It is 2 over the largest eigenvalue of the Hessian.
+    """
+    return 2 / float(torch.linalg.eigvalsh(hessian(X))[-1])
+
+
+def gradient_covariance(w: Tensor, X: Tensor, y: Tensor) -> Tensor:
+    """Returns the covariance, (d + 1, d + 1), of the gradient of one example.
+
+    The example is drawn uniformly from the table (ddof 0).
+    """
+    per_example = with_ones(X) * _residual(w, X, y)[:, None]
+    centred = per_example - per_example.mean(0)
+    return centred.t() @ centred / len(y)
+
+
+def gradient_std(w: Tensor, X: Tensor, y: Tensor, size: int, *, replacement: bool) -> float:
+    """Returns the root of the summed variances of a minibatch gradient's entries.
+
+    With replacement it is `sqrt(tr S / size)`, where S is `gradient_covariance`. Without, it is
+    smaller by the finite-population factor `sqrt((n - size) / (n - 1))`, which is 0 for the full
+    batch (Cochran, Sampling Techniques, 2.5).
+
+    Raises:
+        MinibatchSizeError: The size is not between 1 and n.
+    """
+    n = len(y)
+    check_size(n, size)
+    variance = float(gradient_covariance(w, X, y).trace()) / size
+    if not replacement and n > 1:
+        variance *= (n - size) / (n - 1)
+    return math.sqrt(variance)
+
+
+def flops(n: int, d: int) -> int:
+    """Returns the floating-point operations of an epoch: 4 n (d + 1).
+
+    There are n examples with d features. Residual and gradient take 2 (d + 1) each, bias included.
+    The step itself, 2 (d + 1) per minibatch, is left out: with one example per minibatch it can be
+    folded into the gradient, and otherwise it is small.
     """
     return 4 * n * (d + 1)
 
 
 def traffic(n: int, d: int, updates: int, itemsize: int) -> int:
-    """Bytes an epoch asks for: every row, label and row number once, the parameters read and written per update."""
-    return n * (d + 1) * itemsize + n * 8 + updates * 2 * (d + 1) * itemsize
+    """Returns the bytes that an epoch reads and writes.
+
+    Every row, label and row number is read once, and the parameters are read and written per
+    update.
+    """
+    table = n * (d + 1) * itemsize
+    row_numbers = n * 8
+    parameters = updates * 2 * (d + 1) * itemsize
+    return table + row_numbers + parameters
 
 
 def learning_rate(size: int) -> float:
-    """The chapter's learning rates 0.005, 0.05 and 0.4 for minibatches of 1, 10 and 100; never an unstable one."""
+    """Returns the chapter's learning rate for a minibatch size; it is never an unstable one.
+
+    The chapter has 0.005, 0.05 and 0.4 for minibatches of 1, 10 and 100.
+    """
     return min(0.005 * size, 0.4)
 
 
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-9}
-"""Largest absolute error of a parameter after one epoch, against the float64 loop on the same minibatches.
+"""The largest absolute error of a parameter after one epoch, by dtype.
 
-Ten times what was seen for any built-in strategy and minibatch size; parameters are of order 1.
+The error is taken against the float64 loop on the same minibatches. The tolerance is ten times the
+largest error that was seen for any built-in strategy and minibatch size; parameters are of order 1.
 """
 
+TINY = 64
+"""The number of examples, one to a minibatch, at which an epoch costs what its updates cost."""
 
-LEAST = 64
-"""Examples, one to a minibatch, at which an epoch costs what its updates cost and little for itself."""
 
-
-def reference(w: Tensor, X: Tensor, y: Tensor, batches: Batches, lr: float) -> Tensor:
-    """The parameters after one epoch by the plain loop in float64; `w` stays as it is."""
-    w, X, y = (tensor.double().cpu() for tensor in (w, X, y))
-    for rows in batches:
-        w = w - lr * gradient(w, X[rows.cpu()], y[rows.cpu()])
+def reference(w: Tensor, X: Tensor, y: Tensor, minibatches: Minibatches, lr: float) -> Tensor:
+    """Returns the parameters after one epoch by the plain loop in float64; `w` stays as it is."""
+    w, X, y = w.double().cpu(), X.double().cpu(), y.double().cpu()
+    for minibatch in minibatches:
+        rows = minibatch.cpu()
+        w = w - lr * gradient(w, X[rows], y[rows])
     return w
+
+
+class EpochError(FloplineError, ValueError):
+    """An epoch cannot be prepared."""
+
+
+def _check(case: Case, dtype: torch.dtype) -> None:
+    """Raises an EpochError unless a case can be prepared in a dtype."""
+    if set(case.axes) != {"batch"}:
+        raise EpochError(f"{case.name}: the axes are {sorted(case.axes)}; allowed is batch")
+    if dtype not in TOLERANCE:
+        allowed = ", ".join(map(str, TOLERANCE))
+        raise EpochError(f"{dtype} drowns an epoch's updates in rounding; allowed are {allowed}")
 
 
 def prepare(
@@ -215,67 +266,71 @@ def prepare(
     device: str = "cpu",
     generator: torch.Generator | None = None,
 ) -> Workload:
-    """One epoch over a table, ready to run; minibatches and start are drawn here, outside of what is timed.
+    """Returns one epoch over a table, ready to run.
+
+    Minibatches and start are drawn here, outside of what is timed.
 
     Args:
-        case: Axis `batch`, the minibatch size, 1 to n.
+        case: A case with the axis `batch`, the minibatch size, 1 to n.
         table: The training set.
         dtype: float32 or float64.
         device: Where the epoch runs.
-        generator: Source of the start and of the minibatches, on the CPU; by default one seeded with 0.
+        generator: The source of the minibatches and of the start, on the CPU; by default one with
+            seed 0.
 
     Raises:
-        ValueError: The case has other axes, the minibatch size is out of range, or the dtype has no tolerance.
-        UnknownStrategyError: No such strategy.
+        EpochError: The case has other axes, or the dtype has no tolerance.
+        MinibatchSizeError: The minibatch size is not between 1 and n.
+        UnknownStrategyError: No strategy has the case's name.
     """
     function = epochs[case.strategy]
-    if set(case.axes) != {"batch"}:
-        raise ValueError(f"{case.name}: the axes are {sorted(case.axes)}; allowed is batch")
-    if dtype not in TOLERANCE:
-        raise ValueError(
-            f"{dtype} drowns an epoch's updates in rounding; allowed are {', '.join(map(str, TOLERANCE))}"
-        )
+    _check(case, dtype)
     generator = generator or torch.Generator().manual_seed(0)
     n, d = table.X.shape
     size = case.axes["batch"]
-    batches, lr = shuffled(n, size, generator), learning_rate(size)
-    batches = Batches(batches.rows.to(device), size)
-    X, y = table.X.to(device, dtype), table.y.to(device, dtype)
-    start = torch.cat([0.01 * torch.randn(d, generator=generator), torch.zeros(1)]).to(
-        device, dtype
-    )
+
+    drawn = shuffled(n, size, generator)
+    minibatches = Minibatches(drawn.rows.to(device), size)
+    weights = 0.01 * torch.randn(d, generator=generator)
+    start = torch.cat([weights, torch.zeros(1)]).to(device, dtype)
     w = start.clone()
-    least = Table(table.X[:LEAST], table.y[:LEAST], table.source)
+    X = table.X.to(device, dtype)
+    y = table.y.to(device, dtype)
+    lr = learning_rate(size)
+
+    tiny = None
+    if n > TINY:
+        tiny_case = Case(case.family, case.strategy, {"batch": 1})
+        tiny_table = Table(table.X[:TINY], table.y[:TINY], table.source)
+        tiny = prepare(tiny_case, tiny_table, dtype=dtype, device=device)
+    precision = str(dtype).removeprefix("torch.")
     return Workload(
         case=case,
-        run=lambda: function(w, X, y, batches, lr),
+        run=lambda: function(w, X, y, minibatches, lr),
         flops=flops(n, d),
-        bytes=traffic(n, d, len(batches), X.element_size()),
-        calls=len(batches),
+        bytes=traffic(n, d, len(minibatches), X.element_size()),
+        calls=len(minibatches),
         poison=lambda: w.copy_(start),
-        check=lambda: accuracy(w, reference(start, X, y, batches, lr)),
-        least=prepare(
-            Case(case.family, case.strategy, {"batch": 1}), least, dtype=dtype, device=device
-        )
-        if n > LEAST
-        else None,
-        facts={
-            "dtype": str(dtype).removeprefix("torch."),
-            "device": device,
-            "data": table.source.name,
-        },
+        check=lambda: accuracy(w, reference(start, X, y, minibatches, lr)),
+        tiny=tiny,
+        facts={"dtype": precision, "device": device, "data": table.source.name},
     )
 
 
 def accuracy(w: Tensor, expected: Tensor) -> Accuracy:
-    """Compares parameters with those of the float64 loop, at the worst entry."""
-    found = w.double().cpu()
-    error = (found - expected).abs()
+    """Compares parameters with those of the float64 loop, at the entry that is furthest off.
+
+    Args:
+        w: (d + 1,), of a dtype in `TOLERANCE`.
+        expected: (d + 1,), float64, on the CPU.
+    """
+    actual = w.double().cpu()
+    error = (actual - expected).abs()
     worst = int(error.nan_to_num(nan=math.inf).argmax())
     return Accuracy(
-        float(error[worst]),
-        TOLERANCE[w.dtype],
-        (worst,),
-        float(found[worst]),
-        float(expected[worst]),
+        error=float(error[worst]),
+        bound=TOLERANCE[w.dtype],
+        index=(worst,),
+        actual=float(actual[worst]),
+        expected=float(expected[worst]),
     )

@@ -1,7 +1,7 @@
-"""What is measured: cases, the workloads they become, and the strategies that do the work.
+"""What is measured: cases, the workloads that they become, and how a result is known to be right.
 
-Nothing here imports torch, so that names can be listed quickly. A workload may be anybody's: `verify` and the pytest
-fixture `measure` take those of other projects too.
+Nothing here imports torch, so that names can be listed quickly. A workload may come from any
+project: `verify` and the pytest fixture `measure` do not ask who prepared it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,14 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from flopline import FloplineError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+
+class CaseError(FloplineError, ValueError):
+    """A text is not the name of a case."""
 
 
 @dataclass(frozen=True)
@@ -31,39 +37,34 @@ class Case:
     @property
     def name(self) -> str:
         """The case as one string, which `parse` reads again."""
-        return "/".join(
-            [
-                self.family,
-                f"strategy={self.strategy}",
-                *(f"{key}={n}" for key, n in self.axes.items()),
-            ]
-        )
+        sizes = [f"{axis}={size}" for axis, size in self.axes.items()]
+        return "/".join([self.family, f"strategy={self.strategy}", *sizes])
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """Reads a case's name.
+        """Returns the case of this name.
 
         Raises:
-            ValueError: The text is not of the form `family/strategy=NAME/axis=NUMBER...`.
+            CaseError: The text is not of the form `family/strategy=NAME/axis=NUMBER...`.
         """
-        family, *parts = name.split("/")
-        pairs = [part.partition("=") for part in parts]
-        keys = [key for key, _, _ in pairs]
-        valid = (
-            family
-            and keys[:1] == ["strategy"]
-            and len(set(keys)) == len(keys)
-            and pairs[0][2]
-            and all(
-                key and value.isdecimal() and value == str(int(value))
-                for key, _, value in pairs[1:]
-            )
+        error = CaseError(
+            f"{name!r} is not a case; a case reads family/strategy=NAME/axis=NUMBER/..."
         )
-        if not valid:
-            raise ValueError(
-                f"{name!r} is not a case; a case reads family/strategy=NAME/axis=NUMBER/..."
-            )
-        return cls(family, pairs[0][2], {key: int(value) for key, _, value in pairs[1:]})
+        family, *parts = name.split("/")
+        if not family or not parts:
+            raise error
+        key, _, strategy = parts[0].partition("=")
+        if key != "strategy" or not strategy:
+            raise error
+        axes: dict[str, int] = {}
+        for part in parts[1:]:
+            axis, _, size = part.partition("=")
+            if not axis or axis == "strategy" or axis in axes:
+                raise error
+            if not size.isdecimal() or size != str(int(size)):
+                raise error
+            axes[axis] = int(size)
+        return cls(family, strategy, axes)
 
 
 @dataclass(frozen=True)
@@ -71,22 +72,22 @@ class Accuracy:
     """How far a result is from the oracle, at the worst place of all.
 
     Attributes:
-        error: Absolute error there; NaN where nothing, or no number, was written.
-        bound: The largest error a right answer may have there.
-        where: The index of that place.
-        found: The value found there.
+        error: The absolute error there; NaN if nothing, or no number, was written.
+        bound: The largest error that a right answer may have there.
+        index: Where that place is, one number per dimension of the result.
+        actual: The value that the strategy wrote there.
         expected: The oracle's value there.
     """
 
     error: float
     bound: float
-    where: tuple[int, ...]
-    found: float
+    index: tuple[int, ...]
+    actual: float
     expected: float
 
     @property
     def right(self) -> bool:
-        """Whether the error is a number and within its bound."""
+        """True if the error is a number and within its bound."""
         return self.error <= self.bound
 
 
@@ -95,16 +96,19 @@ class Workload:
     """A prepared case: what to call, and what work one call of it is.
 
     Attributes:
-        case: What it is.
+        case: The case that was prepared.
         run: The call to time. It allocates nothing that could be allocated before.
         flops: Floating-point operations of one run; a multiplication and an addition count as two.
-        bytes: Bytes that one run asks of memory, caches left out of account.
-        calls: How often one run's loop body calls the framework.
-        poison: Makes every trace of an earlier run unusable (outputs to NaN, state to its start).
-        check: Compares what the last run left with the oracle.
-        least: The same loop on the least data: what a call costs beside its arithmetic; None where unknown.
-        product: Rows and columns of the matrix product that one call makes; None where calls make none.
-        facts: What else belongs in the record, for example dtype, device and the source of the data.
+        bytes: Bytes that one run reads and writes, as if there were no caches.
+        calls: How often the loop of one run calls the framework.
+        poison: Makes every trace of an earlier run unusable: it sets outputs to NaN, or a state
+            to its start.
+        check: Compares what the last run left behind with the oracle.
+        tiny: The same loop on so little data that its time is what its calls cost beside their
+            arithmetic; None if there is no such workload.
+        product: Rows and columns of the matrix product that one call makes; None if the calls make
+            no matrix products.
+        facts: What else belongs in the record, for example dtype, device and the name of the data.
     """
 
     case: Case
@@ -114,43 +118,17 @@ class Workload:
     calls: int
     poison: Callable[[], object]
     check: Callable[[], Accuracy]
-    least: Workload | None = None
+    tiny: Workload | None = None
     product: tuple[int, int] | None = None
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What a case took.
-
-    Attributes:
-        case: What was measured.
-        seconds: Median seconds per run.
-        spread: Interquartile range over the median.
-        flops: Of one run.
-        calls: Of one run.
-        overhead: Share of the time that the calls cost beside their arithmetic; None where unknown.
-    """
-
-    case: Case
-    seconds: float
-    spread: float
-    flops: int
-    calls: int
-    overhead: float | None
-
-    @property
-    def gflops(self) -> float:
-        """Billions of floating-point operations per second."""
-        return self.flops / self.seconds / 1e9
-
-
-class WrongAnswerError(ArithmeticError):
-    """A strategy computed something else than the oracle; what is wrong is never timed."""
+class WrongAnswerError(FloplineError, ArithmeticError):
+    """A strategy computed something else than the oracle; a wrong answer is never timed."""
 
 
 def verify(workload: Workload) -> Accuracy:
-    """Runs a workload once on poisoned outputs and compares with its oracle.
+    """Runs a workload once on poisoned outputs and compares the result with its oracle.
 
     Raises:
         WrongAnswerError: The largest error is beyond its bound, or a cell was not written.
@@ -158,15 +136,22 @@ def verify(workload: Workload) -> Accuracy:
     workload.poison()
     workload.run()
     accuracy = workload.check()
-    if not accuracy.right:
-        what = (
-            f"{accuracy.found:.9g} instead of {accuracy.expected:.9g}, error {accuracy.error:.3g}, "
-            f"bound {accuracy.bound:.3g}"
-            if math.isfinite(accuracy.error)
-            else f"{accuracy.found} instead of {accuracy.expected:.9g}: a cell that was not written, or not a number"
+    if accuracy.right:
+        return accuracy
+    raise WrongAnswerError(
+        f"{workload.case.name}: wrong answer, worst at {list(accuracy.index)}: "
+        f"{_difference(accuracy)}. It was not timed; correct the strategy, then measure it."
+    )
+
+
+def _difference(accuracy: Accuracy) -> str:
+    """Returns what is wrong at the worst place, in words."""
+    if math.isfinite(accuracy.error):
+        return (
+            f"{accuracy.actual:.9g} instead of {accuracy.expected:.9g}, "
+            f"error {accuracy.error:.3g}, bound {accuracy.bound:.3g}"
         )
-        raise WrongAnswerError(
-            f"{workload.case.name}: wrong answer, worst at {list(accuracy.where)}: {what}. "
-            "It was not timed; correct the strategy, then measure it."
-        )
-    return accuracy
+    return (
+        f"{accuracy.actual} instead of {accuracy.expected:.9g}: "
+        "a cell that was not written, or not a number"
+    )

@@ -127,7 +127,7 @@ def measure(workloads: Sequence[Workload], *, report: Report = silent) -> list[t
 
 
 def _least(workload: Workload) -> Workload:
-    return workload.least or workload
+    return workload.tiny or workload
 
 
 @dataclass(frozen=True, kw_only=True)

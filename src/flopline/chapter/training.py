@@ -19,7 +19,7 @@ from torch import Tensor
 from flopline import data, records, sgd, timing
 from flopline import workload as strategies
 from flopline.chapter.prediction import silent
-from flopline.data import Batches
+from flopline.data import Minibatches
 from flopline.workload import Case
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Sampling = Literal["shuffled", "replacement"]
 
-SAMPLERS: dict[Sampling, Callable[[int, int, torch.Generator], Batches]] = {
+SAMPLERS: dict[Sampling, Callable[[int, int, torch.Generator], Minibatches]] = {
     "shuffled": data.shuffled,
     "replacement": data.with_replacement,
 }
@@ -317,15 +317,15 @@ def run(
 
 
 def _parts(
-    where: Sequence[tuple[int, int]], drawn: Sequence[Batches], rates: Sequence[float]
-) -> Iterator[tuple[float, Batches]]:
+    where: Sequence[tuple[int, int]], drawn: Sequence[Minibatches], rates: Sequence[float]
+) -> Iterator[tuple[float, Minibatches]]:
     """The minibatches between one point and the next, with their learning rate."""
     n = len(drawn[0].rows)
     for (begin, _), (end, _) in itertools.pairwise(where):
         epoch = begin // n
         yield (
             rates[epoch],
-            Batches(drawn[epoch].rows[begin - epoch * n : end - epoch * n], drawn[epoch].size),
+            Minibatches(drawn[epoch].rows[begin - epoch * n : end - epoch * n], drawn[epoch].size),
         )
 
 

@@ -15,7 +15,7 @@ from flopline.chapter import training
 from flopline.chapter.claims.evidence import Finding, all_hold, difference, exact, mean
 from flopline.chapter.claims.measurements.runs import BATCH10, BATCH100, GD, SGD
 from flopline.chapter.claims.register import claim
-from flopline.data import Batches
+from flopline.data import Minibatches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +74,7 @@ def _stall(measurements: Measurements) -> Finding:
 def descend(table: Table, *, lr: float, steps: int) -> Tensor:
     """Returns the losses (steps + 1,) float64 along full-batch gradient descent from zero."""
     w = table.X.new_zeros(table.X.shape[1] + 1)
-    full_batch = Batches(torch.arange(len(table.y)), len(table.y))
+    full_batch = Minibatches(torch.arange(len(table.y)), len(table.y))
     losses = [sgd.loss(w, table.X, table.y)]
     for _ in range(steps):
         sgd.manual(w, table.X, table.y, full_batch, lr)

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from flopline import sgd
+from flopline import data, sgd
 from flopline.chapter.training import Sampling  # noqa: TC001  # cattrs reads it
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from flopline.data import Table
 
 NOISE_SIZES = (1, 3, 10, 30, 100, 300, 1000, 1500)
@@ -63,11 +61,10 @@ def measure_noise_of(
     X, y = table.X, table.y
     replacement = sampling == "replacement"
     # At w = 0 the residual of an example is -y, so its gradient is -y times its features and a 1.
-    ones = X.new_ones(len(X), 1)
-    gradients = torch.cat([X, ones], 1) * -y[:, None]
+    gradients = sgd.with_ones(X) * -y[:, None]
     groups = []
     for _ in range(NOISE_GROUPS):
-        rows = many_draws(len(y), size, GROUP_DRAWS, generator, replacement=replacement)
+        rows = data.many_draws(len(y), size, GROUP_DRAWS, generator, replacement=replacement)
         groups.append(gradients[rows].mean(1))
     minibatches = torch.stack(groups)  # (groups, draws, parameters)
     deviations = minibatches - gradients.mean(0)
@@ -82,12 +79,3 @@ def measure_noise_of(
         theory=sgd.gradient_std(zero, X, y, size, replacement=replacement),
         bias=float(bias.max()),
     )
-
-
-def many_draws(
-    n: int, size: int, draws: int, generator: torch.Generator, *, replacement: bool
-) -> Tensor:
-    """Draws row numbers (draws, size) int64 of many independent minibatches at once."""
-    if replacement:
-        return torch.randint(n, (draws, size), generator=generator)
-    return torch.rand(draws, n, generator=generator).argsort(1)[:, :size]

@@ -85,7 +85,7 @@ def product_case(strategy: str, block: int | None = None, *, n: int = MATRIX_SIZ
 
 def tiny_element_loop() -> Workload:
     """Returns the chapter's element loop on matrices so small that it costs what its calls cost."""
-    return matmul.prepare(product_case("element_assign", n=matmul.LEAST))
+    return matmul.prepare(product_case("element_assign", n=matmul.TINY))
 
 
 def measure_products(rounds: int, announce: Announce) -> Seconds:

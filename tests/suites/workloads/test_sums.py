@@ -1,0 +1,22 @@
+import pytest
+import torch
+from threadpoolctl import threadpool_info
+
+
+def test_wrong(measure, wrong):
+    measure(wrong)
+
+
+def test_right(measure, right):
+    measure(right)
+
+
+@pytest.mark.benchmark(max_time=0.001, min_rounds=3)
+def test_marked(measure, right):
+    measure(right)
+
+
+def test_threads(measure, right):
+    assert torch.get_num_threads() == 2
+    assert {pool["num_threads"] for pool in threadpool_info()} <= {1, 2}
+    measure(right)
