@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flopline.gate import run as procedure
-from flopline.gate.measure import handle as child
+from flopline.gate.measure.pair import list_benchmarks
 from flopline.gate.record import Settings
 from flopline.gate.sides import environment as environments
 from flopline.machine import hardware
@@ -115,7 +115,7 @@ def gated(record: GateRecord, slowed: set[str]) -> Line:
 
 def gate(sides: Sequence[Side], arguments: Sequence[str], detect: float, slowdown: float) -> Line:
     """One run with five benchmarks, chosen by lot, stretched by `slowdown`, or with none."""
-    names = list(child.collect([sides[0]], arguments)[0].items)
+    names = list(list_benchmarks([sides[0]], arguments)[0].items)
     slowed = set(random.SystemRandom().sample(names, SLOWED)) if slowdown else set()
     settings = Settings(detect=detect, arguments=tuple(arguments), budget=600)
     return gated(
@@ -126,7 +126,7 @@ def gate(sides: Sequence[Side], arguments: Sequence[str], detect: float, slowdow
 
 def changed(sides: Sequence[Side], arguments: Sequence[str]) -> Line:
     """One run with the changed strategies on the candidate's side."""
-    names = list(child.collect([sides[0]], arguments)[0].items)
+    names = list(list_benchmarks([sides[0]], arguments)[0].items)
     slowed = {name for name in names if touched(name)}
     settings = Settings(detect=0.03, arguments=tuple(arguments), budget=600)
     return gated(procedure.run(sides[0], sides[1], settings), slowed)
@@ -317,7 +317,7 @@ def measure(runs: int, only: Sequence[str], arguments: Sequence[str]) -> None:
             "changed 5": lambda: [changed(other, arguments)],
             "slowed 2": lambda: [gate(same, arguments, 0.02, 0.02)],
             "pytest-benchmark": lambda: peer(other, arguments),
-            "asv": lambda: asv(clone, list(child.collect([same[0]], arguments)[0].items)),
+            "asv": lambda: asv(clone, list(list_benchmarks([same[0]], arguments)[0].items)),
         }
         while left := [name for name, n in wanted.items() if counted(lines, name) < n]:
             name = min(left, key=lambda name: counted(lines, name) / wanted[name])

@@ -285,7 +285,7 @@ def test_neither_coordinator_nor_worker_needs_torch(clean: Ran) -> None:
     assert clean.done.returncode == 0
     started = (clean.folder / "refusals").read_text("utf-8").splitlines()
     assert any("-m flopline gate" in line for line in started)
-    workers = [line for line in started if "gate/worker.py" in line]
+    workers = [line for line in started if "gate/measure/worker" in line]
     assert len(workers) >= 2 * len(clean.record.blocks)
 
 

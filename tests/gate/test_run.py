@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from flopline.gate.measure.worker.flopline_worker.protocol import Message
     from flopline.gate.run import Progress
     from flopline.gate.sides.environment import Side
 
@@ -361,7 +362,7 @@ def hung() -> list[str]:
 def crashed(tmp_path_factory: pytest.TempPathFactory, hung: list[str]) -> Iterator[GateRecord]:
     """A candidate that ends its process in the middle of the suite."""
 
-    def hear(worker: child.Worker) -> child.Message:
+    def receive(worker: child.WorkerHandle) -> Message:
         try:
             return known(worker)
         except child.WorkerGoneError as error:
@@ -369,7 +370,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory, hung: list[str]) -> Iterat
                 hung.append(error.side)
             raise
 
-    known = child.Worker.hear
+    known = child.WorkerHandle.receive
     tests = suite(
         first="benchmark(subject.work)",
         middle="if subject.ENDS:\n        os._exit(7)\n    benchmark(subject.work)",
@@ -379,7 +380,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory, hung: list[str]) -> Iterat
     after = before | {"subject.py": PLAIN + "\n\nENDS = True\n"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(child, "SILENCE", 10.0)  # far longer than anything in this suite takes
-        patch.setattr(child.Worker, "hear", hear)
+        patch.setattr(child.WorkerHandle, "receive", receive)
         yield compare(tmp_path_factory.mktemp("crashed") / "p", before, after)
 
 

@@ -20,6 +20,17 @@ Phase = Literal["collect", "setup", "call", "teardown", "process"]
 Outcome = Literal["failed", "skipped", "crashed", "hung", "unused", "stopped", "missing", "changed"]
 Verdict = Literal["regressed", "improved", "unchanged", "inconclusive", "not comparable"]
 
+BLIND = 0.05
+"""The share of the work that CPU time may overlook.
+
+CPU time does not describe a benchmark that does more than this outside of the calling thread.
+"""
+HANDOVER = 5e-6
+"""Seconds per call that handing work to another thread costs at least.
+
+Reading the clocks around a batch costs 1 to 2 us per round, which is no work in other threads.
+"""
+
 
 @dataclass(frozen=True)
 class Batch:

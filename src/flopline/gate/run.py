@@ -14,16 +14,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from flopline import __version__, git, records
+from flopline import __version__, git, progress, records
 from flopline.gate.judge import answer as outcome
 from flopline.gate.judge import clock as clocks
 from flopline.gate.judge import controls, verdict
 from flopline.gate.measure import block as lockstep
 from flopline.gate.measure import calls as explain
 from flopline.gate.measure import handle as child
-from flopline.gate.measure.block import Plan
+from flopline.gate.measure import pair
 from flopline.gate.record import (
     Block,
+    BlockRequest,
     Comparison,
     Difference,
     ExitCode,
@@ -42,7 +43,7 @@ from flopline.machine import hardware
 
 if TYPE_CHECKING:
     from flopline.gate.judge.verdict import Confirmed, Screened
-    from flopline.gate.measure.handle import Collected
+    from flopline.gate.measure.pair import Collected
 
 FINE = 0.025
 """Below this `detect`, more and longer blocks are needed."""
@@ -99,7 +100,7 @@ class GateError(RuntimeError):
 
 ERRORS = (
     GateError,
-    child.SuiteError,
+    pair.SuiteError,
     child.WorkerError,
     builds.BuildError,
     export.ExportError,
@@ -129,7 +130,7 @@ def run(
     Raises:
         GateError: There is nothing to compare.
         child.WorkerError: A side does not start.
-        child.SuiteError: The arguments cannot be compared under.
+        pair.SuiteError: The arguments cannot be compared under.
     """
     return _Run(
         baseline=baseline,
@@ -225,7 +226,7 @@ class _Run:
     def collect(self) -> list[Collected]:
         """What each side has of its own, before one side's benchmark files are laid over the other's."""
         self.report(Progress("collecting"))
-        own = child.collect([self.baseline, self.candidate], self.settings.arguments)
+        own = pair.list_benchmarks([self.baseline, self.candidate], self.settings.arguments)
         for side, name in zip(own, ("baseline", "candidate"), strict=True):
             self.warnings += [
                 f"{name}: {file} could not be collected: {text.strip()[-300:]}"
@@ -346,14 +347,15 @@ class _Run:
 
     def block(self, stage: Stage, ids: list[str], seconds: float, where: Progress) -> Block:
         """One block, with progress; benchmarks that one side does not even collect are lost."""
-        plan = Plan(stage, ids, seconds, self.settings.detect, self.slowdown)
+        request = BlockRequest(stage, tuple(ids), seconds, progress.Progress(where.stage))
         block = lockstep.run_block(
             self.baseline,
             self.candidate,
-            self.settings.arguments,
-            plan,
+            request,
+            self.settings,
             cpus=self.cpus,
-            progress=lambda name: self.report(replace(where, benchmark=name)),
+            slowdown=self.slowdown,
+            report=lambda name: self.report(replace(where, benchmark=name)),
         )
         missing = [name for name in ids if name not in block.quads and name not in block.lost]
         absent = {
@@ -547,7 +549,7 @@ class _Run:
         if not ids:
             return {}
         self.report(Progress("explaining"))
-        found = lockstep.profiles(self.baseline, self.candidate, self.settings.arguments, ids)
+        found = explain.count_calls(self.baseline, self.candidate, self.settings.arguments, ids)
         roots = (self.baseline.roots, self.candidate.roots)
         return {
             name: explain.differences(sites["baseline"], sites["candidate"], roots)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from scipy import stats
 
-from flopline.gate.measure import handle as child
+from flopline.gate.measure.pair import list_benchmarks
 from flopline.gate.run import BROKEN, GateError, Report, run
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def self_check(
     twin = replace(
         baseline, version=replace(baseline.version, name="candidate"), tree=candidate.tree
     )
-    names = list(child.collect([baseline], settings.arguments)[0].items)
+    names = list(list_benchmarks([baseline], settings.arguments)[0].items)
     equal, unequal, false, found, chosen = [], [], 0, 0, 0
     for number in range(runs):
         one = run(

@@ -1,4 +1,7 @@
-"""Benchmarks that end badly in the way that FAULT says, on the side whose tree has a file candidate.txt."""
+"""Benchmarks that end badly, in the ways that the variable FAULT names.
+
+Only the side whose tree has a file candidate.txt is faulty.
+"""
 
 import os
 import signal

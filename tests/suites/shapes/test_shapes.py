@@ -1,4 +1,7 @@
-"""Everything that a pytest-benchmark suite can do; each test also asserts what it would without the gate."""
+"""Everything that a pytest-benchmark suite can do.
+
+Each test also asserts what it would assert without the gate.
+"""
 
 import inspect
 import os
@@ -68,7 +71,7 @@ def test_pedantic_warmup(benchmark):
 
 
 def test_pedantic_setup(benchmark):
-    fresh, gone = [], []
+    fresh, undone = [], []
 
     def setup():
         fresh.append(1)
@@ -79,24 +82,35 @@ def test_pedantic_setup(benchmark):
         values.sort()
         return values
 
-    known = inspect.signature(benchmark.pedantic).parameters
-    undone = (
-        {"teardown": gone.append} if "teardown" in known else {}
-    )  # pytest-benchmark has it from 5.2 on
-    assert benchmark.pedantic(sort, setup=setup, rounds=5, **undone) == [1, 2, 3]
+    parameters = {"setup": setup, "rounds": 5}
+    has_teardown = "teardown" in inspect.signature(benchmark.pedantic).parameters
+    if has_teardown:  # from pytest-benchmark 5.2 on
+        parameters["teardown"] = undone.append
+    assert benchmark.pedantic(sort, **parameters) == [1, 2, 3]
     assert len(fresh) >= 2
-    assert len(gone) == (len(fresh) if undone else 0)
+    assert len(undone) == (len(fresh) if has_teardown else 0)
 
 
 def test_pedantic_iterations(benchmark):
     assert benchmark.pedantic(subject.work, args=(10,), rounds=50, iterations=20) == 45
 
 
+def test_pedantic_teardown(benchmark):
+    if "teardown" not in inspect.signature(benchmark.pedantic).parameters:
+        benchmark(subject.work)  # pytest-benchmark has it from 5.2 on
+        return
+    calls, undone = [], []
+    benchmark.pedantic(
+        calls.append, args=(1,), teardown=undone.append, rounds=10, warmup_rounds=1, iterations=3
+    )
+    # One more call than was promised, because a round of several calls does not keep its result.
+    assert 1 <= len(calls) <= (10 + 1) * 3 + 1
+    assert 1 <= len(undone) <= 10 + 1 + 1
+
+
+@pytest.mark.benchmark(timer=time.process_time)
 def test_own_timer(benchmark):
     benchmark(subject.work)
-
-
-test_own_timer = pytest.mark.benchmark(timer=time.process_time)(test_own_timer)
 
 
 def test_sleeps(benchmark):

@@ -1,4 +1,7 @@
-"""Benchmarks that tell, in files that the environment names, when they were called and what the process then saw."""
+"""Benchmarks that write when they are called, and what the process then sees.
+
+They write into files that the environment names.
+"""
 
 import json
 import os
@@ -13,11 +16,12 @@ def test_turns(benchmark):
 
 
 def look(benchmark, name, seconds):
-    """Writes what the process saw in the last call, and its CPUs in one that was timed."""
+    """Writes what the process sees in the last call, and its CPUs in one that was timed."""
     cpus = []
 
     def seen():
-        time.sleep(seconds) if seconds else None
+        if seconds:
+            time.sleep(seconds)
         cpus.append(sorted(os.sched_getaffinity(0)))
         return {
             "slot": os.environ["FLOPLINE_SLOT"],

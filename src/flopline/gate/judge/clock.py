@@ -10,16 +10,12 @@ import math
 import statistics
 from typing import TYPE_CHECKING
 
+from flopline.gate.record import BLIND, HANDOVER
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flopline.gate.record import Batch, Clock, Quad
-
-BLIND = 0.05
-"""Time off the calling thread's CPU clock, as a share of the time on it, that is too much to be overlooked."""
-
-HANDOVER = 5e-6
-"""Seconds per call that handing work to a thread costs at least; reading a batch's clocks costs 1 to 2 us a round."""
 
 
 def seconds_per_call(batch: Batch, clock: Clock) -> float:

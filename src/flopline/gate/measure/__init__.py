@@ -1,1 +1,1 @@
-"""Two live workers in lockstep."""
+"""Measuring both sides at the same time: two live workers that take turns on one CPU."""

@@ -1,12 +1,12 @@
-"""Drives two workers through one block: the same benchmarks, on one CPU, batch by batch in turn.
+"""One block: a fresh pair of workers measures benchmarks, batch by batch in turns on one CPU.
 
-Whatever a side does (fail, skip, crash, hang) costs that benchmark its numbers, never the run its answer. Nothing here
-looks at how long anything took, except to choose how many calls make a batch.
+Whatever a side does (fail, skip, crash, hang) costs that benchmark its numbers, and never costs the
+run its answer. Nothing here looks at how long anything took, except to choose how many rounds make
+a batch, how many quads are taken, and on which CPUs.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import random
@@ -14,392 +14,432 @@ import secrets
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from flopline.gate.measure.handle import WorkerError, WorkerGoneError, pair
-from flopline.gate.record import Batch, Block, Loss, Quad
+from flopline.gate.measure.exchange import BenchmarkEndedError, Exchange
+from flopline.gate.measure.handle import WorkerError, WorkerGoneError
+from flopline.gate.measure.pair import pair
+from flopline.gate.measure.worker.flopline_worker.protocol import (
+    Abort,
+    BatchSize,
+    CollectGarbage,
+    GarbageCollected,
+    Order,
+    Ready,
+    SizeBatch,
+    Stop,
+)
+from flopline.gate.record import (
+    BLIND,
+    HANDOVER,
+    Batch,
+    Block,
+    Loss,
+    Quad,
+    SideName,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from flopline.gate.measure.handle import Message, Side, Worker
-    from flopline.gate.record import SideName, Stage
-
-    Ask = Callable[[str, Sequence[Message]], list[Message]]
+    from flopline.gate.measure.worker.flopline_worker.protocol import NotPassed
+    from flopline.gate.record import BlockRequest, Settings
+    from flopline.gate.sides.environment import Side
 
 BATCH_SECONDS = 2.5e-4
 """How long a batch should last.
 
-Long against the clock and the 20 us of a handed-over turn. Not longer: a shared machine changes its speed every few
-milliseconds, so a quad's noise hardly depends on its length, and four times as many quads halve that of their median.
+That is long compared with reading the clocks and with the 20 us that handing over a turn takes. It
+is not longer because a shared machine changes its speed every few milliseconds: the noise of a quad
+then hardly depends on its length, and four times as many quads halve the noise of their median.
 """
-FEWEST_QUADS = 12
-"""Of a benchmark in a block, even where they take longer than planned ..."""
-SLOW_SECONDS = 0.4
-"""... as long as they take no longer than this; one quad there always is, if the author allows it."""
-MESSAGES = 2e-3
-"""Seconds that telling and hearing both workers takes at most, as a rule."""
+MIN_QUADS = 12
+"""Quads that are taken per benchmark and block even if that exceeds the planned time."""
+MIN_QUADS_SECONDS = 0.4
+"""Seconds that are never exceeded to reach MIN_QUADS; one quad is taken however long it lasts."""
+MESSAGE_SECONDS = 2e-3
+"""What sending a command to both workers and receiving their answers takes at most, as a rule."""
+METER_SECONDS = 2e-5
+"""CPU time of a process beside its thread's that reading the clocks of one batch can pretend."""
 FEW_ROUNDS = 200
-"""Where the author allows no more rounds than this, none are spent on finding the size of a batch."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a block is to do.
-
-    Attributes:
-        stage: `screen` or `confirm`.
-        ids: Benchmarks in the order in which they run.
-        seconds: Timed per benchmark, both sides together.
-        detect: How much more the canary does.
-        slowdown: By which fraction the candidate's readings are stretched, per benchmark; to test the gate.
-    """
-
-    stage: Stage
-    ids: Sequence[str]
-    seconds: float
-    detect: float
-    slowdown: Mapping[str, float] = field(default_factory=dict)
+"""Where a test's author allows no more rounds than this, none are spent on sizing a batch."""
+PROBE_CALLS = 50
+"""Calls of the worker's own function in the batches that tell how long one call takes."""
+MIN_CONTROL_CALLS = 100
+"""Calls of that function in a batch, so that a slowdown of 1 % is still a whole call."""
+SIDES: tuple[SideName, ...] = ("baseline", "candidate")
 
 
 def run_block(
     baseline: Side,
     candidate: Side,
-    arguments: Sequence[str],
-    plan: Plan,
+    request: BlockRequest,
+    settings: Settings,
     *,
     cpus: Sequence[int],
-    progress: Callable[[str], None] = lambda _: None,
+    slowdown: Mapping[str, float] = MappingProxyType({}),
+    report: Callable[[str], None] = lambda _benchmark: None,
 ) -> Block:
-    """Runs one block: a fresh pair of processes.
+    """Measures one block.
 
     Args:
-        baseline: One side.
-        candidate: The other.
-        arguments: For pytest.
-        plan: What to measure.
+        baseline: The version that is compared with.
+        candidate: The version that is judged.
+        request: What is measured.
+        settings: The arguments for pytest, and the slowdown that the canary shows.
         cpus: The CPUs that may be used.
-        progress: Called with each benchmark's id before it is timed.
+        slowdown: Per benchmark, the fraction by which the candidate's readings are lengthened, to
+            test the gate.
+        report: A function that is called with each benchmark's node id before it is timed.
 
     Raises:
         WorkerError: A side could not be started or does not collect.
-        SuiteError: The arguments cannot be compared under.
+        SuiteError: The arguments switch benchmarks off.
     """
-    # The coins must be independent of everything else: they are what makes the test exact.
+    # The coins must be independent of everything else, because they make the test exact.
     coins = random.SystemRandom()
-    hash_seed, padding = 1 + secrets.randbelow(2**32 - 2), secrets.randbelow(4096)
-    candidate_first = coins.random() < 0.5  # noqa: PLR2004  # a coin
+    hash_seed = 1 + secrets.randbelow(2**32 - 2)
+    padding = secrets.randbelow(4096)
+    candidate_first = coins.choice([True, False])
     cpu = coins.choice(list(cpus))
-    begin, ticks = time.monotonic(), _ticks()
     slots = [candidate, baseline] if candidate_first else [baseline, candidate]
-    with pair(slots, arguments, hash_seed=hash_seed, padding=padding) as (workers, collected):
-        block = _Block(workers, coins, cpu, list(cpus), plan)
-        try:
-            block.controls()
-        except WorkerGoneError as error:
-            raise WorkerError(
-                f"{error.side}: the worker {error.outcome} before any benchmark: {error.text}"
-            ) from error
-        block.items(
-            [name for name in plan.ids if all(name in side.items for side in collected)], progress
+    begin, ticks = time.monotonic(), _cpu_ticks()
+    workers = pair(slots, settings.arguments, hash_seed=hash_seed, padding=padding)
+    with workers as (handles, (first, second)):
+        measurement = BlockMeasurement(
+            Exchange(handles), coins, cpu, cpus, request.seconds, settings.detect, slowdown
         )
-        if not block.gone:  # or the survivor would wait for a command, and we for it
-            for worker in workers:
-                worker.finish()
-    stolen = [after - before for before, after in zip(ticks, _ticks(), strict=True)]
+        measurement.measure_controls()
+        on_both = [
+            name for name in request.benchmarks if name in first.items and name in second.items
+        ]
+        measurement.measure_benchmarks(on_both, report)
+        # If one worker is gone, the other one would wait for a command, and we for its end.
+        if not measurement.gone:
+            for handle in handles:
+                handle.finish()
     return Block(
-        stage=plan.stage,
+        stage=request.stage,
         hash_seed=hash_seed,
         padding=padding,
         cpu=cpu,
         candidate_first=candidate_first,
-        randomised=any(side.randomised for side in collected),
+        randomised=first.randomised or second.randomised,
         seconds=time.monotonic() - begin,
-        steal=stolen[7] / max(1, sum(stolen)),
+        steal=_stolen_share(ticks, _cpu_ticks()),
         load=os.getloadavg()[0],
-        quads=block.quads,
-        wide=block.wide,
-        canary=block.canary,
-        control=block.control,
-        lost=block.lost,
+        quads=measurement.quads,
+        wide=measurement.wide,
+        canary=measurement.canary,
+        control=measurement.control,
+        lost=measurement.lost,
     )
 
 
-def profiles(
-    baseline: Side, candidate: Side, arguments: Sequence[str], ids: Sequence[str]
-) -> dict[str, dict[SideName, list[list[Any]]]]:
-    """The calls that one call of each benchmark makes, by side: rows of function, file, line, calls, seconds."""
-    found: dict[str, dict[SideName, list[list[Any]]]] = {}
-    with pair([baseline, candidate], arguments, hash_seed=1, padding=0) as (workers, _):
-        for worker in workers:
-            with contextlib.suppress(WorkerGoneError):
-                worker.tell("order", ids=list(ids))
-                for name in ids:
-                    while (message := worker.hear())["say"] != "finished":
-                        if message["say"] == "ready":
-                            worker.tell("profile")
-                        elif message["say"] == "profile":
-                            found.setdefault(name, {})[worker.side] = message["sites"]
-                            worker.tell("stop")
-                worker.finish()
-    return found
+@dataclass(frozen=True)
+class BatchPlan:
+    """How a benchmark is divided into batches.
+
+    Attributes:
+        rounds: Rounds in a batch, equal on both sides.
+        remaining: Rounds that each side may still run; infinite where there is no limit.
+        slow: Whether a single round takes long.
+    """
+
+    rounds: int
+    remaining: float
+    slow: bool
 
 
-def _ticks() -> list[int]:
-    """Ticks of all CPUs since boot: user, nice, system, idle, iowait, irq, softirq, steal."""
+@dataclass
+class BlockMeasurement:
+    """Two workers that are being measured, and what has been measured so far.
+
+    Turns are planned by slot, because a coin decides which side is in which slot. Batches are
+    sorted by side only at the very end.
+
+    Attributes:
+        exchange: The conversation with both workers.
+        coins: The source of all random choices.
+        cpu: The CPU on which batches are timed.
+        cpus: All CPUs that may be used.
+        seconds: Planned timed seconds per benchmark, both sides together.
+        detect: How much more work the canary does, a fraction.
+        slowdown: Per benchmark, the fraction by which the candidate's readings are lengthened.
+        quads: The quads of each benchmark that was measured.
+        lost: Why each other benchmark was not.
+        wide: Benchmarks that were timed on all CPUs.
+        canary: Quads of the worker's own function with more work on the candidate's side.
+        control: Quads of the worker's own function with equal work.
+        gone: Whether a worker ended or fell silent.
+    """
+
+    exchange: Exchange
+    coins: random.Random
+    cpu: int
+    cpus: Sequence[int]
+    seconds: float
+    detect: float
+    slowdown: Mapping[str, float]
+    quads: dict[str, list[Quad]] = field(default_factory=dict)
+    lost: dict[str, Loss] = field(default_factory=dict)
+    wide: list[str] = field(default_factory=list)
+    canary: list[Quad] = field(default_factory=list)
+    control: list[Quad] = field(default_factory=list)
+    gone: bool = False
+
+    def measure_controls(self) -> None:
+        """Times the worker's own function, with more work on the candidate's side and with equal.
+
+        Raises:
+            WorkerError: A worker ended or fell silent.
+        """
+        try:
+            self.exchange.pin([self.cpu])
+            probes = self.exchange.take_turns([0, 1, 0, 1], [PROBE_CALLS, PROBE_CALLS])
+            call_seconds = min(batch.wall for batch in probes) / PROBE_CALLS
+            calls = max(MIN_CONTROL_CALLS, round(BATCH_SECONDS / call_seconds))
+            self.canary = self._control(calls, math.ceil((1 + self.detect) * calls))
+            self.control = self._control(calls, calls)
+        except WorkerGoneError as error:
+            raise WorkerError(
+                f"{error.side}: the worker {error.outcome} before any benchmark: {error.text}"
+            ) from error
+
+    def _control(self, calls: int, candidate_calls: int) -> list[Quad]:
+        """Returns quads that claim `calls` on both sides, whatever the candidate really did.
+
+        What the candidate did in addition then reads as an exact slowdown.
+        """
+        order = draw_order(self.coins, round(self.seconds / (4 * BATCH_SECONDS)))
+        calls_of = {"baseline": calls, "candidate": candidate_calls}
+        rounds = [calls_of[handle.side] for handle in self.exchange.handles]
+        batches = self.exchange.take_turns(order, rounds)
+        claimed = [replace(batch, calls=calls) for batch in batches]
+        return self._in_quads(order, claimed, size=4)
+
+    def measure_benchmarks(self, benchmarks: Sequence[str], report: Callable[[str], None]) -> None:
+        """Measures the benchmarks in this order.
+
+        If a worker ends or falls silent, the remaining benchmarks are lost for this block.
+        """
+        try:
+            self.exchange.spread(self.cpus, SIDES)
+            for handle in self.exchange.handles:
+                handle.send(Order(list(benchmarks)))
+            for name in benchmarks:
+                report(name)
+                self._measure_benchmark(name)
+        except WorkerGoneError as error:
+            self.gone = True
+            done = self.quads.keys() | self.lost.keys()
+            undone = [name for name in benchmarks if name not in done]
+            for name in undone:
+                text = f"after {undone[0]} {error.outcome}"
+                self.lost[name] = Loss(None, "process", "stopped", text)
+            if undone:
+                self.lost[undone[0]] = Loss(error.side, "process", error.outcome, error.text)
+
+    def _measure_benchmark(self, name: str) -> None:
+        """Measures one benchmark, or keeps why it is lost."""
+        self.exchange.problems.clear()
+        ready: dict[SideName, Ready] = {}
+        for handle in self.exchange.handles:
+            message = self.exchange.receive(handle)
+            if isinstance(message, Ready):
+                ready[handle.side] = message
+        waiting = set(ready)  # the sides whose test waits inside its benchmark fixture
+        quads: list[Quad] = []
+        if len(waiting) == len(self.exchange.handles):
+            allowances = [message.allowed_rounds for message in ready.values()]
+            limited = [rounds for rounds in allowances if rounds is not None]
+            allowed = min(limited, default=math.inf)
+            try:
+                quads = self._time(name, allowed)
+            except BenchmarkEndedError as ended:
+                waiting -= ended.sides
+            self.exchange.spread(self.cpus, waiting)
+        for handle in self.exchange.handles:
+            if handle.side in waiting:
+                handle.send(Stop() if quads else Abort())
+                self.exchange.receive(handle)
+        if self.exchange.problems or len(ready) < len(self.exchange.handles):
+            self.lost[name] = _loss(name, self.exchange.problems, ready.keys())
+        else:
+            self.quads[name] = quads
+
+    def _time(self, name: str, allowed: float) -> list[Quad]:
+        """Takes the quads of one benchmark, in which both tests wait inside their fixture.
+
+        These are the steps:
+
+            pin both sides to one CPU
+            size batches: as many rounds as fill BATCH_SECONDS, equally many on both sides
+            collect garbage
+            warm up: one batch each, thrown away
+            widen to all CPUs if it waits
+            play the turns: quads in ABBA or BAAB order by coin
+            sort the batches by side
+
+        Args:
+            name: The benchmark.
+            allowed: Rounds that each side may run; infinite where there is no limit.
+
+        Raises:
+            BenchmarkEndedError: A side's test failed on the way.
+        """
+        self.exchange.pin([self.cpu])
+        plan = self._size_batches(allowed)
+        # It is waited for, because otherwise the first turns would seem to take long.
+        self.exchange.ask([CollectGarbage(), CollectGarbage()], GarbageCollected)
+        remaining = plan.remaining
+        batch_seconds = MIN_QUADS_SECONDS if plan.slow else BATCH_SECONDS
+        if remaining > 2 * plan.rounds and not plan.slow:
+            # These batches fill caches, train branch predictors and let allocators grow.
+            begin = time.monotonic()
+            warm_up = self.exchange.take_turns([0, 1], [plan.rounds, plan.rounds])
+            with_setup = (time.monotonic() - begin) / 2 - MESSAGE_SECONDS
+            remaining -= plan.rounds
+            if any(waits(batch) for batch in warm_up):
+                self.wide.append(name)
+                self.exchange.pin(self.cpus)
+            batch_seconds = max(with_setup, *(batch.wall for batch in warm_up))
+        count = quads_to_take(self.seconds, batch_seconds, remaining / (2 * plan.rounds))
+        if count > 0:
+            order, size = draw_order(self.coins, count), 4
+        else:  # a single batch of each side, AB or BA
+            order, size = self.coins.sample([0, 1], 2), 2
+        batches = self.exchange.take_turns(order, [plan.rounds, plan.rounds])
+        quads = self._in_quads(order, batches, size=size)
+        if name in self.slowdown:
+            quads = [slowed(quad, 1 + self.slowdown[name]) for quad in quads]
+        return quads
+
+    def _size_batches(self, allowed: float) -> BatchPlan:
+        """Chooses how many rounds make a batch, by a rule in which the sides are equal."""
+        if allowed <= FEW_ROUNDS:
+            return BatchPlan(1, allowed, slow=False)
+        at_most = None if math.isinf(allowed) else int(allowed // 4)
+        search = SizeBatch(BATCH_SECONDS, at_most)
+        idle = SizeBatch(BATCH_SECONDS, at_most=0)
+        # One after the other, because they share a CPU.
+        first, _ = self.exchange.ask([search, idle], BatchSize)
+        _, second = self.exchange.ask([idle, search], BatchSize)
+        sizes = [first, second]
+        remaining = allowed - max(size.used for size in sizes)
+        filling = min(size.rounds for size in sizes)
+        rounds = max(1, min(filling, remaining / (4 * MIN_QUADS)))
+        return BatchPlan(int(rounds), remaining, slow=any(size.slow for size in sizes))
+
+    def _in_quads(self, order: Sequence[int], batches: Sequence[Batch], *, size: int) -> list[Quad]:
+        sides = [self.exchange.handles[slot].side for slot in order]
+        return sort_into_quads(sides, batches, size=size)
+
+
+def draw_order(coins: random.Random, quads: int) -> list[int]:
+    """Returns the slots of this many quads in time order, each ABBA or BAAB by coin."""
+    order = []
+    for _ in range(quads):
+        first = coins.randrange(2)
+        second = 1 - first
+        order += [first, second, second, first]
+    return order
+
+
+def sort_into_quads(
+    sides: Sequence[SideName], batches: Sequence[Batch], *, size: int
+) -> list[Quad]:
+    """Returns quads of `size` batches each.
+
+    Args:
+        sides: The side of each batch.
+        batches: Batches in time order.
+        size: 4, or 2 where a side may run only one batch.
+    """
+    quads = []
+    for start in range(0, len(batches), size):
+        baseline: list[Batch] = []
+        candidate: list[Batch] = []
+        for turn in range(start, start + size):
+            own = baseline if sides[turn] == "baseline" else candidate
+            own.append(batches[turn])
+        quads.append(Quad(tuple(baseline), tuple(candidate)))
+    return quads
+
+
+def quads_to_take(seconds: float, batch_seconds: float, allowed: float) -> int:
+    """Returns how many quads of a benchmark are taken; 0 if a whole one is not allowed.
+
+    Args:
+        seconds: Planned timed seconds, both sides together.
+        batch_seconds: How long a batch lasts, with its setups and teardowns.
+        allowed: Quads that the test's author allows; may be infinite.
+    """
+    quad_seconds = 4 * batch_seconds
+    at_least = min(MIN_QUADS * quad_seconds, MIN_QUADS_SECONDS)
+    wanted = max(seconds, at_least) / quad_seconds
+    return int(min(max(1, wanted), allowed))
+
+
+def waits(batch: Batch) -> bool:
+    """Returns whether a batch spends time outside of its own thread.
+
+    It does in other threads, asleep, and waiting for input or locks.
+    """
+    off_thread = batch.process - batch.cpu
+    overhead = HANDOVER * batch.calls + METER_SECONDS
+    if off_thread > max(BLIND * batch.cpu, overhead):
+        return True
+    return batch.voluntary > 0 and batch.wall > (1 + BLIND) * batch.cpu
+
+
+def slowed(quad: Quad, factor: float) -> Quad:
+    """Returns a quad in which the candidate took longer by a factor on every clock.
+
+    Clocks are rounded to whole nanoseconds, as those of a process that is really slower.
+    """
+    candidate = []
+    for batch in quad.candidate:
+        longer = replace(
+            batch,
+            wall=round(batch.wall * factor, 9),
+            cpu=round(batch.cpu * factor, 9),
+            process=round(batch.process * factor, 9),
+            timer=None if batch.timer is None else batch.timer * factor,
+        )
+        candidate.append(longer)
+    return replace(quad, candidate=tuple(candidate))
+
+
+def _loss(name: str, problems: Mapping[SideName, NotPassed], ready: Collection[SideName]) -> Loss:
+    """Returns why a benchmark is lost.
+
+    Args:
+        name: The benchmark.
+        problems: What did not pass, by side; of both sides, the first one's text is kept.
+        ready: The sides whose test called its benchmark fixture.
+    """
+    if problems:
+        side, problem = next(iter(problems.items()))
+        at_fault = side if len(problems) == 1 else None
+        return Loss(at_fault, problem.phase, problem.outcome, problem.text)
+    silent: list[SideName] = [side for side in SIDES if side not in ready]
+    at_fault = silent[0] if len(silent) == 1 else None
+    text = f"{name} finished without calling its benchmark fixture"
+    return Loss(at_fault, "call", "unused", text)
+
+
+def _cpu_ticks() -> list[int]:
+    """Returns the ticks of all CPUs since boot.
+
+    They are: user, nice, system, idle, iowait, irq, softirq, steal.
+    """
     first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0]
     return [int(word) for word in first.split()[1:9]]
 
 
-class _Block:
-    """The state of a running block. `workers` are in slot order; batches are sorted by side at the very end."""
-
-    def __init__(
-        self, workers: list[Worker], coins: random.Random, cpu: int, cpus: list[int], plan: Plan
-    ) -> None:
-        self.workers, self.coins, self.cpu, self.cpus, self.plan = workers, coins, cpu, cpus, plan
-        self.quads: dict[str, list[Quad]] = {}
-        self.lost: dict[str, Loss] = {}
-        self.wide: list[str] = []
-        self.gone = False
-        self.canary: list[Quad] = []
-        self.control: list[Quad] = []
-
-    def turns(self, order: Sequence[int], rounds: Sequence[int], ask: Ask) -> list[Batch]:
-        """Lets the workers run their batches in this order, and gives the batches in it.
-
-        Args:
-            order: Whose turn it is, by slot.
-            rounds: In a batch, by slot.
-            ask: Tells all workers something and gives their answers.
-        """
-        answers = ask(
-            "turns",
-            [
-                {"rounds": n, "mine": [who == slot for who in order]}
-                for slot, n in enumerate(rounds)
-            ],
-        )
-        batches = [iter(answer["batches"]) for answer in answers]
-        return [_batch(next(batches[slot])) for slot in order]
-
-    def order(self, quads: int) -> list[int]:
-        """ABBA or BAAB by coin, so many times; slots, not sides."""
-        first = [self.coins.randrange(2) for _ in range(quads)]
-        return [slot for one in first for slot in (one, 1 - one, 1 - one, one)]
-
-    def sorted_quads(
-        self, order: Sequence[int], batches: Sequence[Batch], size: int = 4
-    ) -> list[Quad]:
-        """Batches in time order as quads."""
-        quads = []
-        for start in range(0, len(order), size):
-            both: dict[SideName, list[Batch]] = {"baseline": [], "candidate": []}
-            for slot, batch in zip(
-                order[start : start + size], batches[start : start + size], strict=True
-            ):
-                both[self.workers[slot].side].append(batch)
-            quads.append(Quad(tuple(both["baseline"]), tuple(both["candidate"])))
-        return quads
-
-    def controls(self) -> None:
-        """Times the worker's own function: with equal work, and with `detect` more on the candidate's slot."""
-        self._pin([self.cpu])
-        probe = 50
-        tried = self.turns([0, 1, 0, 1], [probe, probe], self._tell_all)
-        calls = max(100, round(BATCH_SECONDS / min(batch.wall for batch in tried) * probe))
-        more = math.ceil((1 + self.plan.detect) * calls)
-        for really, kept in ((more, self.canary), (calls, self.control)):
-            order = self.order(round(self.plan.seconds / (4 * BATCH_SECONDS)))
-            rounds = [really if worker.side == "candidate" else calls for worker in self.workers]
-            # It says that it did `calls`: an exact slowdown, up to rounding.
-            batches = [
-                replace(batch, calls=calls) for batch in self.turns(order, rounds, self._tell_all)
-            ]
-            kept.extend(self.sorted_quads(order, batches))
-
-    def _tell_all(self, do: str, facts: Sequence[Message]) -> list[Message]:
-        for worker, own in zip(self.workers, facts, strict=True):
-            worker.tell(do, **own)
-        return [worker.hear() for worker in self.workers]
-
-    def items(self, ids: Sequence[str], progress: Callable[[str], None]) -> None:
-        """Runs the benchmarks in order; what a vanished worker leaves undone is lost for this block."""
-        self._unpin()
-        try:
-            for worker in self.workers:
-                worker.tell("order", ids=list(ids))
-            for name in ids:
-                progress(name)
-                self._item(name)
-        except WorkerGoneError as error:
-            self.gone = True
-            undone = [name for name in ids if name not in self.quads and name not in self.lost]
-            for name in undone[:1]:
-                self.lost[name] = Loss(error.side, "process", error.outcome, error.text)
-            for name in undone[1:]:
-                self.lost[name] = Loss(
-                    None, "process", "stopped", f"after {undone[0]} {error.outcome}"
-                )
-
-    def _item(self, name: str) -> None:
-        troubles: dict[SideName, Message] = {}
-        ready: dict[SideName, Message] = {}
-        for worker in self.workers:
-            message = self._until(worker, troubles)
-            if message["say"] == "ready":
-                ready[worker.side] = message
-        if len(ready) == len(self.workers):
-            quads, broken = self._time(name, list(ready.values()), troubles)
-        else:
-            quads, broken = [], {worker.side for worker in self.workers} - set(ready)
-        for worker in self.workers:
-            if worker.side not in broken:
-                worker.tell("stop" if quads else "abort")
-                self._until(worker, troubles)
-        if troubles or len(ready) < len(self.workers):
-            self.lost[name] = _loss(name, troubles, ready)
-        else:
-            self.quads[name] = quads
-
-    def _until(self, worker: Worker, troubles: dict[SideName, Message]) -> Message:
-        """Listens until the worker waits for a command, or has finished the item; keeps what went wrong."""
-        while True:
-            message = worker.hear()
-            if message["say"] == "report":
-                troubles.setdefault(worker.side, message)
-            elif message["say"] in (
-                "ready",
-                "finished",
-                "times",
-                "calibrated",
-                "garbage collected",
-            ):
-                return message
-
-    def _time(
-        self, name: str, ready: list[Message], troubles: dict[SideName, Message]
-    ) -> tuple[list[Quad], set[SideName]]:
-        """Takes the quads of one benchmark; also gives the sides that failed on the way."""
-        broken: set[SideName] = set()
-
-        def ask(do: str, facts: Sequence[Message]) -> list[Message]:
-            for worker, own in zip(self.workers, facts, strict=True):
-                worker.tell(do, **own)
-            answers = [self._until(worker, troubles) for worker in self.workers]
-            broken.update(
-                w.side
-                for w, answer in zip(self.workers, answers, strict=True)
-                if answer["say"] == "finished"
-            )
-            if broken:
-                raise _ItemFailedError
-            return answers
-
-        quads: list[Quad] = []
-        try:
-            self._pin([self.cpu])
-            allowed = [message["most"] for message in ready if message["most"] is not None]
-            rounds, left, dear = self._rounds(ask, min(allowed, default=math.inf))
-            ask(
-                "collect garbage", [{} for _ in self.workers]
-            )  # waited for: or the first turns would seem to last long
-            longest = SLOW_SECONDS if dear else BATCH_SECONDS
-            if (
-                left > 2 * rounds and not dear
-            ):  # batches that are thrown away: caches, branch predictors, allocators
-                begin = time.monotonic()
-                warm = self.turns([0, 1], [rounds, rounds], ask)
-                longest = (time.monotonic() - begin) / 2 - MESSAGES  # with setup and teardown
-                left -= rounds
-                if any(_waits(one) for one in warm):
-                    self.wide.append(name)
-                    self._pin(self.cpus)
-                longest = max(longest, *(one.wall for one in warm))
-            wanted = max(self.plan.seconds, min(FEWEST_QUADS * 4 * longest, SLOW_SECONDS))
-            count = int(min(max(1, wanted / (4 * longest)), left // (2 * rounds)))
-            order = self.order(count) or self.coins.sample([0, 1], 2)
-            batches = self._stretched(name, order, self.turns(order, [rounds, rounds], ask))
-            quads = self.sorted_quads(order, batches, 4 if count else 2)
-        except _ItemFailedError:
-            pass
-        finally:
-            self._unpin(broken)
-        return quads, broken
-
-    def _rounds(self, ask: Ask, most: float) -> tuple[int, float, bool]:
-        """Rounds in a batch, by a rule in which the sides are equal; rounds still allowed; whether one takes long."""
-        if most <= FEW_ROUNDS:
-            return 1, most, False
-        spare = None if math.isinf(most) else most // 4
-        found = []
-        for slot in range(2):  # one after the other: they share a CPU
-            mosts = [spare if own == slot else 0 for own in range(2)]
-            found.append(
-                ask("calibrate", [{"seconds": BATCH_SECONDS, "most": n} for n in mosts])[slot]
-            )
-        left = most - max(message["used"] for message in found)
-        rounds = min(message["rounds"] for message in found)
-        dear = any(message["dear"] for message in found)
-        return int(max(1, min(rounds, left // (4 * FEWEST_QUADS)))), left, dear
-
-    def _stretched(self, name: str, order: Sequence[int], batches: Sequence[Batch]) -> list[Batch]:
-        factor = 1 + self.plan.slowdown.get(name, 0.0)
-        slow = [self.workers[slot].side == "candidate" for slot in order]
-        return [
-            _times(batch, factor) if late else batch
-            for batch, late in zip(batches, slow, strict=True)
-        ]
-
-    def _pin(self, cpus: Sequence[int]) -> None:
-        for worker in self.workers:
-            worker.tell("pin", cpus=list(cpus))
-
-    def _unpin(self, broken: Collection[SideName] = ()) -> None:
-        """Between timed batches each side has a CPU of its own, so that fixtures run side by side."""
-        for slot, worker in enumerate(self.workers):
-            if worker.side not in broken:
-                worker.tell("pin", cpus=[self.cpus[slot % len(self.cpus)]])
-
-
-class _ItemFailedError(Exception):
-    """One side failed while it was being timed."""
-
-
-def _batch(message: Message) -> Batch:
-    return Batch(**{key: message[key] for key in Batch.__dataclass_fields__})
-
-
-def _times(batch: Batch, factor: float) -> Batch:
-    def stretched(seconds: float) -> float:
-        return (
-            round(seconds * factor * 1e9) / 1e9
-        )  # as a slower process's clocks would read: whole nanoseconds
-
-    return replace(
-        batch,
-        wall=stretched(batch.wall),
-        cpu=stretched(batch.cpu),
-        process=stretched(batch.process),
-        timer=None if batch.timer is None else batch.timer * factor,
-    )
-
-
-def _waits(batch: Batch) -> bool:
-    """Whether a batch spends time outside of its own thread: in other threads, asleep, or waiting."""
-    elsewhere = batch.process - batch.cpu
-    return elsewhere > max(0.05 * batch.cpu, 5e-6 * batch.calls + 2e-5) or (
-        batch.voluntary > 0 and batch.wall > 1.05 * batch.cpu
-    )
-
-
-def _loss(name: str, troubles: dict[SideName, Message], ready: dict[SideName, Message]) -> Loss:
-    if not troubles:
-        silent: list[SideName] = [side for side in ("baseline", "candidate") if side not in ready]
-        side = silent[0] if len(silent) == 1 else None
-        return Loss(
-            side, "call", "unused", f"{name} finished without calling its benchmark fixture"
-        )
-    side = next(iter(troubles)) if len(troubles) == 1 else None
-    first = next(iter(troubles.values()))
-    return Loss(side, first["when"], first["outcome"], first["text"])
+def _stolen_share(before: Sequence[int], after: Sequence[int]) -> float:
+    """Returns the share of all CPU time between two readings that the hypervisor took."""
+    ticks = [late - early for early, late in zip(before, after, strict=True)]
+    return ticks[-1] / max(1, sum(ticks))

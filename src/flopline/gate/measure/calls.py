@@ -1,128 +1,267 @@
-"""Why: what the candidate calls that the baseline did not.
+"""Which calls the candidate makes and the baseline did not.
 
-A profile is what a worker counted during one call of a benchmarked function: per call site `[function, file, line,
-calls, seconds]`. `function` is the qualified name of what is called, without its module for Python (`prepare.<locals>.
-run`), with its type for a method in C (`Tensor.contiguous`), with its module for a function in C (`math.sqrt`) unless
-that is a builtin (`len`). `file` and `line` are those of the calling line, `seconds` include what was called in turn.
-
-Counts are exact where times are not: under a profiler times are only good for sorting. Operators, types and ufuncs that
-are called leave no trace, so "no difference" is a statement about calls and not about work.
+Counts are exact where times are not: under a profiler, times are only good for sorting. Operators,
+types and ufuncs that are called leave no trace, so "no difference" is a statement about calls and
+not about work.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
+from flopline.gate.measure.handle import WorkerGoneError
+from flopline.gate.measure.pair import pair
+from flopline.gate.measure.worker.flopline_worker.protocol import (
+    Abort,
+    Calls,
+    CallSite,
+    CountCalls,
+    Finished,
+    Order,
+    Ready,
+)
 from flopline.gate.record import Difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    Profile = Sequence[Sequence[Any]]  # rows of a profile, as JSON gives them
-    Line = tuple[int, int, float]  # its number, calls and seconds
+    from flopline.gate.measure.handle import WorkerHandle
+    from flopline.gate.record import SideName
+    from flopline.gate.sides.environment import Side
 
-ABSENT: Line = (0, 0, 0.0)
+__all__ = ["CallSite", "count_calls", "differences"]
+
+
+def count_calls(
+    baseline: Side, candidate: Side, arguments: Sequence[str], benchmarks: Sequence[str]
+) -> dict[str, dict[SideName, list[CallSite]]]:
+    """Returns the calls that one call of each benchmarked function makes, by benchmark and side.
+
+    A benchmark whose calls could not be counted on a side is missing there.
+
+    Args:
+        baseline: The version that is compared with.
+        candidate: The version that is judged.
+        arguments: Arguments for pytest.
+        benchmarks: Node ids of benchmarks that both sides have.
+
+    Raises:
+        WorkerError: A side could not be started or does not collect.
+        SuiteError: The arguments switch benchmarks off.
+    """
+    counted: dict[str, dict[SideName, list[CallSite]]] = {}
+    with pair([baseline, candidate], arguments, hash_seed=1, padding=0) as (handles, _):
+        for handle in handles:
+            with contextlib.suppress(WorkerGoneError):
+                handle.send(Order(list(benchmarks)))
+                for name in benchmarks:
+                    sites = _count_calls_once(handle)
+                    if sites is not None:
+                        counted.setdefault(name, {})[handle.side] = sites
+                handle.finish()
+    return counted
+
+
+def _count_calls_once(handle: WorkerHandle) -> list[CallSite] | None:
+    """Returns the calls of the next benchmark; None if its test does not use the fixture."""
+    sites = None
+    while True:
+        match handle.receive():
+            case Ready():
+                handle.send(CountCalls())
+            case Calls() as calls:
+                sites = calls.sites
+                handle.send(Abort())
+            case Finished():
+                return sites
 
 
 def differences(
-    baseline: Profile,
-    candidate: Profile,
+    baseline: Sequence[CallSite],
+    candidate: Sequence[CallSite],
     roots: tuple[Sequence[Path], Sequence[Path]],
-    most: int = 10,
+    *,
+    at_most: int = 10,
 ) -> list[Difference]:
-    """Where the two sides call differently often.
+    """Returns where the two sides call a function differently often.
 
-    Calls of one function from one file are compared in sum; only where the sums differ are the lines compared, the
-    nth with the nth as far as the counts allow, because an inserted line moves all lines below it.
+    The calls of one function from one file are first compared in sum. Only where the sums differ
+    are the calling lines compared. A line is compared with the line of the other side that has the
+    same place in the order, as far as the counts allow, because an inserted line moves all lines
+    below it.
 
     Args:
-        baseline: A profile.
-        candidate: A profile.
-        roots: The folders of each side that paths are relative to (its tree, its site folder); a file elsewhere keeps
-            its path, and is the same file on both sides if that is the same.
-        most: The number of differences that are enough.
+        baseline: The baseline's call sites.
+        candidate: The candidate's call sites.
+        roots: For each side, the folders that paths are relative to: its tree and its site folder.
+            A file elsewhere keeps its path, and is the same file on both sides if that is equal.
+        at_most: Return at most this many differences.
 
     Returns:
-        Where the candidate calls more, the longest time in the additional calls first; then where it calls less.
+        Where the candidate calls more often, with the longest time in the additional calls first;
+        then where it calls less often.
     """
-    sites = [
-        _lines(profile, side) for profile, side in zip((baseline, candidate), roots, strict=True)
-    ]
-    found = [
-        _difference(function, file, before, after)
-        for function, file in sites[0].keys() | sites[1].keys()
-        for before, after in _changed(*(side.get((function, file), []) for side in sites))
-    ]
-    return sorted(
-        found, key=lambda it: (it.candidate < it.baseline, -it.seconds, it.function, it.where)
-    )[:most]
+    before = _calling_lines(baseline, roots[0])
+    after = _calling_lines(candidate, roots[1])
+    results = []
+    for function, file in before.keys() | after.keys():
+        lines = before.get((function, file), []), after.get((function, file), [])
+        for before_line, after_line in _changed_lines(*lines):
+            results.append(_difference(function, file, before_line, after_line))
+    results.sort(key=_importance)
+    return results[:at_most]
 
 
-def _lines(profile: Profile, roots: Sequence[Path]) -> dict[tuple[str, str], list[Line]]:
-    """The calling lines, in order, of each function and relative file."""
-    sums: defaultdict[tuple[str, str, int], list[tuple[int, float]]] = defaultdict(list)
-    for function, file, line, calls, seconds in profile:
-        sums[function, _relative(file, roots), line].append((calls, seconds))
+class Line(NamedTuple):
+    """A line that calls one function.
+
+    Attributes:
+        number: Its number in the file.
+        calls: How often it calls the function.
+        seconds: Time in these calls.
+    """
+
+    number: int
+    calls: int
+    seconds: float
+
+
+ABSENT = Line(0, 0, 0.0)
+"""The partner of a line that the other side does not have."""
+
+LinePair = tuple[Line, Line]
+
+
+def _calling_lines(
+    sites: Sequence[CallSite], roots: Sequence[Path]
+) -> dict[tuple[str, str], list[Line]]:
+    """Returns the calling lines in their order, by function and relative file."""
+    same_line: defaultdict[tuple[str, str, int], list[CallSite]] = defaultdict(list)
+    for site in sites:
+        file = _relative(site.file, roots)
+        same_line[site.function, file, site.line].append(site)
     lines: defaultdict[tuple[str, str], list[Line]] = defaultdict(list)
-    for (function, file, line), found in sorted(sums.items()):
-        lines[function, file].append(
-            (line, sum(calls for calls, _ in found), sum(seconds for _, seconds in found))
-        )
+    for (function, file, number), together in sorted(same_line.items()):
+        calls = sum(site.calls for site in together)
+        seconds = sum(site.seconds for site in together)
+        lines[function, file].append(Line(number, calls, seconds))
     return lines
 
 
 def _relative(file: str, roots: Sequence[Path]) -> str:
-    """The path inside the innermost root that contains it."""
-    inside = [file[len(folder) :] for root in roots if file.startswith(folder := f"{root}{os.sep}")]
-    return min(inside, key=len, default=file)
+    """Returns the path inside the innermost root that contains it, or the path as it is."""
+    shortest = file
+    for root in roots:
+        folder = f"{root}{os.sep}"
+        if file.startswith(folder):
+            shortest = min(shortest, file.removeprefix(folder), key=len)
+    return shortest
 
 
-def _changed(baseline: list[Line], candidate: list[Line]) -> Iterator[tuple[Line, Line]]:
-    """The pairs of lines whose counts differ; none where the sums are equal, for then calls only moved."""
-    if sum(calls for _, calls, _ in baseline) != sum(calls for _, calls, _ in candidate):
-        for before, after in _aligned(baseline, candidate):
-            if before[1] != after[1]:
-                yield before, after
+def _changed_lines(baseline: list[Line], candidate: list[Line]) -> Iterator[LinePair]:
+    """Yields the pairs of lines whose counts differ.
 
-
-def _aligned(baseline: list[Line], candidate: list[Line]) -> list[tuple[Line, Line]]:
-    """Pairs lines in order: so that the fewest calls differ, on the fewest lines, and then so that they lie closest.
-
-    Lines without a partner are paired with ABSENT.
+    Where the sums are equal there are none, because calls then only moved between lines.
     """
-    # An edit distance: by how many lines of each side are paired, its three parts, the way back and the last pair.
-    best: dict[tuple[int, int], tuple[tuple[int, int, int], tuple[int, int], tuple[Line, Line]]]
-    best = {(0, 0): ((0, 0, 0), (0, 0), (ABSENT, ABSENT))}
+    if _calls(baseline) == _calls(candidate):
+        return
+    for before, after in _align(baseline, candidate):
+        if before.calls != after.calls:
+            yield before, after
+
+
+def _calls(lines: list[Line]) -> int:
+    return sum(line.calls for line in lines)
+
+
+class Cost(NamedTuple):
+    """How unlikely it is that lines belong together; the first attribute that differs decides.
+
+    Attributes:
+        calls: The sum of the differences in calls.
+        lines: How many lines have another number of calls.
+        distance: The sum of the distances between paired lines.
+    """
+
+    calls: int
+    lines: int
+    distance: int
+
+
+class Step(NamedTuple):
+    """The last step of the cheapest alignment of some first lines of each side.
+
+    Attributes:
+        cost: The cost of the whole alignment.
+        previous: How many lines of each side are aligned before this step.
+        lines: The lines that this step pairs.
+    """
+
+    cost: Cost
+    previous: tuple[int, int]
+    lines: LinePair
+
+
+def _align(baseline: list[Line], candidate: list[Line]) -> list[LinePair]:
+    """Pairs lines in their order so that the cost is least; some lines are paired with ABSENT.
+
+    The alignment is found as in the edit distance of Wagner and Fischer: the cheapest alignment of
+    the first i and j lines ends with one of three steps.
+    """
+    best: dict[tuple[int, int], Step] = {}
     for i, j in itertools.product(range(len(baseline) + 1), range(len(candidate) + 1)):
-        ways = []
-        for di, dj in ((1, 1), (1, 0), (0, 1)):
-            if i >= di and j >= dj:
-                before, after = (
-                    baseline[i - 1] if di else ABSENT,
-                    candidate[j - 1] if dj else ABSENT,
-                )
-                calls, changed, moved = best[i - di, j - dj][0]
-                cost = (
-                    calls + abs(before[1] - after[1]),
-                    changed + (before[1] != after[1]),
-                    moved + (abs(before[0] - after[0]) if di and dj else 0),
-                )
-                ways.append((cost, (i - di, j - dj), (before, after)))
-        if ways:
-            best[i, j] = min(ways)
-    pairs, at = [], (len(baseline), len(candidate))
-    while any(at):
-        _, at, pair = best[at]
-        pairs.append(pair)
-    return pairs[::-1]
+        steps = []
+        if i > 0 and j > 0:
+            steps.append(_step(best, (i - 1, j - 1), (baseline[i - 1], candidate[j - 1])))
+        if i > 0:
+            steps.append(_step(best, (i - 1, j), (baseline[i - 1], ABSENT)))
+        if j > 0:
+            steps.append(_step(best, (i, j - 1), (ABSENT, candidate[j - 1])))
+        if steps:
+            best[i, j] = min(steps)
+    pairs = []
+    position = (len(baseline), len(candidate))
+    while position != (0, 0):
+        step = best[position]
+        pairs.append(step.lines)
+        position = step.previous
+    pairs.reverse()
+    return pairs
+
+
+def _step(best: dict[tuple[int, int], Step], previous: tuple[int, int], lines: LinePair) -> Step:
+    """Returns the alignment that pairs these lines after the cheapest one of the lines before."""
+    cost = best[previous].cost if previous in best else Cost(0, 0, 0)
+    before, after = lines
+    is_paired = before is not ABSENT and after is not ABSENT
+    new_cost = Cost(
+        calls=cost.calls + abs(before.calls - after.calls),
+        lines=cost.lines + (before.calls != after.calls),
+        distance=cost.distance + (abs(before.number - after.number) if is_paired else 0),
+    )
+    return Step(new_cost, previous, lines)
 
 
 def _difference(function: str, file: str, before: Line, after: Line) -> Difference:
-    _, calls, seconds = max(before, after, key=lambda line: line[1])
-    line = (before if after is ABSENT else after)[0]
-    share = abs(after[1] - before[1]) / calls
-    return Difference(function, f"{file}:{line}", before[1], after[1], seconds * share)
+    """Returns the difference; its time is the share of the additional calls in all calls there."""
+    line = before if after is ABSENT else after
+    larger = max(before, after, key=lambda side: side.calls)
+    share = abs(after.calls - before.calls) / larger.calls
+    return Difference(
+        function=function,
+        where=f"{file}:{line.number}",
+        baseline=before.calls,
+        candidate=after.calls,
+        seconds=larger.seconds * share,
+    )
+
+
+def _importance(difference: Difference) -> tuple[bool, float, str, str]:
+    """Returns the key by which differences are sorted, the most important first."""
+    is_less = difference.candidate < difference.baseline
+    return is_less, -difference.seconds, difference.function, difference.where

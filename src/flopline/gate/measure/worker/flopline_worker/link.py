@@ -1,0 +1,72 @@
+"""The pipes of a worker: to the coordinator, and to the worker of the other side.
+
+Turns are handed over through a pipe between the two workers and not through the coordinator. A
+batch then starts within microseconds of the previous one's end, so that batches can be short and
+nothing else runs in between.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from .protocol import from_line
+
+if TYPE_CHECKING:
+    from .protocol import Message
+
+COORDINATOR_GONE = 3
+"""The exit status of a worker whose coordinator has ended."""
+TOKEN_BYTES = 9
+"""A token is the epoch in eight digits, and a letter that says whether more turns follow."""
+MORE, NO_MORE = b".", b"!"
+
+
+class Link:
+    """A worker's ends of all pipes.
+
+    Attributes:
+        epoch: The number of benchmarks entered so far. It is part of every message and token, so
+            that none is taken for one of another benchmark.
+    """
+
+    def __init__(self, reading: int, writing: int, peer_reading: int, peer_writing: int) -> None:
+        # A program that a test starts would otherwise inherit the pipes and hold them open.
+        for descriptor in (reading, writing, peer_reading, peer_writing):
+            os.set_inheritable(descriptor, False)  # noqa: FBT003  # it has no keyword
+        self.reading = os.fdopen(reading, "rb")
+        self.writing = writing
+        self.peer_reading = peer_reading
+        self.peer_writing = peer_writing
+        self.epoch = 0
+
+    def send(self, message: Message) -> None:
+        """Sends a message to the coordinator."""
+        remaining = message.to_line(self.epoch)
+        while remaining:
+            written = os.write(self.writing, remaining)
+            remaining = remaining[written:]
+
+    def receive(self) -> Message:
+        """Waits for the next command of this epoch; ends the process if the coordinator is gone."""
+        while True:
+            line = self.reading.readline()
+            if not line:
+                os._exit(COORDINATOR_GONE)
+            epoch, command = from_line(line)
+            if epoch == self.epoch:
+                return command
+
+    def hand_over(self, *, more: bool = True) -> None:
+        """Gives the other worker its turn, or lets it know that no more turns follow."""
+        letter = MORE if more else NO_MORE
+        os.write(self.peer_writing, b"%08d%s" % (self.epoch, letter))
+
+    def wait(self) -> bool:
+        """Waits for its turn. Returns False if there is none because the other worker failed."""
+        while True:
+            token = os.read(self.peer_reading, TOKEN_BYTES)
+            if not token:
+                return False
+            if int(token[:-1]) == self.epoch:
+                return token[-1:] == MORE

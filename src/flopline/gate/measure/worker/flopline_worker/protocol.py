@@ -1,0 +1,312 @@
+"""The messages between the coordinator and a worker, for both ends.
+
+A message is one line of JSON. Every line carries the epoch, the number of benchmarks that the
+worker has entered so far, so that a late message is not taken for one of the next benchmark.
+
+The worker imports this file in the environment that it measures, so it needs nothing but the
+standard library.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Self
+
+
+class Reading(NamedTuple):
+    """What the clocks and counters of a worker read for one batch.
+
+    Attributes:
+        calls: Calls of the benchmarked function in the batch.
+        wall: Seconds on the monotonic clock.
+        cpu: CPU seconds of the calling thread.
+        process: CPU seconds of the whole process.
+        voluntary: Voluntary context switches of the calling thread.
+        involuntary: Involuntary context switches of the calling thread.
+        timer: Seconds by the suite's own timer; None where it set none.
+    """
+
+    calls: int
+    wall: float
+    cpu: float
+    process: float
+    voluntary: int
+    involuntary: int
+    timer: float | None = None
+
+
+class CallSite(NamedTuple):
+    """How often a line called a function, during one call of a benchmarked function.
+
+    Attributes:
+        function: Qualified name of the function that is called. It has no module for a Python
+            function (`prepare.<locals>.run`), the type for a method in C (`Tensor.contiguous`), and
+            the module for a function in C (`math.sqrt`) unless that is a builtin (`len`).
+        file: Path of the calling line's file.
+        line: Number of the calling line.
+        calls: How often it called the function.
+        seconds: Time in these calls, including what they called in turn.
+    """
+
+    function: str
+    file: str
+    line: int
+    calls: int
+    seconds: float
+
+
+class CollectedBenchmark(NamedTuple):
+    """A benchmark that pytest collected.
+
+    Attributes:
+        name: pytest's node id.
+        file: Its file, relative to the folder in which the worker was started.
+        digest: A hash of the test function's source; empty where there is no source.
+    """
+
+    name: str
+    file: str
+    digest: str
+
+
+class CollectionError(NamedTuple):
+    """A file that pytest could not collect, and the end of the error's text."""
+
+    file: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Message:
+    """The base of all messages."""
+
+    def to_line(self, epoch: int) -> bytes:
+        """Returns the message as a line of JSON."""
+        fields = {"kind": type(self).__name__, "epoch": epoch, **vars(self)}
+        return json.dumps(fields).encode() + b"\n"
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Self:
+        """Returns the message with these fields, as JSON gives them."""
+        return cls(**fields)
+
+
+def from_line(line: bytes | bytearray) -> tuple[int, Message]:
+    """Returns the epoch and the message of a line.
+
+    Raises:
+        ValueError: The line is not JSON.
+        KeyError: It has no epoch, or is no known kind of message.
+    """
+    fields = json.loads(line)
+    kind = KINDS[fields.pop("kind")]
+    epoch = fields.pop("epoch")
+    return epoch, kind.from_fields(fields)
+
+
+# From the worker to the coordinator
+
+
+@dataclass(frozen=True)
+class Hello(Message):
+    """The worker has started.
+
+    Attributes:
+        python: The interpreter's version.
+        randomised: Whether address-space randomisation is still on.
+        packages: Versions of the distributions that the interpreter sees, by name.
+    """
+
+    python: str
+    randomised: bool
+    packages: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Conflict(Message):
+    """pytest has an option under which pytest-benchmark times nothing."""
+
+    option: str
+
+
+@dataclass(frozen=True)
+class Collection(Message):
+    """The benchmarks that pytest collected in its order, and the files that it could not collect.
+
+    The worker waits for a command.
+    """
+
+    benchmarks: list[CollectedBenchmark]
+    errors: list[CollectionError]
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Self:
+        """Returns the message with these fields, as JSON gives them."""
+        benchmarks = [CollectedBenchmark(*row) for row in fields["benchmarks"]]
+        errors = [CollectionError(*row) for row in fields["errors"]]
+        return cls(benchmarks, errors)
+
+
+@dataclass(frozen=True)
+class Entered(Message):
+    """A benchmark begins, and with it a new epoch."""
+
+    benchmark: str
+
+
+@dataclass(frozen=True)
+class Ready(Message):
+    """The test has called its benchmark fixture, and the worker waits for a command there.
+
+    Attributes:
+        allowed_rounds: Rounds that the test's author allows; None where there is no limit.
+    """
+
+    allowed_rounds: int | None
+
+
+@dataclass(frozen=True)
+class BatchSize(Message):
+    """The answer to `SizeBatch`.
+
+    Attributes:
+        rounds: Rounds that fill a batch.
+        used: Rounds that were run to find out.
+        slow: Whether finding out took so long that a single round is slow.
+    """
+
+    rounds: int
+    used: int
+    slow: bool
+
+
+@dataclass(frozen=True)
+class GarbageCollected(Message):
+    """The answer to `CollectGarbage`."""
+
+
+@dataclass(frozen=True)
+class Times(Message):
+    """The answer to `TakeTurns`: the worker's own batches in time order."""
+
+    batches: list[Reading]
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Self:
+        """Returns the message with these fields, as JSON gives them."""
+        return cls([Reading(*row) for row in fields["batches"]])
+
+
+@dataclass(frozen=True)
+class Calls(Message):
+    """The answer to `CountCalls`."""
+
+    sites: list[CallSite]
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Self:
+        """Returns the message with these fields, as JSON gives them."""
+        return cls([CallSite(*row) for row in fields["sites"]])
+
+
+@dataclass(frozen=True)
+class NotPassed(Message):
+    """A phase of the benchmark's test failed or was skipped.
+
+    Attributes:
+        phase: The phase of the test.
+        outcome: What happened in it.
+        text: The end of the reason.
+    """
+
+    phase: Literal["setup", "call", "teardown"]
+    outcome: Literal["failed", "skipped"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished(Message):
+    """The benchmark's test is over."""
+
+    benchmark: str
+
+
+@dataclass(frozen=True)
+class Bye(Message):
+    """pytest has ended with this exit status.
+
+    Attributes:
+        status: pytest's exit status.
+        text: Why the worker refused to measure; empty where it did not.
+    """
+
+    status: int
+    text: str
+
+
+# From the coordinator to the worker
+
+
+@dataclass(frozen=True)
+class Order(Message):
+    """Run these benchmarks, in this order. It is the last command before the first benchmark."""
+
+    benchmarks: list[str]
+
+
+@dataclass(frozen=True)
+class Pin(Message):
+    """Move every thread of the process to these CPUs. This command is not answered."""
+
+    cpus: list[int]
+
+
+@dataclass(frozen=True)
+class SizeBatch(Message):
+    """Find out how many rounds fill a batch.
+
+    Attributes:
+        seconds: How long a batch should last.
+        at_most: Rounds that may be run to find out; None where there is no limit.
+    """
+
+    seconds: float
+    at_most: int | None
+
+
+@dataclass(frozen=True)
+class CollectGarbage(Message):
+    """Collect garbage, and exclude from later collections what is left."""
+
+
+@dataclass(frozen=True)
+class TakeTurns(Message):
+    """Run a batch at each of your turns.
+
+    Attributes:
+        rounds: Rounds in a batch.
+        mine: For each turn of both workers, whether it is yours.
+    """
+
+    rounds: int
+    mine: list[bool]
+
+
+@dataclass(frozen=True)
+class CountCalls(Message):
+    """Call the benchmarked function once and count what it calls."""
+
+
+@dataclass(frozen=True)
+class Stop(Message):
+    """No more turns follow: return the function's value to the test and go on."""
+
+
+@dataclass(frozen=True)
+class Abort(Message):
+    """The benchmark cannot be compared: call the function if it was never called, and go on."""
+
+
+KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in Message.__subclasses__()}
+"""Every message by the name that stands for it in a line."""

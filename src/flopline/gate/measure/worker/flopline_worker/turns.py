@@ -1,0 +1,100 @@
+"""Doing what the coordinator commands: taking turns with the other worker, above all."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from typing import TYPE_CHECKING
+
+from .meter import SLOW_CALL, pin, size_batch
+from .profile import count_calls
+from .protocol import (
+    BatchSize,
+    Calls,
+    CollectGarbage,
+    CountCalls,
+    GarbageCollected,
+    Pin,
+    SizeBatch,
+    TakeTurns,
+    Times,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .link import Link
+    from .meter import Batch
+    from .protocol import Message, Reading
+
+    Prepare = Callable[[], Callable[[], object]]
+
+
+def serve(link: Link, batch: Batch, prepare: Prepare) -> Message:
+    """Obeys commands until one comes that ends the measurement, and returns that command.
+
+    Args:
+        link: The pipes.
+        batch: Runs a number of rounds as one batch.
+        prepare: Returns a call of the benchmarked function without arguments, to count its calls.
+    """
+    while True:
+        command = link.receive()
+        match command:
+            case TakeTurns():
+                link.send(Times(take_turns(link, batch, command.rounds, command.mine)))
+            case SizeBatch():
+                link.send(_batch_size(batch, command))
+            case CollectGarbage():
+                gc.collect()
+                # The next collection would walk through everything again, 0.2 s with torch, unless
+                # what is left is frozen.
+                gc.freeze()
+                link.send(GarbageCollected())
+            case Pin():
+                pin(command.cpus)
+            case CountCalls():
+                sites, _ = count_calls(prepare())
+                link.send(Calls(sites))
+            case _:
+                return command
+
+
+def take_turns(link: Link, batch: Batch, rounds: int, mine: Sequence[bool]) -> list[Reading]:
+    """Runs a batch at each of its turns, and returns these batches in time order.
+
+    If a batch fails, the other worker learns that no more turns follow, and the error is raised.
+
+    Args:
+        link: The pipes.
+        batch: Runs a number of rounds as one batch.
+        rounds: Rounds in a batch.
+        mine: For each turn of both workers, whether it is this worker's.
+    """
+    taken = []
+    for turn, own in enumerate(mine):
+        if not own:
+            continue
+        others_before = turn > 0 and not mine[turn - 1]
+        others_next = turn + 1 < len(mine) and not mine[turn + 1]
+        if others_before and not link.wait():
+            break
+        try:
+            taken.append(batch(rounds))
+        except BaseException:
+            link.hand_over(more=False)
+            raise
+        if others_next:
+            link.hand_over()
+    return taken
+
+
+def _batch_size(batch: Batch, command: SizeBatch) -> BatchSize:
+    """Sizes a batch; where no round is allowed, a batch is one round."""
+    if command.at_most == 0:
+        return BatchSize(rounds=1, used=0, slow=False)
+    at_most = math.inf if command.at_most is None else command.at_most
+    begin = time.perf_counter()
+    rounds, used = size_batch(batch, command.seconds, at_most)
+    return BatchSize(rounds, used, slow=time.perf_counter() - begin > SLOW_CALL)

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flopline.gate.measure.worker.flopline_worker.meter import Meter, pin, size_batch, spin
+from flopline.gate.measure.worker.flopline_worker.protocol import Reading
+
+
+def lasting(wall: float, rounds: int = 1) -> Reading:
+    """A batch that claims to have taken these seconds."""
+    return Reading(rounds, wall, wall, wall, 0, 0)
+
+
+@given(
+    per_call=st.floats(1e-7, 10.0),
+    overhead=st.floats(0, 1e-3),
+    first=st.floats(0, 1.0),
+    seconds=st.floats(1e-5, 1e-2),
+    at_most=st.integers(1, 1000) | st.just(math.inf),
+)
+def test_a_batch_has_a_round_at_least_and_no_more_are_run_than_allowed(
+    per_call: float, overhead: float, first: float, seconds: float, at_most: float
+) -> None:
+    made: list[int] = []
+
+    def batch(rounds: int) -> Reading:
+        made.append(rounds)
+        slower = first if len(made) == 1 else 0
+        return lasting(rounds * per_call + overhead + slower)
+
+    rounds, used = size_batch(batch, seconds, at_most)
+    assert rounds >= 1
+    assert min(made) >= 1
+    assert used == sum(made) <= at_most
+    assert (rounds - 0.5) * per_call <= seconds or rounds == 1
+
+
+@pytest.mark.parametrize("per_call", [1e-7, 1e-6, 1e-5, 1e-4])
+def test_sizing_finds_how_many_rounds_fill_a_batch(per_call: float) -> None:
+    rounds, _ = size_batch(lambda count: lasting(count * per_call), 1e-3, math.inf)
+    assert rounds == pytest.approx(1e-3 / per_call, rel=0.01)
+
+
+def test_a_slow_first_call_does_not_decide_alone() -> None:
+    walls = iter([0.01, 1e-6])
+    assert size_batch(lambda _: lasting(next(walls)), 1e-3, 2) == (1000, 2)
+
+
+def test_a_call_that_takes_long_is_not_repeated_to_size_a_batch() -> None:
+    def batch(_: int) -> Reading:
+        time.sleep(0.06)
+        return lasting(0.06)
+
+    assert size_batch(batch, 1e-3, math.inf) == (1, 1)
+
+
+def test_a_batch_of_the_canary_is_all_of_its_calls_in_its_own_thread() -> None:
+    few = min(spin(20).cpu for _ in range(5))
+    many = min(spin(200).cpu for _ in range(5))
+    assert 3 < many / few < 30
+    reading = spin(20)
+    assert (reading.calls, reading.timer) == (20, None)
+    assert reading.wall > 0
+
+
+def test_a_meter_sums_over_its_pieces_and_stands_still_between_them() -> None:
+    meter = Meter()
+    with meter:
+        spin(10)
+    before = meter.reading(1)
+    spin(10)
+    assert meter.reading(1) == before
+    with meter:
+        spin(10)
+    after = meter.reading(1)
+    assert after.cpu > before.cpu
+    assert after.wall > before.wall
+    assert meter.reading(4, 0.5).timer == 0.5
+
+
+def test_a_meter_sees_sleep_only_on_the_wall_clock_and_among_the_switches() -> None:
+    meter = Meter()
+    with meter:
+        threading.Event().wait(0.05)
+    reading = meter.reading(1)
+    assert reading.wall >= 0.04
+    assert reading.cpu < reading.wall / 2
+    assert reading.voluntary >= 1
+
+
+def test_pinning_moves_every_thread() -> None:
+    before = os.sched_getaffinity(0)
+    cpu = min(before)
+    stop = threading.Event()
+    helper = threading.Thread(target=stop.wait, args=(20,))
+    helper.start()
+    try:
+        pin([cpu])
+        for thread in (0, helper.native_id or 0):
+            assert os.sched_getaffinity(thread) == {cpu}
+    finally:
+        pin(sorted(before))
+        stop.set()
+        helper.join()
+    assert os.sched_getaffinity(0) == before

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from functools import partialmethod
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from flopline.gate.measure.worker.flopline_worker import patch
+from flopline.gate.measure.worker.flopline_worker.patch import (
+    PedanticCall,
+    UnsupportedVersionError,
+)
+
+if TYPE_CHECKING:
+    from tests.gate.measure.support.desks import Desk
+
+NAMES = ["_raw", "_raw_pedantic"]
+
+
+def methods() -> list[Any]:
+    """The two methods of pytest-benchmark as they are now."""
+    return [vars(BenchmarkFixture)[name] for name in NAMES]
+
+
+@pytest.fixture
+def unpatched(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Puts pytest-benchmark's own methods back afterwards."""
+    for name, method in zip(NAMES, methods(), strict=True):
+        monkeypatch.setattr(BenchmarkFixture, name, method)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_methods_with_unknown_parameters_are_refused_and_left_alone(
+    desk: Desk, unpatched: pytest.MonkeyPatch, name: str
+) -> None:
+    def unknown(self: object, function: object, often: int) -> None:
+        raise AssertionError((self, function, often))
+
+    unpatched.setattr(BenchmarkFixture, name, unknown)
+    before = methods()
+    refusal = rf"not supported: .*\.{name} has .*\('self', 'function', 'often'\)"
+    with pytest.raises(UnsupportedVersionError, match=refusal):
+        patch.patch(desk.link)
+    assert methods() == before
+
+
+@pytest.mark.usefixtures("unpatched")
+def test_the_parameters_of_the_installed_version_are_accepted(desk: Desk) -> None:
+    patch.patch(desk.link)
+    assert all(isinstance(method, partialmethod) for method in methods())
+
+
+def test_the_parameters_until_5_1_are_accepted(desk: Desk, unpatched: pytest.MonkeyPatch) -> None:
+    def until_5_1(  # as it was
+        self: object,
+        target: object,
+        args: object = (),
+        kwargs: object = None,
+        setup: object = None,
+        rounds: int = 1,
+        warmup_rounds: int = 0,
+        iterations: int = 1,
+    ) -> None:
+        raise AssertionError((self, target, args, kwargs, setup, rounds, warmup_rounds, iterations))
+
+    unpatched.setattr(BenchmarkFixture, "_raw_pedantic", until_5_1)
+    patch.patch(desk.link)
+    assert isinstance(methods()[1], partialmethod)
+
+
+# Arguments of a pedantic call
+
+
+def call(**parameters: Any) -> PedanticCall:  # noqa: ANN401  # any parameter
+    """A call whose parameters pytest-benchmark's own method understands."""
+    return PedanticCall(methods()[1], sum, **parameters)
+
+
+def test_the_arguments_are_those_that_were_given() -> None:
+    assert call(args=([1, 2],), kwargs={"start": 3}).arguments() == (([1, 2],), {"start": 3})
+    assert call().arguments() == ((), {})
+
+
+def test_a_setup_makes_the_arguments_of_every_call() -> None:
+    made: list[int] = []
+
+    def setup() -> tuple[list[object], dict[str, object]]:
+        made.append(1)
+        return [made], {}
+
+    prepared = call(setup=setup)
+    assert prepared.arguments() == (([1],), {})
+    assert prepared.arguments() == (([1, 1],), {})
+
+
+def test_a_setup_that_returns_nothing_leaves_the_arguments() -> None:
+    assert call(args=([1, 2],), setup=lambda: None).arguments() == (([1, 2],), {})
+
+
+def test_a_setup_and_arguments_are_pytest_benchmarks_error() -> None:
+    with pytest.raises(TypeError, match="Can't use `args` or `kwargs` if `setup` returns"):
+        call(args=([1, 2],), setup=lambda: ((), {"start": 1})).arguments()
+
+
+def test_validating_calls_neither_setup_nor_target() -> None:
+    PedanticCall(
+        methods()[1],
+        target=lambda: pytest.fail("the target was called"),
+        setup=lambda: pytest.fail("the setup was called"),
+        rounds=3,
+    ).validate()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        ({"rounds": 0}, "positive int for `rounds`"),
+        ({"rounds": "many"}, "positive int for `rounds`"),
+        ({"warmup_rounds": -1}, "positive int for `warmup_rounds`"),
+        ({"iterations": 1.5}, "positive int for `iterations`"),
+        ({"iterations": 2, "setup": lambda: None}, "more than 1 `iterations` with a `setup`"),
+    ],
+)
+def test_invalid_parameters_are_pytest_benchmarks_error(
+    parameters: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(ValueError, match=text):
+        call(**parameters).validate()
+
+
+def test_a_single_call_is_torn_down_with_its_arguments() -> None:
+    torn_down: list[object] = []
+    single = call(args=([1, 2],), teardown=torn_down.append)
+    assert single.once() == 3
+    assert torn_down == [[1, 2]]

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from flopline.gate.measure.worker.flopline_worker.plugin import conflicts, reason, source_digest
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, []),
+        ({"numprocesses": None, "dist": "no", "benchmark_skip": False}, []),
+        ({"numprocesses": 2}, ["xdist"]),
+        ({"numprocesses": 0, "dist": "load"}, ["xdist"]),
+        ({"benchmark_skip": True}, ["--benchmark-skip"]),
+    ],
+)
+def test_conflicts_are_the_options_under_which_nothing_is_timed(
+    options: dict[str, object], expected: list[str]
+) -> None:
+    config = SimpleNamespace(option=SimpleNamespace(**options))
+    assert conflicts(config) == expected
+
+
+def first() -> None:
+    pass
+
+
+def second() -> int:
+    return 2
+
+
+def test_a_digest_is_that_of_the_functions_source() -> None:
+    digests = {source_digest(SimpleNamespace(function=function)) for function in (first, second)}
+    assert {len(digest) for digest in digests} == {16}
+    assert len(digests) == 2
+
+
+def test_a_digest_is_empty_where_there_is_no_source() -> None:
+    assert source_digest(SimpleNamespace(function=len)) == source_digest(SimpleNamespace()) == ""
+
+
+def test_the_reason_of_a_skip_is_its_last_part() -> None:
+    report = SimpleNamespace(longrepr=("file.py", 3, "Skipped: not today"))
+    assert reason(report) == "Skipped: not today"
+
+
+def test_the_reason_of_a_failure_is_the_end_of_its_text() -> None:
+    assert reason(SimpleNamespace(longrepr="x" * 5000 + "the end")).endswith("xthe end")
+    assert len(reason(SimpleNamespace(longrepr="x" * 5000))) == 4000

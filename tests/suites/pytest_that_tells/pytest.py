@@ -1,0 +1,23 @@
+"""Stands in for pytest: prints what a session sees where the real one would run tests."""
+
+import json
+import sys
+
+
+def hookimpl(**_):
+    return lambda function: function
+
+
+def main(arguments, plugins):
+    assert [plugin.__name__ for plugin in plugins] == ["flopline-lockstep"]
+    with open("/proc/self/personality") as file:
+        personality = int(file.read(), 16)
+    facts = {
+        "arguments": arguments,
+        "argv": sys.argv,
+        "modules": sorted(sys.modules),
+        "path": sys.path,
+        "personality": personality,
+    }
+    print(json.dumps(facts))
+    return 0
