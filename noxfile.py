@@ -17,7 +17,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 
 
 def install(session: nox.Session, *groups: str, extras: str = "suite") -> None:
-    """Installs the package from this checkout with its extras, the measured torch, and the groups."""
+    """Installs this checkout with extras, the one measured torch, and dependency groups."""
     session.install(
         *nox.project.dependency_groups(PROJECT, "measured", *groups), "-e", f".[{extras}]"
     )
@@ -25,14 +25,14 @@ def install(session: nox.Session, *groups: str, extras: str = "suite") -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Verify and time the quick suite; print its tables and save bench.json. Arguments go to pytest."""
+    """Verify and time the quick suite and save bench.json. Arguments go to pytest."""
     install(session)
     session.run("flopline", "bench", "--json", "bench.json", "--", *session.posargs)
 
 
 @nox.session
 def report(session: nox.Session) -> None:
-    """Measure everything, judge the chapter's claims and write flopline.html. Arguments go to `flopline report`."""
+    """Measure everything and write flopline.html. Arguments go to `flopline report`."""
     install(session, extras="suite,report")
     session.run("flopline", "report", *(session.posargs or ["flopline.html"]))
 
@@ -44,7 +44,8 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
-    # What judges times has the machine to itself; the others share it, those of a file in one process.
+    # Tests that expect a verdict on times have the machine to themselves. The others share it; the
+    # tests of a file run in one process.
     session.run("pytest", "-m", "not judges_times", "-n", "2", "--dist", "loadfile")
     session.run("pytest", "-m", "judges_times")
 
@@ -52,8 +53,8 @@ def tests(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("benchmark", ["4.0.0", "5.1.0", "5.2.0", "newest"])
 def compatibility(session: nox.Session, benchmark: str) -> None:
-    """Run the tests of the gate's workers with several versions of pytest-benchmark, and without torch."""
-    # Up to 5.2 they read an attribute of a test that later versions of pytest do not have.
+    """Run the tests of the gate's workers with a version of pytest-benchmark, without torch."""
+    # Versions up to 5.2 read an attribute of a test that pytest 9 and newer do not have.
     old = [] if benchmark == "newest" else [f"pytest-benchmark=={benchmark}", "pytest<9"]
     session.install("-e", ".", "hypothesis", "pytest-xdist", *old)
     # The conftest.py above loads torch, and sets what this profile sets.
@@ -85,33 +86,33 @@ SUITE = ("benchmarks/pytest_suite", "--flopline-scale=gate")
 
 @nox.session
 def gate(session: nox.Session) -> None:
-    """Is this checkout slower than origin/main? Arguments go to `flopline gate`, for example --baseline HEAD~1."""
+    """Ask whether this checkout is slower than origin/main. Arguments go to `flopline gate`."""
     install(session)
     session.run("flopline", "gate", "--baseline", "origin/main", *session.posargs, "--", *SUITE)
 
 
 @nox.session
 def calibrate(session: nox.Session) -> None:
-    """Measure the gate's own error rates here; write docs/calibration.md. -- RUNS [EXPERIMENT...] (20); hours."""
+    """Measure the gate's error rates for hours. Arguments: how many runs, which experiments."""
     install(session, extras="suite,history")
     session.run("python", "docs/calibrate.py", *(session.posargs or ["20"]), "--", *SUITE)
 
 
 @nox.session
 def history(session: nox.Session) -> None:
-    """Measure the newest commits, publish the pages. -- --commits 5, a range, commits, tags; -- publish; -- preview."""
+    """Measure commits and publish pages. Arguments: --commits 5, a range, publish or preview."""
     install(session, extras="suite,history")
     if session.posargs in (["publish"], ["preview"]):
         session.run("asv", *session.posargs)
         return
-    # 1: a case failed; asv has recorded it, and the other commits deserve their pages.
+    # Exit code 1 means that a case failed. asv has recorded it, and the others get their pages.
     session.run("flopline", "history", "run", *session.posargs, success_codes=[0, 1])
     session.run("asv", "publish")
 
 
 @nox.session
 def pages(session: nox.Session) -> None:
-    """Open the published pages of a small history in headless Chromium; needs npm for the scripts asv's pages load."""
+    """Open the pages of a small history in headless Chromium. npm installs their scripts."""
     install(session, "tests", extras="suite,history")
     session.run(
         "npm",
@@ -127,7 +128,7 @@ def pages(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build sdist and wheel into dist/; gate a foreign project with the wheel, in a clean environment without torch."""
+    """Build sdist and wheel, and gate a foreign project with the wheel and without torch."""
     session.install("build", "virtualenv")
     for old in Path("dist").glob("flopline-*"):
         old.unlink()

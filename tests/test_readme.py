@@ -19,10 +19,11 @@ BLOCKS = re.findall(r"^```console\n\$ (.+)\n((?:.*\n)*?)```$", README, re.MULTIL
 
 pytest_plugins = ["pytester"]
 
-# `nox -s bench` is this command in an environment of its own; here with as little timing as possible.
+# `nox -s bench` is this command in an environment of its own. Here it times as little as it can.
 INSTEAD = {
     "python -m pip install nox && python -m nox -s bench": (
-        "flopline bench --json {tmp}/bench.json -- --benchmark-max-time=0.001 --benchmark-min-rounds=1"
+        "flopline bench --json {tmp}/bench.json -- "
+        "--benchmark-max-time=0.001 --benchmark-min-rounds=1"
     ),
 }
 NOT_HERE = "python -m pip install nox && python -m nox -s tests"  # it would run this test again
@@ -30,7 +31,7 @@ OUTPUTS = [(command, output) for command, output in BLOCKS if command != NOT_HER
 
 
 def shape(text: str) -> list[str]:
-    """Returns the lines of an output without empty ones and without what differs between machines."""
+    """Returns the lines of an output without what differs between machines."""
     text = re.sub(r"\btorch \S+, blas [^,]+", "torch T, blas B", text)
     text = re.sub(r"\bdata (?:airfoil|surrogate)\b", "data D", text)
     text = re.sub(r"\b\d[\d,.]*(?:e[-+]\d+)?", "#", text)

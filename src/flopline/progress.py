@@ -1,4 +1,4 @@
-"""How far a long command has come: one record for the gate, the claims, the training and the ceilings."""
+"""How far a long command has come: one record for whatever takes long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records as files: strict JSON, written whole or not at all, read only as what they say they are."""
+"""Records as files: strict JSON, written whole or not at all, and read only as their own kind."""
 
 from __future__ import annotations
 
@@ -222,7 +222,8 @@ def structure(
     if version != record_class.schema_version:
         raise RecordError(
             f"{where}: schema version {version!r}; this flopline reads "
-            f"{record_class.schema_version}. Measure again, or read it with the version that wrote it"
+            f"{record_class.schema_version}. Measure again, or read it with the version that wrote "
+            "it"
         )
     body = {key: content[key] for key in content if key not in ("kind", "schema_version")}
     try:

@@ -44,7 +44,7 @@ def flopline(
 
 @pytest.fixture(scope="module")
 def third_party(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder into which pip installed a distribution that brings strategies, one right and two wrong."""
+    """A folder with an installed distribution that brings one right and two wrong strategies."""
     project = tmp_path_factory.mktemp("project")
     (project / "kernels_of_others.py").write_text(STRATEGIES)
     (project / "pyproject.toml").write_text(
@@ -159,6 +159,9 @@ def test_data_refuses_a_wrong_file_with_one_message(tmp_path: Path) -> None:
 
 
 def test_importing_the_package_loads_nothing_but_itself() -> None:
-    code = "import sys; before = set(sys.modules); import flopline; print(sorted(set(sys.modules) - before))"
+    code = (
+        "import sys; before = set(sys.modules); import flopline; "
+        "print(sorted(set(sys.modules) - before))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['flopline']"

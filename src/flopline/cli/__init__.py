@@ -1,7 +1,7 @@
-"""The command line: the only package that prints and exits; one module for each group of commands.
+"""The command line: the only package that prints and exits, with a module for each group.
 
-Exit codes: 0 done; 1 a strategy was refused, a benchmark failed or a regression was confirmed; 2 the
-command could not do its work; 3 the gate could not decide.
+Exit codes: 0 done; 1 a strategy was refused, a benchmark failed or a regression was confirmed;
+2 the command could not do its work; 3 the gate could not decide.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from flopline import FloplineError, __version__
-from flopline.cli import chapter, gate, history, suite
+from flopline.cli import chapter, gate, history, show, suite
 from flopline.cli.console import complain, print_text
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for group in (suite, gate, chapter):
+for group in (suite, gate, chapter, show):
     app.add_typer(group.app)
 app.add_typer(history.app, name="history")
 
@@ -30,9 +30,9 @@ app.add_typer(history.app, name="history")
 def main() -> None:
     """Runs the command line.
 
-    What flopline refuses, and what the operating system refuses, ends with a message and exit code
-    2. A defect of flopline itself does too, with a traceback: Python's own exit code for it would be
-    1, which means a regression.
+    What flopline or the operating system refuses ends with a message and exit code 2. A defect of
+    flopline itself also ends with exit code 2, after a traceback, because Python's own exit code
+    for it would be 1, which means a regression.
     """
     try:
         app()

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flopline import records, sheet
+from flopline import records
 from flopline.cli.console import (
     complain,
     fail,
+    print_sheets,
     print_text,
     refuse_unwritable,
     require,
@@ -68,11 +69,6 @@ def measuring(command: str) -> Iterator[Report]:
             yield report
     except KeyboardInterrupt:
         fail("interrupted; nothing was written")
-
-
-def print_sheets(*sheets: sheet.Sheet, width: int = sheet.UNLIMITED) -> None:
-    """Prints sheets with an empty line between them."""
-    print_text("\n".join(sheet.to_text(shown, width) for shown in sheets))
 
 
 @app.command("machine")

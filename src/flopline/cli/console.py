@@ -13,12 +13,15 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from flopline.sheet import UNLIMITED, to_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from types import ModuleType
 
     from flopline.progress import Progress, Report
+    from flopline.sheet import Sheet
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 """The option of commands that can print their result for programs."""
@@ -52,6 +55,11 @@ def stdout() -> Console:
 def print_text(text: str) -> None:
     """Prints a text as it is; it ends with its own line end."""
     sys.stdout.write(text)
+
+
+def print_sheets(*sheets: Sheet, width: int = UNLIMITED) -> None:
+    """Prints sheets with an empty line between them."""
+    print_text("\n".join(to_text(shown, width) for shown in sheets))
 
 
 def print_json(value: object) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def timed(ratio: float = 0.0, **facts: Any) -> Batch:  # noqa: ANN401  # as the fields are
-    """A batch of 4 ms of nothing but CPU work of the calling thread, slower by a log-ratio; facts replace its own."""
+    """A batch of 4 ms of CPU work in the calling thread alone, slower by a log-ratio."""
     seconds = 4e-3 * math.exp(ratio)
     batch = Batch(calls=100, wall=seconds, cpu=seconds, process=seconds, voluntary=0, involuntary=0)
     return replace(batch, **facts)
