@@ -12,7 +12,11 @@ from flopline import units
         (1.0, "1 s"),
         (4.7953e-3, "4.795 ms"),
         (3.374e-4, "337.4 us"),
+        (12.3456, "12.35 s"),
+        (0.27, "270 ms"),
+        (1.234e-6, "1.234 us"),
         (2.5e-8, "25 ns"),
+        (1.5e-9, "1.5 ns"),
         (0.0, "0 ns"),
     ],
 )
@@ -22,7 +26,16 @@ def test_a_time_has_four_digits_and_the_unit_that_suits_it(seconds: float, text:
 
 @pytest.mark.parametrize(
     ("change", "text"),
-    [(0.032, "+3.2 %"), (-0.0251, "-2.5 %"), (0.0, "0.0 %"), (4e-4, "0.0 %"), (-4e-4, "0.0 %")],
+    [
+        (12.5, "+1250.0 %"),
+        (0.032, "+3.2 %"),
+        (-0.0251, "-2.5 %"),
+        (0.0005, "+0.1 %"),
+        (-0.00051, "-0.1 %"),
+        (0.00049, "0.0 %"),
+        (-0.00049, "0.0 %"),
+        (0.0, "0.0 %"),
+    ],
 )
 def test_a_change_has_a_sign_unless_it_rounds_to_zero(change: float, text: str) -> None:
     assert units.percent(change) == text
@@ -30,7 +43,15 @@ def test_a_change_has_a_sign_unless_it_rounds_to_zero(change: float, text: str) 
 
 
 @pytest.mark.parametrize(
-    ("fraction", "text"), [(0.032, "3.2 %"), (0.0, "0.0 %"), (4e-4, "< 0.1 %"), (1.0, "100.0 %")]
+    ("fraction", "text"),
+    [
+        (1.0, "100.0 %"),
+        (0.032, "3.2 %"),
+        (0.006, "0.6 %"),
+        (4e-4, "< 0.1 %"),
+        (1e-5, "< 0.1 %"),
+        (0.0, "0.0 %"),
+    ],
 )
 def test_a_share_that_is_not_zero_is_never_shown_as_zero(fraction: float, text: str) -> None:
     assert units.share(fraction) == text

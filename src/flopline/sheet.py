@@ -1,6 +1,6 @@
 """A table as data: a title, columns, rows and notes, shown in a terminal or on a page.
 
-Whoever makes a sheet chooses the words and the units; what shows it only lays it out.
+Whoever makes a sheet chooses the words and the units. Whatever shows it only lays it out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ class Column:
 
     Attributes:
         name: The words above it; may be empty.
-        align: On which side its cells are aligned; numbers are aligned to the right.
+        align: On which side its cells are aligned. Numbers are aligned to the right and never
+            wrap; words are aligned to the left and wrap where the terminal is too narrow.
     """
 
     name: str
@@ -35,14 +36,25 @@ class Sheet:
     Attributes:
         title: What the table shows; may be empty.
         columns: Its columns.
-        rows: Its cells, row by row; each row has as many cells as there are columns.
+        rows: Its cells, row by row; each row has as many cells as there are columns. A cell may
+            have several lines.
         notes: Sentences below the table, for example a legend of its columns.
+        spaced: Whether an empty line stands below each row and a wider gap right of each column,
+            because the cells hold sentences.
     """
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    spaced: bool = False
+
+
+def columns(*, words: tuple[str, ...] = (), numbers: tuple[str, ...] = ()) -> tuple[Column, ...]:
+    """Returns columns of words, followed by columns of numbers, from their names."""
+    left = [Column(name, "left") for name in words]
+    right = [Column(name) for name in numbers]
+    return (*left, *right)
 
 
 UNLIMITED = 1000
@@ -55,22 +67,27 @@ A line that the terminal breaks is easier to read than a cell that was shortened
 def to_text(sheet: Sheet, width: int = UNLIMITED) -> str:
     """Returns a sheet for a terminal, with a line end after its last line.
 
+    Notes follow below an empty line and are never wrapped.
+
     Args:
         sheet: The table.
         width: Columns of the terminal; words wrap to fit, numbers never do.
     """
-    table = to_rich(sheet)
     out = io.StringIO()
-    Console(file=out, width=width).print(table)
+    Console(file=out, width=width).print(to_rich(sheet))
     lines = [line.rstrip() for line in out.getvalue().splitlines()]
-    return "\n".join([*lines, *sheet.notes]) + "\n"
+    if sheet.notes:
+        if lines[-1]:
+            lines.append("")
+        lines.extend(sheet.notes)
+    return "\n".join(lines) + "\n"
 
 
 def to_rich(sheet: Sheet) -> Table:
     """Returns a sheet as a table of rich: a rule below its head, and no other lines."""
     table = Table(
         box=box.SIMPLE_HEAD,
-        padding=0,
+        padding=(0, 1, 1, 0) if sheet.spaced else 0,
         pad_edge=False,
         show_edge=False,
         title=Text(sheet.title) if sheet.title else None,

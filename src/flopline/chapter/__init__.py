@@ -1,1 +1,1 @@
-"""The chapter's times, measured here."""
+"""The chapter's times and losses, measured on this machine."""

@@ -1,234 +1,232 @@
-"""Records as tables for a terminal."""
+"""Records as sheets: the same rows in the terminal and on the page."""
 
 from __future__ import annotations
 
-import io
 import statistics
-import sys
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from flopline import units
+from flopline.chapter.claims.evidence import ANSWERS
+from flopline.chapter.training import LOSS_DISTANCES
+from flopline.sheet import Column, Sheet, columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from flopline.chapter.claims.assess import ClaimsRecord
     from flopline.chapter.claims.evidence import Quantity
-    from flopline.chapter.prediction import Explained, Machine
-    from flopline.chapter.training import Trained, Training
+    from flopline.chapter.prediction import MachineRecord, Prediction
+    from flopline.chapter.training import ExperimentResult, TrainingRecord
 
 
-def plain(**style: str) -> Table:
-    """A table with a rule below its head and no other lines."""
-    return Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False, **style)  # type: ignore[arg-type]
+def machine(record: MachineRecord) -> tuple[Sheet, ...]:
+    """Returns the sheets of `flopline machine`."""
+    return ceilings(record), narrow_products(record), predictions(record)
 
 
-def seconds(value: float) -> str:
-    """A time in the unit that suits it, four digits."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if value >= size:
-            return f"{value / size:.4g} {unit}"
-    return f"{value / 1e-9:.4g} ns"
+def facts(record: MachineRecord) -> Sheet:
+    """Returns what is known of the machine; its caches are one fact."""
+    rows = []
+    for name, value in record.machine.items():
+        text = str(value)
+        if isinstance(value, dict):
+            text = ", ".join(f"{key} {size}" for key, size in value.items())
+        rows.append((name, text))
+    return Sheet("facts", columns(words=("what", "here")), tuple(rows))
 
 
-def show(text: str) -> None:
-    """Prints a text, in the terminal's width."""
-    sys.stdout.write(text)
-
-
-def _text(table: Table, width: int) -> str:
-    out = io.StringIO()
-    Console(file=out, width=width).print(table)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n\n"
-
-
-UNLIMITED = 1000
-"""Columns; lines that a terminal would break are easier to read than columns that were left out."""
-
-
-def _grid(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1
-) -> str:
-    """A table as wide as it must be, whose first columns are words and the others numbers."""
-    table = plain(title=title, title_justify="left")
-    for i, name in enumerate(columns):
-        table.add_column(name, justify="left" if i < left else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    return _text(table, UNLIMITED)
-
-
-EXPLAINED = (0.5, 1.5)
-"""Outside of this range of predicted over measured time a row is marked: the terms do not explain it."""
-
-
-def machine(found: Machine) -> str:
-    """The ceilings, and the predicted and measured times."""
-    top = found.ceilings
-    facts = [("product, float32", f"{top.flops / 1e9:.1f} GFLOPS")]
-    facts += [(f"read, {level.name}", f"{level.read / 1e9:.1f} GB/s") for level in top.levels]
-    facts += [
-        ("copy, memory", f"{top.copy / 1e9:.1f} GB/s"),
-        ("framework call", seconds(top.dispatch)),
-    ]
-    narrow = [
-        (str(each.width), f"{each.flops / 1e9:.1f}", f"{other.flops / 1e9:.1f}")
-        for each, other in zip(top.rows, top.columns, strict=True)
-    ]
-    low, high = EXPLAINED
-    rows = [
-        (row.case.removeprefix("matmul/strategy="), str(row.calls), row.level, *prediction(row))
-        for row in found.cases
-    ]
-    return (
-        _grid(f"ceilings, threads {found.threads}", ("what", "best"), facts)
-        + _grid("products by their width", ("width", "rows, GFLOPS", "columns, GFLOPS"), narrow)
-        + _grid(
-            "max(flops/as narrow, bytes/read) + calls x overhead",
-            ("case", "calls", "level", *PREDICTION),
-            rows,
-        )
-        + f"! predicted over measured time is outside {low:g} to {high:g}\n"
+def ceilings(record: MachineRecord) -> Sheet:
+    """Returns what the machine can do at best."""
+    best = record.ceilings
+    reads = [(f"read, {level.name}", f"{level.read / 1e9:.1f} GB/s") for level in best.levels]
+    return Sheet(
+        title=f"ceilings, threads {record.threads}",
+        columns=columns(words=("what",), numbers=("best",)),
+        rows=(
+            ("product, float32", f"{best.flops / 1e9:.1f} GFLOPS"),
+            *reads,
+            ("copy, memory", f"{best.copy / 1e9:.1f} GB/s"),
+            ("framework call", units.duration(best.dispatch)),
+        ),
     )
 
 
-PREDICTION = (
-    "as narrow",
-    "predicted",
-    "measured",
-    "explained",
-    "GFLOPS",
-    "of peak",
-    "of roof",
-    "overhead",
+def narrow_products(record: MachineRecord) -> Sheet:
+    """Returns the rates of products with few rows, and with few columns."""
+    rows = []
+    for by_rows, by_columns in zip(record.ceilings.rows, record.ceilings.columns, strict=True):
+        rates = f"{by_rows.flops / 1e9:.1f}", f"{by_columns.flops / 1e9:.1f}"
+        rows.append((str(by_rows.width), *rates))
+    return Sheet(
+        title="products by their width",
+        columns=(Column("width", "left"), Column("rows, GFLOPS"), Column("columns, GFLOPS")),
+        rows=tuple(rows),
+        notes=("width: the number of rows, or of columns, of the result",),
+    )
+
+
+LOWEST, HIGHEST = 0.5, 1.5
+"""The range of predicted over measured time outside of which a row is marked."""
+
+PREDICTION_LEGEND = (
+    "level: the smallest level of memory that holds what one call asks for",
+    "as narrow: GFLOPS of products with as few rows, or as few columns, whichever are lower",
+    "predicted: max(flops / as narrow, bytes / read) + calls x overhead",
+    "in that formula, read is the level's rate and overhead what a call costs on tiny operands",
+    f"explained: predicted over measured; ! marks what is outside {LOWEST:g} to {HIGHEST:g}",
+    "of peak: the share of the fastest product's rate that is reached",
+    "of roof: max(flops / peak, bytes / read) over measured",
+    "overhead: the share of the time that calls cost",
 )
+"""What the columns of `predictions` mean."""
 
 
-def prediction(row: Explained) -> tuple[str, ...]:
-    """What the ceilings make of a case's time; its heads are `PREDICTION`."""
-    low, high = EXPLAINED
-    return (
-        *(f"{row.as_narrow / 1e9:.1f}", seconds(row.predicted), seconds(row.seconds)),
-        f"{row.explained:.2f}" + ("" if low <= row.explained <= high else " !"),
-        *(f"{row.flops / row.seconds / 1e9:.3g}", f"{row.of_peak:.3f}", f"{row.of_roof:.3f}"),
-        f"{row.overhead_share:.0%}",
+def predictions(record: MachineRecord) -> Sheet:
+    """Returns the predicted and measured times of products."""
+    numbers = (
+        "calls",
+        "level",
+        "as narrow",
+        "predicted",
+        "measured",
+        "explained",
+        "GFLOPS",
+        "of peak",
+        "of roof",
+        "overhead",
+    )
+    return Sheet(
+        title="predicted and measured times",
+        columns=columns(words=("case",), numbers=numbers),
+        rows=tuple(_prediction(prediction) for prediction in record.cases),
+        notes=PREDICTION_LEGEND,
     )
 
 
-DISTANCES = (0.01, 0.02, 0.05)
-"""Distances to the least loss, as shares of it, to which the time is told."""
-EXPERIMENT = (
-    *(
-        "experiment",
-        "strategy",
-        "batch",
-        "lr",
-        "epochs",
-        "updates",
-        "final loss",
-        "sd",
-        "s/epoch",
-        "IQR",
-    ),
-    *(f"to L*+{distance:.0%}" for distance in DISTANCES),
-)
-
-
-def training(found: Training) -> str:
-    """Losses, seconds per epoch and times to a loss, over seeds."""
-    limits = found.problem
-    rows = [experiment(trained, limits.least) for trained in found.experiments]
-    notes = [
-        f"{trained.experiment.name} {trained.diverged}\n"
-        for trained in found.experiments
-        if trained.diverged
-    ]
-    seeds = len(found.experiments[0].runs) if found.experiments else 0
+def _prediction(prediction: Prediction) -> tuple[str, ...]:
+    explained = f"{prediction.explained:.2f}"
+    if not LOWEST <= prediction.explained <= HIGHEST:
+        explained += " !"
     return (
-        _grid(f"training, {seeds} seeds", EXPERIMENT, rows, left=2)
-        + f"L* = {limits.least:.7f}, L(0) = {limits.start:.7f}, data {limits.source}, threads {found.threads}\n"
-        + "final loss: mean and standard deviation over seeds; times: medians; (k): only k seeds got there\n"
-        + "".join(notes)
+        prediction.case.removeprefix("matmul/strategy="),
+        str(prediction.calls),
+        prediction.level,
+        f"{prediction.as_narrow / 1e9:.1f}",
+        units.duration(prediction.predicted),
+        units.duration(prediction.seconds),
+        explained,
+        f"{units.gflops(prediction.flops, prediction.seconds):.3g}",
+        f"{prediction.of_peak:.3f}",
+        f"{prediction.of_roof:.3f}",
+        f"{prediction.overhead_share:.0%}",
     )
 
 
-def experiment(trained: Trained, least: float) -> tuple[str, ...]:
-    """An experiment's row; its heads are `EXPERIMENT`."""
-    what, finals, epochs = trained.experiment, trained.finals(), trained.epoch_seconds()
-    final = f"{statistics.fmean(finals):.5f}" if finals else "not finite"
-    spread = f"{statistics.stdev(finals):.5f}" if len(finals) > 1 else ""
-    low, middle, high = statistics.quantiles(epochs, n=4) if len(epochs) > 1 else epochs * 3
-    times = [
-        [run.reaches(least * (1 + distance)) for run in trained.runs] for distance in DISTANCES
-    ]
-    return (
-        *(what.name, what.strategy, str(what.batch), f"{what.lr:g}", str(what.epochs)),
-        *(str(trained.updates[-1]), final, spread, seconds(middle), f"{(high - low) / middle:.1%}"),
-        *(reached(column) for column in times),
+def training(record: TrainingRecord) -> Sheet:
+    """Returns losses, seconds per epoch and times to a loss, over seeds."""
+    loss = record.loss
+    seeds = len(record.experiments[0].runs) if record.experiments else 0
+    numbers = ["minibatch", "lr", "epochs", "updates", "final loss", "sd", "s/epoch", "IQR"]
+    numbers += [f"to L*+{distance:.0%}" for distance in LOSS_DISTANCES]
+    facts = (
+        f"L* = {loss.minimum:.7f}, L(0) = {loss.at_zero:.7f}, data {loss.source}, "
+        f"threads {record.threads}"
+    )
+    diverged = [result for result in record.experiments if result.diverged]
+    return Sheet(
+        title=f"training, {seeds} seeds",
+        columns=columns(words=("experiment", "strategy"), numbers=tuple(numbers)),
+        rows=tuple(_experiment(result, loss.minimum) for result in record.experiments),
+        notes=(
+            facts,
+            "final loss, sd: mean and standard deviation over seeds",
+            "s/epoch, IQR: median seconds of an epoch, and their interquartile range over it",
+            "to L*+1%: median seconds until the loss is at most 1 % above the minimum L*",
+            "(k): only k seeds got there",
+            *(f"{result.experiment.name} {result.diverged}" for result in diverged),
+        ),
     )
 
 
-def reached(times: Sequence[float | None]) -> str:
-    """The median of the times there are; how many there are, where some are missing."""
-    there = [value for value in times if value is not None]
-    if not there:
+def _experiment(result: ExperimentResult, minimum: float) -> tuple[str, ...]:
+    experiment = result.experiment
+    losses = result.final_losses()
+    mean = f"{statistics.fmean(losses):.5f}" if losses else "not finite"
+    deviation = f"{statistics.stdev(losses):.5f}" if len(losses) > 1 else ""
+    epochs = result.epoch_seconds()
+    low = middle = high = epochs[0]
+    if len(epochs) > 1:
+        low, middle, high = statistics.quantiles(epochs, n=4)
+    to_losses = []
+    for distance in LOSS_DISTANCES:
+        threshold = minimum * (1 + distance)
+        to_losses.append(reached([run.reaches(threshold) for run in result.runs]))
+    return (
+        experiment.name,
+        experiment.strategy,
+        str(experiment.minibatch),
+        f"{experiment.lr:g}",
+        str(experiment.epochs),
+        str(result.updates[-1]),
+        mean,
+        deviation,
+        units.duration(middle),
+        f"{(high - low) / middle:.1%}",
+        *to_losses,
+    )
+
+
+def reached(seconds: Sequence[float | None]) -> str:
+    """Returns the median of the seconds after which seeds reached a loss, in words.
+
+    Args:
+        seconds: One entry per seed; None for a seed that never reached it.
+    """
+    finite = [value for value in seconds if value is not None]
+    if not finite:
         return "never"
-    return seconds(statistics.median(there)) + (
-        f" ({len(there)})" if len(there) < len(times) else ""
-    )
+    median = units.duration(statistics.median(finite))
+    if len(finite) == len(seconds):
+        return median
+    return f"{median} ({len(finite)})"
 
 
-def claims(found: ClaimsRecord, width: int) -> str:
-    """Claim, what was measured with its interval, and the verdict."""
-    table = plain(title=f"the chapter's claims, data {found.source}", title_justify="left")
-    for name, share in (
-        ("", None),
-        ("claim", 5),
-        ("measured, with 99 % intervals", 6),
-        ("verdict", None),
-    ):
-        table.add_column(name, ratio=share, overflow="fold", no_wrap=share is None)
-    table.padding = (0, 1, 1, 0)
-    for each in found.assessed:
-        table.add_row(
-            each.id,
-            each.claim,
-            "\n".join(quantity(one) for one in each.measured[:SHOWN]),
-            each.answer,
-        )
-    text = _text(table, max(100, width))
-    counts = {
-        verdict: sum(each.answer == verdict for each in found.assessed) for verdict in VERDICTS
-    }
-    return (
-        text + ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) + "\n"
-    )
-
-
-VERDICTS = ("confirmed", "refuted", "depends on the machine", "not testable here")
 SHOWN = 3
 """Quantities of a claim that are shown; its record has them all, and the page on demand."""
 
 
-def quantity(found: Quantity) -> str:
-    """A quantity in words: `epoch of 100 over 1, loader: 0.0172 [0.0168, 0.0177]`."""
-    interval = (
-        ""
-        if found.low == found.high
-        else f" [{number(found.low, found.unit)}, {number(found.high, found.unit)}]"
+def claims(record: ClaimsRecord) -> Sheet:
+    """Returns each claim with its first measured quantities and its answer."""
+    rows = []
+    for claim in record.assessed:
+        measured = [quantity(measurement) for measurement in claim.measured[:SHOWN]]
+        rows.append((claim.id, claim.claim, "\n".join(measured), claim.answer))
+    answers = [claim.answer for claim in record.assessed]
+    counts = [f"{answers.count(answer)} {answer}" for answer in ANSWERS if answer in answers]
+    return Sheet(
+        title=f"the chapter's claims, data {record.source}",
+        columns=columns(words=("", "claim", "measured, with 99 % intervals", "verdict")),
+        rows=tuple(rows),
+        notes=(", ".join(counts),),
+        spaced=True,
     )
-    return f"{found.what}: {number(found.value, found.unit)}{interval}"
+
+
+def quantity(measured: Quantity) -> str:
+    """Returns a quantity in words: `epoch of 100 over 1, loader: 0.0172 [0.0168, 0.0177]`."""
+    text = f"{measured.what}: {number(measured.value, measured.unit)}"
+    if measured.low == measured.high:
+        return text
+    low, high = number(measured.low, measured.unit), number(measured.high, measured.unit)
+    return f"{text} [{low}, {high}]"
 
 
 def number(value: float, unit: str) -> str:
-    """A number with four digits, in the unit that suits it."""
+    """Returns a number with four digits, in the unit that suits it."""
     if unit == "s":
-        return seconds(value)
-    names = {"flop/s": "GFLOPS", "B/s": "GB/s"}
-    return (
-        f"{value / 1e9:.4g} {names[unit]}"
-        if unit in names
-        else f"{value:.4g}" + (f" {unit}" if unit else "")
-    )
+        return units.duration(value)
+    if unit == "flop/s":
+        return f"{value / 1e9:.4g} GFLOPS"
+    if unit == "B/s":
+        return f"{value / 1e9:.4g} GB/s"
+    return f"{value:.4g} {unit}".rstrip()

@@ -1,8 +1,8 @@
-"""Loss against examples, updates and seconds: the chapter's experiments, over seeds.
+"""Loss against examples, updates and seconds: the chapter's experiments, repeated over seeds.
 
-A run passes twice over the same minibatches. The first pass is timed, epoch by epoch and without a stop; the second one
-stops for the loss on the whole training set. So no evaluation is inside a time, and a point within an epoch has the
-seconds that its share of the epoch's updates took.
+A run passes twice over the same minibatches. The first pass is timed epoch by epoch, without a
+stop. The second pass stops for the loss on the whole training set. So no evaluation is part of a
+time, and a point within an epoch gets the seconds that its share of the epoch's updates took.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ import itertools
 import math
 import statistics
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from flopline import data, records, sgd, timing
-from flopline import workload as strategies
-from flopline.chapter.prediction import silent
+from flopline import FloplineError, data, machine, sgd, timing
 from flopline.data import Minibatches
-from flopline.workload import Case
+from flopline.progress import Progress, silent
+from flopline.records import Beginning, SavedRecord
+from flopline.workload import Case, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from flopline.chapter.prediction import Report
     from flopline.data import Table
+    from flopline.progress import Report
     from flopline.timing import Clock
 
 Sampling = Literal["shuffled", "replacement"]
@@ -42,22 +42,23 @@ class Experiment:
     """A training run to repeat.
 
     Attributes:
-        name: What it is called.
-        strategy: The epoch strategy that does the updates.
-        batch: Examples in a minibatch.
+        name: What the experiment is called.
+        strategy: The epoch strategy that makes the updates.
+        minibatch: Examples in a minibatch.
         lr: Learning rate of the first epoch.
         epochs: Passes over the data.
         sampling: `shuffled`, every example once per epoch, or `replacement`, independent draws.
         copies: How often the table is repeated; 2 is the chapter's "evil genie".
         decay: Factor of the learning rate after every epoch.
-        library: As the framework has it by default: the loss lacks its factor 1/2, so that the learning rate counts
-            twice, and the bias starts uniformly within 1/sqrt(features) of 0.
+        library: Whether loss and start are the framework's defaults. The loss then lacks its
+            factor 1/2, so that the learning rate counts twice, and the bias starts uniformly
+            within 1/sqrt(features) of 0.
         every: Examples between two points at which the loss is taken.
     """
 
     name: str
     strategy: str
-    batch: int
+    minibatch: int
     lr: float
     epochs: int
     sampling: Sampling = "shuffled"
@@ -68,11 +69,11 @@ class Experiment:
 
     @property
     def step(self) -> float:
-        """The learning rate of the first epoch as the loss with its factor 1/2 sees it."""
+        """The learning rate of the first epoch for a loss that has its factor 1/2."""
         return 2 * self.lr if self.library else self.lr
 
     def rates(self) -> list[float]:
-        """That learning rate, for every epoch."""
+        """Returns `step` for every epoch, decayed."""
         return [self.step * self.decay**epoch for epoch in range(self.epochs)]
 
 
@@ -98,85 +99,119 @@ LOSS_DISTANCES = (0.01, 0.02, 0.05)
 """How far above the minimum L* the losses lie to which times are taken, as shares of L*."""
 
 
-class ExperimentError(ValueError):
-    """An experiment cannot be run as asked."""
+class ExperimentError(FloplineError, ValueError):
+    """An experiment cannot be run as requested."""
 
 
-def check(experiment: Experiment, n: int) -> None:
-    """Refuses an experiment that cannot be run on n examples.
+def check(experiment: Experiment, examples: int) -> None:
+    """Refuses an experiment that cannot be run on a table.
+
+    Args:
+        experiment: What is to be run.
+        examples: Rows of the table.
 
     Raises:
-        ExperimentError: The batch size, the learning rate or the number of epochs is out of range.
-        UnknownStrategyError: No such strategy.
+        ExperimentError: The minibatch size, the learning rate, the number of epochs or the
+            distance between points is out of range.
+        UnknownStrategyError: There is no such strategy.
     """
     sgd.epochs[experiment.strategy]
-    total = n * experiment.copies
-    if not 1 <= experiment.batch <= total:
+    name = experiment.name
+    total = examples * experiment.copies
+    if not 1 <= experiment.minibatch <= total:
         raise ExperimentError(
-            f"{experiment.name}: the batch size is {experiment.batch}; allowed are 1 to {total}, the number of examples"
+            f"{name}: the minibatch size is {experiment.minibatch}; "
+            f"allowed are 1 to {total}, the number of examples"
         )
     if not 0 < experiment.lr < math.inf:
         raise ExperimentError(
-            f"{experiment.name}: the learning rate is {experiment.lr}; allowed is a number above 0"
+            f"{name}: the learning rate is {experiment.lr}; allowed is a number above 0"
         )
-    for what, number in (
-        ("number of epochs", experiment.epochs),
-        ("distance between points", experiment.every),
-    ):
-        if number < 1:
-            raise ExperimentError(
-                f"{experiment.name}: the {what} is {number}; allowed is 1 or more"
-            )
+    if experiment.epochs < 1:
+        raise ExperimentError(
+            f"{name}: the number of epochs is {experiment.epochs}; allowed is 1 or more"
+        )
+    if experiment.every < 1:
+        raise ExperimentError(
+            f"{name}: the distance between points is {experiment.every}; allowed is 1 or more"
+        )
 
 
-def points(n: int, batch: int, epochs: int, every: int) -> list[tuple[int, int]]:
-    """Where the loss is taken: (examples seen, updates made), the start and every epoch's end included.
+class Point(NamedTuple):
+    """A place in a run at which the loss is taken.
 
-    Within an epoch, a point is the first end of a minibatch at or after each multiple of `every` examples.
+    Attributes:
+        examples: Examples seen so far.
+        updates: Updates made so far.
+    """
+
+    examples: int
+    updates: int
+
+
+def points(n: int, minibatch: int, epochs: int, every: int) -> list[Point]:
+    """Returns where the loss is taken, the start and the end of every epoch included.
+
+    Within an epoch, a point is the first end of a minibatch at or after each multiple of `every`
+    examples.
 
     Args:
         n: Examples of an epoch.
-        batch: Examples in a minibatch; the last one of an epoch may be shorter.
+        minibatch: Examples in a minibatch; the last one of an epoch may be shorter.
         epochs: Passes over the data.
         every: Examples between points, at least 1.
     """
-    updates = math.ceil(n / batch)
-    found = [(0, 0)]
-    for epoch in range(epochs):
-        ends = [epoch * n + min(n, (k + 1) * batch) for k in range(updates)]
-        for k, end in enumerate(ends):
-            begin = found[-1][0] if k == 0 else ends[k - 1]
-            if end // every > begin // every or k == updates - 1:
-                found.append((end, epoch * updates + k + 1))
-    return found
+    places = [Point(0, 0)]
+    seen = updates = 0
+    for epoch in range(1, epochs + 1):
+        while seen < epoch * n:
+            before = seen
+            seen = min(seen + minibatch, epoch * n)
+            updates += 1
+            passes_a_multiple = seen // every > before // every
+            if passes_a_multiple or seen == epoch * n:
+                places.append(Point(seen, updates))
+    return places
+
+
+def points_of(experiment: Experiment, examples: int) -> list[Point]:
+    """Returns the points of an experiment on a table with so many examples."""
+    return points(
+        examples * experiment.copies,
+        experiment.minibatch,
+        experiment.epochs,
+        experiment.every,
+    )
 
 
 @dataclass(frozen=True)
-class Run:
-    """What one seed gave.
+class TrainingRun:
+    """The results of an experiment with one seed.
 
     Attributes:
-        seed: Of the generator of start and minibatches.
-        epochs: Seconds of each epoch, uninterrupted; drawing the minibatches included, evaluation not.
+        seed: The seed of the generator of start and minibatches.
+        epoch_seconds: Seconds of each uninterrupted epoch. Drawing the minibatches is included,
+            evaluation is not.
         seconds: Seconds of training at each point.
-        losses: Loss on the whole training set at each point; it ends early where the next one was no finite number.
+        losses: Loss on the whole training set at each point. It ends early where the next loss was
+            not a finite number.
     """
 
     seed: int
-    epochs: tuple[float, ...]
+    epoch_seconds: tuple[float, ...]
     seconds: tuple[float, ...]
     losses: tuple[float, ...]
 
     def reaches(self, loss: float) -> float | None:
-        """Seconds of training at the first point with at most this loss; None if there is none."""
-        return next(
-            (time for time, found in zip(self.seconds, self.losses, strict=False) if found <= loss),
-            None,
-        )
+        """Returns the seconds of training at the first point with at most this loss, if any."""
+        for seconds, reached in zip(self.seconds, self.losses, strict=False):
+            if reached <= loss:
+                return seconds
+        return None
 
 
 @dataclass(frozen=True)
-class Trained:
+class ExperimentResult:
     """An experiment and its runs.
 
     Attributes:
@@ -190,143 +225,174 @@ class Trained:
     experiment: Experiment
     examples: tuple[int, ...]
     updates: tuple[int, ...]
-    runs: tuple[Run, ...]
+    runs: tuple[TrainingRun, ...]
     diverged: str
 
-    def finals(self) -> list[float]:
-        """The last loss of each seed whose losses stayed finite to the end."""
+    def final_losses(self) -> list[float]:
+        """Returns the last loss of each seed whose losses stayed finite to the end."""
         return [run.losses[-1] for run in self.runs if len(run.losses) == len(self.examples)]
 
     def epoch_seconds(self) -> list[float]:
-        """The seconds of every epoch of every seed."""
-        return [seconds for run in self.runs for seconds in run.epochs]
+        """Returns the seconds of every epoch of every seed."""
+        seconds: list[float] = []
+        for run in self.runs:
+            seconds += run.epoch_seconds
+        return seconds
 
 
 @dataclass(frozen=True)
-class Problem:
-    """The loss that is minimised, exactly.
+class ExactLoss:
+    """The loss that is minimised, by its exact quantities.
 
     Attributes:
         source: Name of the data: `airfoil`, `airfoil (LF)` or `surrogate`.
-        detail: Where they came from.
-        examples: Number of examples.
-        start: Loss at zero.
-        least: L*, the least loss.
+        detail: Where the data came from.
+        examples: The number of examples.
+        at_zero: L(0), the loss of parameters that are all 0.
+        minimum: L*, the smallest loss that any parameters have.
         curvature: lambda_max, the largest eigenvalue of the Hessian.
-        limit: 2 / lambda_max, the learning rate from which full-batch descent diverges.
+        stability_limit: 2 / lambda_max, the learning rate from which full-batch gradient descent
+            diverges.
     """
 
     source: str
     detail: str
     examples: int
-    start: float
-    least: float
+    at_zero: float
+    minimum: float
     curvature: float
-    limit: float
+    stability_limit: float
 
 
-def problem(table: Table) -> Problem:
-    """The exact quantities of a table's loss."""
+def exact_loss(table: Table) -> ExactLoss:
+    """Returns the exact quantities of the loss on a table."""
     X, y = table.X, table.y
-    limit = sgd.stability_limit(X)
-    least = float(sgd.loss(sgd.minimum(X, y), X, y))
-    start = float(sgd.loss(X.new_zeros(X.shape[1] + 1), X, y))
-    return Problem(table.source.name, table.source.detail, len(y), start, least, 2 / limit, limit)
+    stability_limit = sgd.stability_limit(X)
+    zero = X.new_zeros(X.shape[1] + 1)
+    return ExactLoss(
+        source=table.source.name,
+        detail=table.source.detail,
+        examples=len(y),
+        at_zero=float(sgd.loss(zero, X, y)),
+        minimum=float(sgd.loss(sgd.minimum(X, y), X, y)),
+        curvature=2 / stability_limit,
+        stability_limit=stability_limit,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training(records.SavedRecord):
-    """What `flopline train` found."""
+class TrainingRecord(SavedRecord):
+    """The record of `flopline train`.
+
+    Attributes:
+        loss: The loss that all experiments minimise.
+        experiments: Their results.
+    """
 
     kind: ClassVar[str] = "train"
-    schema_version: ClassVar[int] = 1
-    problem: Problem
-    experiments: tuple[Trained, ...]
+    schema_version: ClassVar[int] = 2
+    loss: ExactLoss
+    experiments: tuple[ExperimentResult, ...]
 
 
-def start(experiment: Experiment, d: int, generator: torch.Generator) -> Tensor:
-    """The parameters, (d + 1,) float64, from which a run starts: weights N(0, 0.01^2), bias 0 unless `library`."""
-    w = torch.cat(
-        [
-            0.01 * torch.randn(d, generator=generator, dtype=torch.float64),
-            torch.zeros(1, dtype=torch.float64),
-        ]
-    )
+def initial_parameters(experiment: Experiment, features: int, generator: torch.Generator) -> Tensor:
+    """Draws the parameters from which a run starts.
+
+    Returns:
+        (features + 1,) float64. Weights are N(0, 0.01^2). The bias, which is last, is 0 unless the
+        experiment starts as the library does.
+    """
+    w = torch.zeros(features + 1, dtype=torch.float64)
+    w[:-1] = 0.01 * torch.randn(features, generator=generator, dtype=torch.float64)
     if experiment.library:
-        w[-1] = (2 * torch.rand((), generator=generator, dtype=torch.float64) - 1) / math.sqrt(d)
+        uniform = torch.rand((), generator=generator, dtype=torch.float64)
+        w[-1] = (2 * uniform - 1) / math.sqrt(features)
     return w
 
 
-def run(
+def run_experiment(
     experiment: Experiment,
     table: Table,
     seed: int,
     *,
     dtype: torch.dtype = torch.float32,
     clock: Clock | None = None,
-) -> Run:
+) -> TrainingRun:
     """Runs an experiment with one seed.
 
     Args:
-        experiment: What to run; checked already.
+        experiment: What to run; `check` has accepted it.
         table: The training set.
-        seed: Of the generator of start and minibatches.
-        dtype: Of the training; the loss is always taken in float64.
-        clock: Gives seconds; by default the host's.
+        seed: The seed of the generator of start and minibatches.
+        dtype: The dtype of the training; the loss is always taken in float64.
+        clock: Gives seconds; by default the host's clock.
 
     Raises:
         ExperimentError: The strategy does not make the same updates when it is stopped on the way.
     """
     clock = clock or timing.host_clock()
-    strategy, draw = sgd.epochs[experiment.strategy], SAMPLERS[experiment.sampling]
+    strategy = sgd.epochs[experiment.strategy]
+    draw = SAMPLERS[experiment.sampling]
     generator = torch.Generator().manual_seed(seed)
-    origin = start(experiment, table.X.shape[1], generator).to(dtype)
+    start = initial_parameters(experiment, table.X.shape[1], generator).to(dtype)
     X = table.X.to(dtype).repeat(experiment.copies, 1)
     y = table.y.to(dtype).repeat(experiment.copies)
-    w, drawn, epochs = origin.clone(), [], []
+
+    # The first pass is timed.
+    w = start.clone()
+    epochs: list[Minibatches] = []
+    epoch_seconds: list[float] = []
     for lr in experiment.rates():
         before = clock()
-        batches = draw(len(y), experiment.batch, generator)
-        strategy(w, X, y, batches, lr)
-        epochs.append(clock() - before)
-        drawn.append(batches)
-    stopped, where = (
-        origin.clone(),
-        points(len(y), experiment.batch, experiment.epochs, experiment.every),
-    )
+        minibatches = draw(len(y), experiment.minibatch, generator)
+        strategy(w, X, y, minibatches, lr)
+        epoch_seconds.append(clock() - before)
+        epochs.append(minibatches)
+
+    # The second pass stops for the loss.
+    places = points_of(experiment, len(table.y))
+    stopped = start.clone()
     losses = [float(sgd.loss(stopped.double(), table.X, table.y))]
-    for lr, part in _parts(where, drawn, experiment.rates()):
+    for lr, part in _parts(places, epochs, experiment.rates()):
         strategy(stopped, X, y, part, lr)
         loss = float(sgd.loss(stopped.double(), table.X, table.y))
         if not math.isfinite(loss):
             break
         losses.append(loss)
-    else:
-        if not torch.allclose(w, stopped, rtol=1e-3, atol=1e-4):
-            raise ExperimentError(
-                f"{experiment.name}: {experiment.strategy} ends elsewhere when it is stopped for the loss; an epoch "
-                "strategy must keep nothing but the parameters"
-            )
-    each, updates = len(drawn[0]), [updates for _, updates in where]
-    ends = [0.0, *itertools.accumulate(epochs)]
-    seconds = [
-        ends[k // each] + (k % each) / each * epochs[min(k // each, len(epochs) - 1)]
-        for k in updates
-    ]
-    return Run(seed, tuple(epochs), tuple(seconds), tuple(losses))
+    finite = len(losses) == len(places)
+    if finite and not torch.allclose(w, stopped, rtol=1e-3, atol=1e-4):
+        raise ExperimentError(
+            f"{experiment.name}: {experiment.strategy} ends elsewhere when it is stopped for the "
+            "loss; an epoch strategy must keep nothing but the parameters"
+        )
+    seconds = _seconds_at(places, epoch_seconds, updates_per_epoch=len(epochs[0]))
+    return TrainingRun(seed, tuple(epoch_seconds), tuple(seconds), tuple(losses))
 
 
 def _parts(
-    where: Sequence[tuple[int, int]], drawn: Sequence[Minibatches], rates: Sequence[float]
+    places: Sequence[Point], epochs: Sequence[Minibatches], rates: Sequence[float]
 ) -> Iterator[tuple[float, Minibatches]]:
-    """The minibatches between one point and the next, with their learning rate."""
-    n = len(drawn[0].rows)
-    for (begin, _), (end, _) in itertools.pairwise(where):
-        epoch = begin // n
-        yield (
-            rates[epoch],
-            Minibatches(drawn[epoch].rows[begin - epoch * n : end - epoch * n], drawn[epoch].size),
-        )
+    """Yields the learning rate and the minibatches between one point and the next."""
+    n = len(epochs[0].rows)
+    for begin, end in itertools.pairwise(places):
+        epoch = begin.examples // n
+        start = epoch * n
+        rows = epochs[epoch].rows[begin.examples - start : end.examples - start]
+        yield rates[epoch], Minibatches(rows, epochs[epoch].size)
+
+
+def _seconds_at(
+    places: Sequence[Point], epoch_seconds: Sequence[float], *, updates_per_epoch: int
+) -> list[float]:
+    """Returns the seconds of training at each point; within an epoch all updates take as long."""
+    seconds = []
+    for place in places:
+        epoch, updates = divmod(place.updates, updates_per_epoch)
+        elapsed = math.fsum(epoch_seconds[:epoch])
+        if updates:
+            elapsed += updates / updates_per_epoch * epoch_seconds[epoch]
+        seconds.append(elapsed)
+    return seconds
 
 
 def train(
@@ -335,127 +401,181 @@ def train(
     seeds: Sequence[int],
     *,
     report: Report = silent,
-) -> tuple[Trained, ...]:
-    """Runs experiments with every seed; seeds take turns, so that what has finished covers all experiments alike.
+) -> tuple[ExperimentResult, ...]:
+    """Runs experiments with every seed.
 
-    On KeyboardInterrupt the seeds that all experiments have finished are kept, if there are any.
+    Seeds take turns, so that what has finished covers all experiments alike. On KeyboardInterrupt
+    the seeds that all experiments have finished are kept, if there are any.
 
     Args:
         experiments: What to run.
         table: The training set.
-        seeds: Of the generators.
-        report: Told the experiment at work and the share of all runs that is done.
+        seeds: The seeds of the generators.
+        report: Shows progress.
 
     Raises:
         ExperimentError: An experiment cannot be run on this table.
+        UnknownStrategyError: There is no such strategy.
         WrongAnswerError: A strategy does not do what an epoch of SGD does.
-        KeyboardInterrupt: Before the first seed was finished.
+        KeyboardInterrupt: The user interrupted before the first seed was finished.
     """
+    n = len(table.y)
     for experiment in experiments:
-        check(experiment, len(table.y))
-    for experiment in experiments:
-        case = Case("sgd", experiment.strategy, {"batch": min(experiment.batch, len(table.y))})
-        report(f"{experiment.name}: verifying {experiment.strategy}", 0.0)
-        strategies.verify(sgd.prepare(case, table))
-    finished: list[list[Run]] = []
+        check(experiment, n)
+    for number, experiment in enumerate(experiments):
+        detail = f"{experiment.name}: {experiment.strategy}"
+        report(Progress("verifying", number, len(experiments), detail=detail))
+        case = Case("sgd", experiment.strategy, {"batch": min(experiment.minibatch, n)})
+        verify(sgd.prepare(case, table))
+
+    finished: list[list[TrainingRun]] = []
     try:
-        for i, seed in enumerate(seeds):
-            turn = []
-            for j, experiment in enumerate(experiments):
-                report(f"{experiment.name}, seed {seed}", (i + j / len(experiments)) / len(seeds))
-                turn.append(run(experiment, table, seed))
-            finished.append(turn)
+        for seed in seeds:
+            runs = []
+            for experiment in experiments:
+                detail = f"{experiment.name}, seed {seed}"
+                report(Progress("training", len(finished), len(seeds), detail=detail))
+                runs.append(run_experiment(experiment, table, seed))
+            finished.append(runs)
     except KeyboardInterrupt:
         if not finished:
             raise
-    limits = problem(table)
-    return tuple(
-        _trained(experiment, tuple(turn[j] for turn in finished), limits)
-        for j, experiment in enumerate(experiments)
+    loss = exact_loss(table)
+    results = []
+    for number, experiment in enumerate(experiments):
+        own_runs = tuple(runs[number] for runs in finished)
+        results.append(_result(experiment, own_runs, loss))
+    return tuple(results)
+
+
+def _result(
+    experiment: Experiment, runs: tuple[TrainingRun, ...], loss: ExactLoss
+) -> ExperimentResult:
+    places = points_of(experiment, loss.examples)
+    result = ExperimentResult(
+        experiment=experiment,
+        examples=tuple(place.examples for place in places),
+        updates=tuple(place.updates for place in places),
+        runs=runs,
+        diverged="",
     )
+    return replace(result, diverged=divergence(result, loss))
 
 
-def _trained(experiment: Experiment, runs: tuple[Run, ...], limits: Problem) -> Trained:
-    where = points(
-        limits.examples * experiment.copies, experiment.batch, experiment.epochs, experiment.every
-    )
-    examples, updates = zip(*where, strict=True)
-    trained = Trained(experiment, examples, updates, runs, "")
-    return replace(trained, diverged=divergence(trained, limits))
+def divergence(result: ExperimentResult, loss: ExactLoss) -> str:
+    """Returns why the runs of an experiment do not converge; empty if they do.
 
-
-def divergence(trained: Trained, limits: Problem) -> str:
-    """Why an experiment's runs do not converge, with lambda_max and the stability limit; empty if they do.
-
-    Full-batch descent diverges exactly from 2 / lambda_max on; a run with minibatches is called divergent if its loss
-    ends above its start or is no number any more.
+    Full-batch gradient descent diverges exactly from 2 / lambda_max on. A run with minibatches is
+    called divergent if its loss ends above its start or stops being a number.
     """
-    experiment = trained.experiment
-    facts = f"2/lambda_max = {limits.limit:.4f} (lambda_max = {limits.curvature:.4f})"
-    whole = (
-        experiment.batch == limits.examples * experiment.copies
-        and experiment.sampling == "shuffled"
-    )
-    if whole and experiment.rates()[-1] >= limits.limit:
-        least = statistics.median(run.losses.index(min(run.losses)) for run in trained.runs)
+    experiment, runs = result.experiment, result.runs
+    limit = loss.stability_limit
+    facts = f"2/lambda_max = {limit:.4f} (lambda_max = {loss.curvature:.4f})"
+    full_batch = experiment.minibatch == loss.examples * experiment.copies
+    if full_batch and experiment.sampling == "shuffled" and experiment.rates()[-1] >= limit:
+        lowest = statistics.median(run.losses.index(min(run.losses)) for run in runs)
         return (
-            f"diverges: the learning rate {experiment.step:g} is above the stability limit {facts}; "
-            f"the loss is lowest after {trained.updates[round(least)]} updates (median) and rises from there"
+            f"diverges: the learning rate {experiment.step:g} is above the stability limit "
+            f"{facts}; the loss is lowest after {result.updates[round(lowest)]} updates (median) "
+            "and rises from there"
         )
-    lost = sum(
-        len(run.losses) < len(trained.examples) or run.losses[-1] > run.losses[0]
-        for run in trained.runs
-    )
-    if lost:
-        side = "above" if experiment.step >= limits.limit else "below"
+    diverged = [run for run in runs if _diverges(run, len(result.examples))]
+    if diverged:
+        side = "above" if experiment.step >= limit else "below"
         return (
-            f"diverges in {lost} of {len(trained.runs)} seeds: the learning rate {experiment.step:g} is {side} the "
-            f"full batch's stability limit {facts}; minibatches have a lower one"
+            f"diverges in {len(diverged)} of {len(runs)} seeds: the learning rate "
+            f"{experiment.step:g} is {side} the full batch's stability limit {facts}; "
+            "minibatches have a lower one"
         )
     return ""
+
+
+def _diverges(run: TrainingRun, places: int) -> bool:
+    return len(run.losses) < places or run.losses[-1] > run.losses[0]
+
+
+def record_training(
+    experiments: Sequence[Experiment],
+    table: Table,
+    seeds: Sequence[int],
+    *,
+    report: Report = silent,
+) -> TrainingRecord:
+    """Runs experiments on one thread, and keeps what `train` returns in a record.
+
+    Args:
+        experiments: What to run.
+        table: The training set.
+        seeds: The seeds of the generators.
+        report: Shows progress.
+
+    Raises:
+        ExperimentError: As for `train`.
+        UnknownStrategyError: As for `train`.
+        WrongAnswerError: As for `train`.
+        KeyboardInterrupt: As for `train`.
+    """
+    beginning = Beginning()
+    with machine.pinned(1):
+        results = train(experiments, table, seeds, report=report)
+    return TrainingRecord(
+        **beginning.head(machine=machine.describe(), threads=1),
+        loss=exact_loss(table),
+        experiments=results,
+    )
 
 
 def ensemble(
     experiment: Experiment, table: Table, seeds: int, generator: torch.Generator
 ) -> Tensor:
-    """Losses of many independent runs at once, by the float64 loop on all of them together; nothing is timed.
+    """Returns the losses of many independent runs, which make their updates together in float64.
+
+    Nothing is timed.
 
     Args:
         experiment: What to run; its strategy does not matter.
         table: The training set.
-        seeds: How many runs.
-        generator: Source of starts and minibatches; one generator for all runs.
+        seeds: The number of runs.
+        generator: The source of all starts and minibatches.
 
     Returns:
-        (points, seeds) float64; the points are those of `points`.
+        (points, seeds) float64; the points are those of `points_of`.
     """
-    rows = torch.cat([table.X, table.X.new_ones(len(table.X), 1)], 1).repeat(experiment.copies, 1)
+    n, features = table.X.shape
+    places = points_of(experiment, n)
+    recorded = {place.updates for place in places}
+    rows = sgd.with_ones(table.X).repeat(experiment.copies, 1)
     y = table.y.repeat(experiment.copies)
-    n, size = len(y), experiment.batch
-    w = torch.stack([start(experiment, table.X.shape[1], generator) for _ in range(seeds)])
-    limits, best, curved = problem(table), sgd.minimum(table.X, table.y), sgd.hessian(table.X)
-    wanted = {updates for _, updates in points(n, size, experiment.epochs, experiment.every)}
+    minimum = sgd.minimum(table.X, table.y)
+    hessian = sgd.hessian(table.X)
+    smallest_loss = exact_loss(table).minimum
+    whole = experiment.minibatch == len(y) and experiment.sampling == "shuffled"
 
-    def losses() -> Tensor:
-        return limits.least + torch.einsum("si,ij,sj->s", w - best, curved, w - best) / 2
+    def losses(w: Tensor) -> Tensor:
+        """Returns the loss of each run, which is quadratic around the minimum."""
+        distance = w - minimum
+        return smallest_loss + torch.einsum("si,ij,sj->s", distance, hessian, distance) / 2
 
-    found, updates = [losses()], 0
+    starts = [initial_parameters(experiment, features, generator) for _ in range(seeds)]
+    w = torch.stack(starts)
+    taken = [losses(w)]
+    updates = 0
     for lr in experiment.rates():
-        if experiment.sampling == "replacement":
-            drawn = torch.randint(n, (seeds, n), generator=generator)
-        elif size == n:
-            drawn = torch.arange(n).expand(seeds, n)  # the order within a minibatch does not matter
+        if whole:  # the order within a minibatch does not matter
+            drawn = torch.arange(len(y)).expand(seeds, -1)
         else:
-            drawn = torch.rand(seeds, n, generator=generator).argsort(1)
-        for part in drawn.split(size, dim=1):
-            if size == n and experiment.sampling == "shuffled":
-                gradient = (w - best) @ curved
+            drawn = data.many_draws(
+                len(y), len(y), seeds, generator, replacement=experiment.sampling == "replacement"
+            )
+        for minibatch in drawn.split(experiment.minibatch, dim=1):
+            if whole:
+                gradient = (w - minimum) @ hessian
             else:
-                X = rows[part]
-                residual = torch.einsum("sbi,si->sb", X, w) - y[part]
-                gradient = torch.einsum("sbi,sb->si", X, residual) / part.shape[1]
+                X = rows[minibatch]
+                residual = torch.einsum("sbi,si->sb", X, w) - y[minibatch]
+                gradient = torch.einsum("sbi,sb->si", X, residual) / minibatch.shape[1]
             w = w - lr * gradient
             updates += 1
-            if updates in wanted:
-                found.append(losses())
-    return torch.stack(found)
+            if updates in recorded:
+                taken.append(losses(w))
+    return torch.stack(taken)

@@ -3,225 +3,330 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import os
 import signal
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from flopline import FloplineError
-from flopline.cli.console import fail, refuse_unwritable, stdout
+from flopline.cli.console import fail, print_text, refuse_unwritable, show_progress, stdout
+from flopline.gate.record import ExitCode, Settings
+from flopline.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from flopline.gate.record import GateRecord
-    from flopline.progress import Progress
+    from flopline.gate.sides.environment import Side
+    from flopline.progress import Report
 
 app = typer.Typer()
 
+EXIT_CODES = "; ".join(f"{int(code)} {code.meaning}" for code in ExitCode)
+HELP = f"""Find out whether a candidate is slower than a baseline.
 
-@dataclasses.dataclass(frozen=True)
+Any pytest-benchmark suite can be compared. Arguments after -- go to pytest.
+
+Exit codes: {EXIT_CODES}.
+
+`flopline gate show FILE` prints a saved record again.
+"""
+
+
+@dataclass(frozen=True)
 class Outputs:
-    """The files that a gate run is to write; Markdown is also appended to GITHUB_STEP_SUMMARY where that is set."""
+    """The files that a gate run writes.
+
+    Attributes:
+        json: Where the record is saved, if anywhere.
+        markdown: Where the report is written as Markdown.
+        junit: Where the report is written as JUnit XML.
+    """
 
     json: Path | None
     markdown: Path | None
     junit: Path | None
 
-    def write(self, found: GateRecord) -> None:
-        """Writes them, each whole or not at all."""
+    def refuse_unwritable(self) -> None:
+        """Ends the command if one of the files could not be written."""
+        refuse_unwritable(self.json, self.markdown, self.junit)
+
+    def write(self, record: GateRecord) -> None:
+        """Writes every file whole or not at all.
+
+        The Markdown is also appended to the file that GITHUB_STEP_SUMMARY names, if it is set.
+        """
         from flopline import records
         from flopline.gate import storage
-        from flopline.gate.tell import text as report
+        from flopline.gate.tell import junit, markdown
+        from flopline.gate.tell.summary import summarise
 
+        summary = summarise(record)
+        page = markdown.render(summary)
         if self.json:
-            storage.save(found, self.json)
+            storage.save(record, self.json)
         if self.markdown:
-            records.write(self.markdown, report.markdown(found))
+            records.write(self.markdown, page)
         if self.junit:
-            records.write(self.junit, report.junit(found))
-        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-            with Path(summary).open("a", encoding="utf-8") as file:
-                file.write(report.markdown(found))
+            records.write(self.junit, junit.render(summary))
+        if github := os.environ.get("GITHUB_STEP_SUMMARY"):
+            with Path(github).open("a", encoding="utf-8") as file:
+                file.write(page)
 
 
-@app.command("gate", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@dataclass(frozen=True)
+class GateOptions:
+    """What was requested of `flopline gate`.
+
+    Attributes:
+        settings: What the gate itself must know.
+        baseline: A revision or folder; None if interpreters are compared.
+        candidate: A revision or folder; None means the working tree.
+        pythons: The interpreters of the baseline and the candidate, if these are compared.
+        isolated: True if each side is given dependencies of its own.
+        outputs: The files to write.
+    """
+
+    settings: Settings
+    baseline: str | None
+    candidate: str | None
+    pythons: tuple[str, str] | None
+    isolated: bool
+    outputs: Outputs
+
+
+# What is compared.
+Baseline = Annotated[
+    str | None, typer.Option(metavar="REV", help="Compare with this revision or folder.")
+]
+Candidate = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REV",
+        help="Judge this revision or folder. Without it the working tree is judged.",
+    ),
+]
+BaselinePython = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH",
+        help="Use this interpreter, which has everything installed, as the baseline. "
+        "Nothing is built then.",
+    ),
+]
+CandidatePython = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH",
+        help="Use this interpreter, which has everything installed, as the candidate.",
+    ),
+]
+SuiteFrom = Annotated[
+    Literal["candidate", "baseline", "each"],
+    typer.Option(
+        help="Run this side's benchmark files on both sides. With `each`, both sides run their own."
+    ),
+]
+Isolated = Annotated[
+    bool, typer.Option("--isolated", help="Give each side dependencies of its own.")
+]
+
+# How it is compared.
+Detect = Annotated[
+    str, typer.Option(metavar="PERCENT", help="Find every slowdown of at least this size.")
+]
+Alpha = Annotated[
+    str,
+    typer.Option(metavar="PERCENT", help="Accept this probability of any false alarm in the run."),
+]
+Budget = Annotated[str, typer.Option(metavar="SECONDS", help="Measure for at most this long.")]
+SelfCheck = Annotated[
+    int,
+    typer.Option(
+        "--self-check",
+        metavar="N",
+        min=0,
+        help="Measure the gate's own error rates on this machine, in N runs of each kind.",
+    ),
+]
+
+# What is written.
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Save the record to this file.")
+]
+MarkdownFile = Annotated[
+    Path | None,
+    typer.Option("--markdown", metavar="FILE", help="Write the report as Markdown to this file."),
+]
+JunitFile = Annotated[
+    Path | None,
+    typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML to this file."),
+]
+
+
+@app.command(
+    "gate",
+    help=HELP,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
 def gate(
     context: typer.Context,
     *,
-    baseline: Annotated[
-        str | None, typer.Option(metavar="REV", help="Revision or folder to compare with.")
-    ] = None,
-    candidate: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REV", help="Revision or folder to judge; by default the working tree."
-        ),
-    ] = None,
-    baseline_python: Annotated[
-        str | None,
-        typer.Option(metavar="PATH", help="A ready interpreter as baseline; nothing is built."),
-    ] = None,
-    candidate_python: Annotated[
-        str | None, typer.Option(metavar="PATH", help="And one as candidate.")
-    ] = None,
-    detect: Annotated[
-        str, typer.Option(metavar="PERCENT", help="The slowdown that must be found.")
-    ] = "3%",
-    alpha: Annotated[
-        str, typer.Option(metavar="PERCENT", help="Probability of any false alarm in a run.")
-    ] = "1%",
-    budget: Annotated[str, typer.Option(metavar="SECONDS", help="Time for measuring.")] = "300s",
-    suite_from: Annotated[
-        Literal["candidate", "baseline", "each"],
-        typer.Option(help="Whose benchmark files both sides run."),
-    ] = "candidate",
-    isolated: Annotated[
-        bool, typer.Option("--isolated", help="Give each side its own dependencies.")
-    ] = False,
-    self_check: Annotated[
-        int,
-        typer.Option(
-            "--self-check",
-            metavar="N",
-            min=0,
-            help="Measure this machine's own error rates, N times.",
-        ),
-    ] = 0,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Save the record.")
-    ] = None,
-    markdown_file: Annotated[
-        Path | None, typer.Option("--markdown", metavar="FILE", help="Save Markdown.")
-    ] = None,
-    junit_file: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Save JUnit XML.")
-    ] = None,
+    baseline: Baseline = None,
+    candidate: Candidate = None,
+    baseline_python: BaselinePython = None,
+    candidate_python: CandidatePython = None,
+    detect: Detect = "3%",
+    alpha: Alpha = "1%",
+    budget: Budget = "300s",
+    suite_from: SuiteFrom = "candidate",
+    isolated: Isolated = False,
+    self_check: SelfCheck = 0,
+    json_file: JsonFile = None,
+    markdown_file: MarkdownFile = None,
+    junit_file: JunitFile = None,
 ) -> None:
-    """Is the candidate slower? Compares two versions of any pytest-benchmark suite; arguments after -- go to pytest.
-
-    Exit codes: 0 no regression, 1 a confirmed regression, 2 the gate could not do its work, 3 inconclusive.
-    `flopline gate show FILE` prints a saved record again.
-    """
-    from flopline.gate import record, selfcheck
-    from flopline.gate import run as procedure
-    from flopline.gate.sides import environment as environments
-    from flopline.progress import Progress
-
-    files = Outputs(json_file, markdown_file, junit_file)
+    """Finds out whether a candidate is slower than a baseline; `HELP` is what users read."""
+    outputs = Outputs(json_file, markdown_file, junit_file)
     if context.args[:1] == ["show"]:
-        _show(context.args[1:], files)
+        show(context.args[1:], outputs)
         return
-    refuse_unwritable(files.json, files.markdown, files.junit)
-    settings = record.Settings(
-        detect=_number("--detect", detect, "%", 0.1, 100) / 100,
-        alpha=_number("--alpha", alpha, "%", 1e-4, 50) / 100,
-        budget=_number("--budget", budget, "s", 1, 1e6),
+    outputs.refuse_unwritable()
+    settings = Settings(
+        detect=parse_number("--detect", detect, "%", low=0.1, high=100) / 100,
+        alpha=parse_number("--alpha", alpha, "%", low=1e-4, high=50) / 100,
+        budget=parse_number("--budget", budget, "s", low=1, high=1e6),
         arguments=tuple(context.args),
         suite_from=suite_from,
     )
-    if (baseline_python is None) != (candidate_python is None) or (baseline is None) == (
-        baseline_python is None
-    ):
-        fail(
-            "give --baseline REV (and --candidate REV), or both --baseline-python PATH and --candidate-python PATH"
-        )
-    with contextlib.ExitStack() as stack:
-        # Or a cancelled job would leave its workers behind.
-        stack.callback(
-            signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler)
-        )
-        try:
-            report = stack.enter_context(_progress())
-            report(Progress("building"))
-            if baseline_python and candidate_python:
-                sides = stack.enter_context(
-                    environments.interpreters(Path.cwd(), baseline_python, candidate_python)
-                )
-            else:
-                chosen = environments.sides(
-                    Path.cwd(), baseline or "", candidate, isolated=isolated
-                )
-                sides = stack.enter_context(chosen)
-            if self_check:
-                rates = selfcheck.self_check(*sides, settings, runs=self_check, report=report)
-            else:
-                found = procedure.run(*sides, settings, report=report)
-        except FloplineError as error:
-            stack.close()
-            fail(str(error))
-        except KeyboardInterrupt:
-            stack.close()
-            fail("interrupted; nothing was written")
+    options = GateOptions(
+        settings=settings,
+        baseline=baseline,
+        candidate=candidate,
+        pythons=parse_pythons(baseline, baseline_python, candidate_python),
+        isolated=isolated,
+        outputs=outputs,
+    )
     if self_check:
-        sys.stdout.write(rates.text() + "\n")
-        return
-    files.write(found)
-    _print_record(found)
-    raise typer.Exit(found.exit_code)
+        check_itself(options, runs=self_check)
+    else:
+        compare(options)
 
 
-def _number(option: str, text: str, unit: str, low: float, high: float) -> float:
+def parse_number(option: str, text: str, unit: str, *, low: float, high: float) -> float:
+    """Returns the number in an option's text; ends the command if it is none or out of range.
+
+    Args:
+        option: The option's name, for the message.
+        text: What the user gave.
+        unit: The unit, which may stand behind the number or be left out.
+        low: The smallest number that is allowed.
+        high: The largest.
+    """
     try:
         number = float(text.strip().removesuffix(unit))
     except ValueError:
         number = math.nan
     if not low <= number <= high:
         fail(
-            f"{option} is {text!r}; allowed is a number from {low:g}{unit} to {high:g}{unit}, for example {low:g}{unit}"
+            f"{option} is {text!r}; allowed is a number from {low:g}{unit} to {high:g}{unit}, "
+            f"for example {low:g}{unit}"
         )
     return number
 
 
-def _show(arguments: list[str], files: Outputs) -> None:
-    from flopline import records
+def parse_pythons(
+    baseline: str | None, baseline_python: str | None, candidate_python: str | None
+) -> tuple[str, str] | None:
+    """Returns the two interpreters to compare, or None if revisions are compared.
+
+    The command ends if it is not clear what to compare.
+    """
+    if baseline is not None and baseline_python is None and candidate_python is None:
+        return None
+    if baseline is not None or baseline_python is None or candidate_python is None:
+        fail(
+            "give --baseline REV (and --candidate REV), or both --baseline-python PATH and "
+            "--candidate-python PATH"
+        )
+    return baseline_python, candidate_python
+
+
+def compare(options: GateOptions) -> None:
+    """Compares the two versions, reports, and ends with the gate's exit code."""
+    from flopline.gate import run
+
+    with _prepared(options) as (baseline, candidate, report):
+        record = run.run(baseline, candidate, options.settings, report=report)
+    options.outputs.write(record)
+    print_record(record)
+    raise typer.Exit(record.exit_code)
+
+
+def check_itself(options: GateOptions, *, runs: int) -> None:
+    """Prints the gate's own error rates, measured on this machine and suite."""
+    from flopline.gate import selfcheck
+
+    with _prepared(options) as (baseline, candidate, report):
+        rates = selfcheck.self_check(
+            baseline, candidate, options.settings, runs=runs, report=report
+        )
+    print_text(rates.text() + "\n")
+
+
+def show(arguments: list[str], outputs: Outputs) -> None:
+    """Prints a saved record again, and writes it in the other formats that were requested."""
     from flopline.gate import storage
 
     if len(arguments) != 1:
         fail("gate show takes one file, a record that `flopline gate --json FILE` saved")
-    try:
-        found = storage.load(Path(arguments[0]))
-    except (records.RecordError, OSError) as error:
-        fail(str(error))
-    refuse_unwritable(files.json, files.markdown, files.junit)
-    files.write(found)
-    _print_record(found)
+    record = storage.load(Path(arguments[0]))
+    outputs.refuse_unwritable()
+    outputs.write(record)
+    print_record(record)
 
 
-def _print_record(found: GateRecord) -> None:
-    from flopline.gate.tell import text as report
+def print_record(record: GateRecord) -> None:
+    """Prints the report on a gate run."""
+    from flopline.gate.tell import text
+    from flopline.gate.tell.summary import summarise
 
     console = stdout()
-    sys.stdout.write(report.text(found, console.width, colour=console.is_terminal) + "\n")
+    report = text.render(summarise(record), console.width, colour=console.is_terminal)
+    print_text(report + "\n")
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Callable[[Progress], None]]:
-    """A line on stderr that says where the gate is; where that is no terminal, a line per stage and block."""
-    console = Console(stderr=True)
-    last = ""
-    with console.status("starting") if console.is_terminal else contextlib.nullcontext() as status:
+def _prepared(options: GateOptions) -> Iterator[tuple[Side, Side, Report]]:
+    """Makes both sides ready to be started, and shows the progress of what is done with them."""
+    try:
+        with _terminated_like_interrupted(), show_progress("gate") as report:
+            report(Progress("building"))
+            with _sides(options) as (baseline, candidate):
+                yield baseline, candidate, report
+    except KeyboardInterrupt:
+        fail("interrupted; nothing was written")
 
-        def report(where: Progress) -> None:
-            nonlocal last
-            line = where.stage + (
-                f", block {where.done + 1} of {where.of}" if where.of else ""
-            )
-            if where.seconds_left is not None:
-                line += f", {where.seconds_left:.0f} s left"
-            if status is not None:
-                status.update(escape(f"{line}  {where.detail}"))
-            elif line != last:
-                console.print(
-                    f"flopline gate: {line}", markup=False, highlight=False, soft_wrap=True
-                )
-            last = line
 
-        yield report
+def _sides(options: GateOptions) -> contextlib.AbstractContextManager[tuple[Side, Side]]:
+    from flopline.gate.sides import environment
+
+    here = Path.cwd()
+    if options.pythons is not None:
+        return environment.interpreters(here, *options.pythons)
+    return environment.sides(
+        here, options.baseline or "", options.candidate, isolated=options.isolated
+    )
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Handles SIGTERM like Ctrl-C, so that a cancelled job does not leave its workers behind."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

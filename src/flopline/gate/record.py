@@ -1,18 +1,21 @@
-"""The vocabulary of the gate: what is measured, what is known of it, and the record of a run.
+"""The vocabulary of the gate: what it measures, what it concludes, and the record of a run.
 
-Times are seconds, changes are fractions (0.03 is 3 % slower), log-ratios are natural logarithms of
-candidate over baseline. Everything is frozen; `storage` turns a record into JSON and back.
+Times are seconds. Changes are fractions, so that 0.03 is 3 % slower. Log-ratios are natural
+logarithms of the candidate's time over the baseline's. All records are frozen; `storage` turns a
+whole record into JSON and back.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import IntEnum
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from flopline.progress import Progress  # noqa: TC001  # cattrs reads the types of fields
 from flopline.records import SavedRecord
+
+if TYPE_CHECKING:
+    from flopline.progress import Progress
 
 SideName = Literal["baseline", "candidate"]
 Stage = Literal["screen", "confirm"]
@@ -35,16 +38,17 @@ Reading the clocks around a batch costs 1 to 2 us per round, which is no work in
 
 @dataclass(frozen=True)
 class Batch:
-    """One timed batch of one side.
+    """One timed batch of calls on one side.
 
     Attributes:
-        calls: Calls of the benchmarked function in it.
-        wall: Seconds on the monotonic clock.
-        cpu: CPU seconds of the calling thread.
-        process: CPU seconds of the whole process.
-        voluntary: Voluntary context switches: waits for sleep, locks, input or other threads.
-        involuntary: Involuntary context switches: somebody else took the processor.
-        timer: Seconds by the suite's own timer; None where it set none.
+        calls: The number of calls of the benchmarked function in the batch.
+        wall: Seconds that passed on the monotonic clock.
+        cpu: CPU seconds that the calling thread used.
+        process: CPU seconds that the whole process used.
+        voluntary: Voluntary context switches: the thread waited for sleep, locks, input or other
+            threads.
+        involuntary: Involuntary context switches: the kernel gave the processor to somebody else.
+        timer: Seconds by the suite's own timer; None if the suite set none.
     """
 
     calls: int
@@ -58,11 +62,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Quad:
-    """Batches of both sides in turn: ABBA or BAAB; AB or BA where a benchmark may not be called more often.
+    """Batches of both sides in turn.
+
+    The order of the turns is ABBA or BAAB. It is AB or BA if the benchmark's author does not allow
+    so many calls.
 
     Attributes:
         baseline: The baseline's batches in time order.
-        candidate: The candidate's.
+        candidate: The candidate's batches in time order.
     """
 
     baseline: tuple[Batch, ...]
@@ -74,12 +81,13 @@ class Loss:
     """Why a benchmark has no numbers in a block.
 
     Attributes:
-        side: The side at fault; None where both are.
-        phase: Where it happened; `process` when the worker itself ended.
-        outcome: What happened. `unused`: the test never called its fixture. `stopped`: the other
-            side is at fault. `missing`: one side does not collect it. `changed`: its source differs
-            between the sides, which matters only with `--suite-from each`.
-        text: The last lines of what it said.
+        side: The side at fault; None if both are.
+        phase: The phase of the test in which it happened; `process` if the worker itself ended.
+        outcome: What happened. `unused` means that the test never called its fixture, `stopped`
+            that the other side is at fault, `missing` that one side does not collect the
+            benchmark, and `changed` that its source differs between the sides. The last one
+            matters only with `--suite-from each`.
+        text: The last lines of the output.
     """
 
     side: SideName | None
@@ -90,23 +98,23 @@ class Loss:
 
 @dataclass(frozen=True)
 class Block:
-    """One fresh pair of processes; the unit of evidence.
+    """One fresh pair of processes, which is the unit of evidence.
 
     Attributes:
-        stage: `screen` or `confirm`.
-        hash_seed: PYTHONHASHSEED of both sides.
-        padding: Bytes by which both environments were padded.
-        cpu: The CPU both sides were pinned to while they were timed.
-        candidate_first: Whether the coin put the candidate into the first slot.
-        randomised: Whether address-space randomisation was on.
+        stage: The stage for which the block was measured.
+        hash_seed: The PYTHONHASHSEED of both sides.
+        padding: The number of bytes by which both environments were padded.
+        cpu: The CPU to which both sides were pinned while they were timed.
+        candidate_first: True if the coin put the candidate into the first slot.
+        randomised: True if address-space randomisation was on.
         seconds: Wall time of the block.
-        steal: Share of CPU time that the hypervisor took meanwhile.
-        load: One-minute load average at its end.
-        quads: Per benchmark.
-        wide: Benchmarks timed on all given CPUs, because they wait or use threads.
+        steal: The share of CPU time that the hypervisor took during the block.
+        load: The one-minute load average at the end of the block.
+        quads: The quads of each benchmark, by node id.
+        wide: Benchmarks that were timed on all given CPUs, because they wait or use threads.
         canary: Quads in which the candidate's slot did exactly `detect` more work.
-        control: Quads with equal work.
-        lost: Benchmarks without numbers, and why.
+        control: Quads in which both slots did equal work.
+        lost: Why the other benchmarks have no numbers, by node id.
     """
 
     stage: Stage
@@ -127,35 +135,38 @@ class Block:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is known about one benchmark.
+    """What a run concludes about one benchmark.
 
     Attributes:
         id: pytest's node id.
-        verdict: See docs/gate.md.
-        change: Estimated relative change of the time per call; None where nothing was measured.
-        low: Lower end of the 95 % interval of the change.
-        high: Upper end.
-        detectable: The smallest slowdown, a fraction, that the last stage would have found.
-        detectable_probability: With which probability: 0.95 that the screen suspects it, or 0.9 that
-            the confirming blocks reject it.
-        seconds: Seconds per call of the baseline, median.
-        sigma: Standard deviation of the block values, in log-ratios.
-        clock: What decided.
-        stage: The last stage it went through.
-        blocks: Blocks behind the numbers.
-        beyond: Of those, blocks beyond the margin in the direction of the change.
-        p: Exact p-value of the confirming test; None where it was not confirmed.
+        verdict: The verdict; docs/gate.md defines each.
+        change: The estimated relative change of the time per call; None if nothing was measured.
+        low: The lower end of the 95 % interval of the change.
+        high: The upper end of that interval.
+        detectable: The smallest slowdown that the last stage would have found, as a fraction.
+        detectable_probability: The probability with which it would have found that slowdown: 0.95
+            in the screen, which suspects it, or 0.9 in the confirming blocks, which reject it.
+        seconds: The median of the baseline's seconds per call.
+        sigma: The standard deviation of the block values, in log-ratios.
+        clock: The clock on which the verdict rests.
+        stage: The last stage in which the benchmark was measured.
+        blocks: The number of blocks behind the numbers.
+        beyond: How many of them lie beyond the margin, in the direction of the change.
+        p: The exact p-value of the confirming test; None if there was no such test.
         limit: Holm's limit for that p-value.
         note: What else a reader must know, in words; may be empty.
-        planned: Confirming blocks for which a suspicion of slowness called; there are fewer where the budget ended.
+        planned: The number of confirming blocks that were planned because the benchmark looked
+            slower. Fewer were measured if the budget ended.
     """
 
     id: str
     verdict: Verdict
+    _: KW_ONLY
     change: float | None = None
     low: float | None = None
     high: float | None = None
     detectable: float | None = None
+    detectable_probability: float | None = None
     seconds: float | None = None
     sigma: float | None = None
     clock: Clock | None = None
@@ -166,19 +177,19 @@ class Comparison:
     limit: float | None = None
     note: str = ""
     planned: int = 0
-    detectable_probability: float | None = None
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A call site that one side runs more often, per call of the benchmarked function.
+    """A call site that one side runs more often than the other.
 
     Attributes:
-        function: The function called, as a reader would name it.
-        where: `file:line` of the calling line, relative to the project.
-        baseline: Calls there on the baseline.
-        candidate: Calls there on the candidate.
-        seconds: Time in the additional calls on the profiled run; rough, for sorting.
+        function: The function that is called, as a reader would name it.
+        where: The calling line as `file:line`, relative to the project.
+        baseline: How often the baseline calls it there, per call of the benchmarked function.
+        candidate: How often the candidate does.
+        seconds: Time that the additional calls took in the profiled run. It is rough, and only
+            good for sorting.
     """
 
     function: str
@@ -190,14 +201,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class SideFacts:
-    """One of the two versions.
+    """One of the two versions that were compared.
 
     Attributes:
-        name: `baseline` or `candidate`.
-        version: What was asked for, and what it resolved to, in words.
-        commit: Full hash, empty where there is none.
-        python: Interpreter version.
-        packages: Installed distributions, name to version.
+        name: Which of the two it is.
+        version: What was requested and what that resolved to, in words.
+        commit: The full hash of the commit; empty if there is none.
+        python: The version of the interpreter.
+        packages: The installed distributions, from name to version.
     """
 
     name: SideName
@@ -209,14 +220,14 @@ class SideFacts:
 
 @dataclass(frozen=True)
 class Settings:
-    """What was asked of the gate.
+    """What was requested of the gate.
 
     Attributes:
         detect: The relative slowdown that must be found.
-        alpha: Probability of any false alarm in the run.
-        budget: Seconds the run may take.
-        arguments: Arguments for pytest.
-        suite_from: Whose benchmark files both sides ran: `candidate`, `baseline` or `each`.
+        alpha: The accepted probability of any false alarm in the run.
+        budget: The number of seconds that the run may take.
+        arguments: The arguments for pytest.
+        suite_from: The side whose benchmark files both sides ran; `each` if each ran its own.
     """
 
     detect: float = 0.03
@@ -241,12 +252,28 @@ class Settings:
 
 
 class ExitCode(IntEnum):
-    """What a gate run ends with, and what it means."""
+    """What a gate run ends with.
 
-    NO_REGRESSION = 0
-    REGRESSION = 1
-    COULD_NOT_WORK = 2
-    UNDECIDED = 3
+    Attributes:
+        word: One word for it, with which a report can begin.
+        meaning: What the code means, for reports and help texts.
+    """
+
+    word: str
+    meaning: str
+
+    NO_REGRESSION = 0, "passed", "no regression"
+    REGRESSION = 1, "regressed", "a regression was confirmed"
+    COULD_NOT_WORK = 2, "failed", "the gate could not do its work"
+    UNDECIDED = 3, "inconclusive", "too noisy, or too little time, for an answer"
+
+    def __new__(cls, code: int, word: str = "", meaning: str = "") -> Self:
+        """Makes a member whose value is the code alone, so that `ExitCode(1)` finds it."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.word = word
+        member.meaning = meaning
+        return member
 
 
 @dataclass(frozen=True)
@@ -257,7 +284,7 @@ class BlockRequest:
         stage: The stage that it belongs to.
         benchmarks: Node ids of the benchmarks, in the order in which they run.
         seconds: Timed seconds per benchmark, both sides together.
-        progress: Where the run is, for people who wait.
+        progress: How far the run has come, for people who wait.
     """
 
     stage: Stage
@@ -268,21 +295,22 @@ class BlockRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class GateRecord(SavedRecord):
-    """Everything that a gate run found.
+    """Everything that a gate run measured and concluded.
 
     Attributes:
-        settings: What was asked.
-        baseline: The version that was compared with.
+        settings: What was requested.
+        baseline: The version with which the candidate was compared.
         candidate: The version that was judged.
         blocks: Every block in the order in which it was measured.
         comparisons: What is known about each benchmark.
         added: Node ids that only the candidate has.
         removed: Node ids that only the baseline has.
-        canary: The known slowdown of `settings.detect` as it was measured, a fraction; None where
+        canary: The known slowdown of `settings.detect` as it was measured, as a fraction; None if
             it was not measured.
-        control: The known slowdown of zero as it was measured.
-        noise: The smallest change that a single quad can show here, a fraction.
-        explanations: Per regressed benchmark, the call sites that the candidate runs more often.
+        control: The known slowdown of zero as it was measured; None if it was not measured.
+        noise: The smallest change that a single quad can show here, as a fraction.
+        explanations: The call sites that the candidate runs more or less often, by the node id of
+            the regressed benchmark.
         warnings: What a reader must know, in words.
         result: The run's answer in words.
         exit_code: The run's answer as the exit code of `flopline gate`.

@@ -34,7 +34,7 @@ def test_descent_diverges_as_published(measurements: Measurements) -> None:
 def test_descent_starts_at_the_loss_of_zero(measurements: Measurements) -> None:
     losses = descend(surrogate("a test"), lr=0.9, steps=3)
     assert losses.shape == (4,)
-    assert float(losses[0]) == pytest.approx(measurements.problem.start)
+    assert float(losses[0]) == pytest.approx(measurements.loss.at_zero)
     assert all(losses[1:] < losses[:-1])
 
 

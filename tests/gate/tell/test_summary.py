@@ -1,56 +1,258 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 
-from flopline.gate.tell.summary import duration, percent, share, visible
-from tests.gate.support.records import HOSTILE
+from flopline.gate.record import ExitCode, Loss, Settings
+from flopline.gate.tell.columns import COLUMNS
+from flopline.gate.tell.summary import Note, Summary, summarise
+from tests.gate.support.make_records import (
+    CONFIRMED_SAME,
+    FEW,
+    FILE,
+    HOSTILE,
+    IMPROVED,
+    NOISY,
+    QUAD,
+    RECORD,
+    REGRESSED,
+    SAME,
+    changed,
+    make_block,
+    make_unchanged,
+    record_of,
+    reworded,
+)
+
+
+def notes(summary: Summary) -> dict[str, str]:
+    """Returns what the notes and the settings say, by label."""
+    said = {}
+    for note in (*summary.settings, *summary.notes):
+        said[note.label] = "\n".join("".join(sentence) for sentence in note.sentences)
+    return said
+
+
+def strings(value: object) -> list[str]:
+    """Returns every string in a summary, however deep."""
+    if isinstance(value, str):
+        return [value]
+    if dataclasses.is_dataclass(value):
+        value = [getattr(value, field.name) for field in dataclasses.fields(value)]
+    if isinstance(value, dict):
+        value = list(value.values())
+    found: list[str] = []
+    if isinstance(value, list | tuple):
+        for inner in value:
+            found += strings(inner)
+    return found
+
+
+def test_every_column_has_a_cell_in_every_row() -> None:
+    summary = summarise(RECORD)
+    names = [column.name for column in COLUMNS]
+    assert len(set(names)) == len(names)
+    for cells in [summary.unchanged.cells, *(row.cells for row in summary.rows)]:
+        assert list(cells) == names
+
+
+def test_the_detectable_slowdown_is_explained() -> None:
+    (column,) = (column for column in COLUMNS if column.name == "detectable")
+    assert column.legend.startswith("the smallest slowdown that would have been found")
+    assert "95 % by the screen" in column.legend
+    assert "90 % by the confirming blocks" in column.legend
+
+
+def test_the_largest_regression_and_then_the_largest_improvement_come_first() -> None:
+    regressed = [
+        dataclasses.replace(REGRESSED, id=f"a.py::{n}", change=n / 100) for n in (5, 30, 20)
+    ]
+    improved = dataclasses.replace(IMPROVED, id="a.py::most", change=-0.4)
+    rows = [*regressed, SAME, IMPROVED, improved, make_unchanged("a.py::other", 0.009)]
+    shown = [row.cells["change"] for row in summarise(record_of(rows)).rows]
+    assert shown == ["+30.0 %", "+20.0 %", "+5.0 %", "-40.0 %", "-27.0 %", "+0.9 %", "+0.1 %"]
+
+
+def test_a_tested_benchmark_shows_its_evidence() -> None:
+    (row,) = summarise(record_of([REGRESSED])).rows
+    assert row.evidence == ("11/12 blocks above +1 %, p = 0.00049 (Holm limit 0.005)",)
+    (row,) = summarise(record_of([CONFIRMED_SAME])).rows
+    assert row.evidence == ("0/12 blocks below -1 %, p = 0.31 (Holm limit 0.005)",)
+
+
+def test_noise_is_the_reason_only_where_nothing_else_is() -> None:
+    sentence = (
+        "too noisy: a slowdown below 3.6 % would not have been detected "
+        "(standard deviation between blocks 3.4 %)"
+    )
+    noted = dataclasses.replace(NOISY, note="only one block")
+    quiet = dataclasses.replace(NOISY, detectable=0.02)
+    rows = summarise(record_of([NOISY, noted, quiet])).rows
+    assert [row.evidence for row in rows] == [(sentence,), ("only one block",), ()]
+
+
+def test_what_only_one_side_calls_has_no_second_number() -> None:
+    calls = summarise(RECORD).rows[1].calls
+    assert ["".join(sentence) for sentence in calls] == [
+        "+256 calls of Tensor.contiguous from matmul.py:88",
+        "+1 call of len from matmul.py:90 (3 instead of 2)",
+        "-1 call of abs from matmul.py:91",
+    ]
+    assert summarise(RECORD).rows[0].calls == (("no difference in calls",),)
+    assert summarise(record_of([REGRESSED])).rows[0].calls == ()
+
+
+def test_unchanged_benchmarks_together_have_the_largest_values() -> None:
+    rows = [make_unchanged(f"a.py::test[{n}]", -0.001 * n) for n in range(11)]
+    rows[3] = dataclasses.replace(rows[3], detectable=0.0234, clock="wall")
+    unchanged = summarise(record_of([*rows, NOISY])).unchanged
+    assert unchanged.count == 11
+    assert unchanged.cells["change"] == "±1.0 %"
+    assert unchanged.cells["detectable"] == "+2.3 %"
+    assert unchanged.cells["clock"] == "cpu, wall"
+    assert unchanged.words == "11 unchanged: change at most ±1.0 %, detectable at most +2.3 %"
+
+
+def test_names_are_shown_without_the_file_or_folder_they_share() -> None:
+    summary = summarise(RECORD)
+    assert notes(summary)["ids in"] == FILE
+    assert summary.rows[0].name == "test_a[loader]"
+    assert summary.rows[0].id == f"{FILE}::test_a[loader]"
+    assert notes(summary)["removed"] == "2 only on the baseline: test_old, test_older"
+
+
+def test_there_is_no_guarantee_where_the_gate_could_not_do_its_work() -> None:
+    assert "guarantee" in notes(summarise(RECORD))
+    record = changed(exit_code=ExitCode.COULD_NOT_WORK)
+    assert "guarantee" not in notes(summarise(record))
+
+
+def test_the_guarantee_says_alpha_and_margin_as_they_are() -> None:
+    summary = summarise(changed(settings=Settings(detect=0.02, alpha=0.005)))
+    assert notes(summary)["guarantee"] == (
+        "The probability of any false alarm in this run is at most 0.5 %. "
+        "A benchmark is called regressed only if an exact one-sided signed-rank test on 12 fresh "
+        "pairs of processes rejected, at Holm's limit, that it is at most 0.67 % slower."
+    )
+
+
+def test_without_a_confirm_stage_the_guarantee_says_that_no_test_was_made() -> None:
+    blocks = [make_block("screen", 3)] * 4
+    summary = summarise(changed(blocks=blocks, exit_code=ExitCode.NO_REGRESSION))
+    assert notes(summary)["guarantee"] == (
+        "The probability of any false alarm in this run is at most 1 %. A benchmark is called "
+        "regressed only after an exact test on fresh pairs of processes, and no such test was made."
+    )
 
 
 @pytest.mark.parametrize(
-    ("fraction", "shown"),
-    [
-        (0.032, "+3.2 %"),
-        (-0.0321, "-3.2 %"),
-        (0.0, "0.0 %"),
-        (0.00049, "0.0 %"),
-        (-0.00049, "0.0 %"),
-        (0.0005, "+0.1 %"),
-        (-0.00051, "-0.1 %"),
-        (12.5, "+1250.0 %"),
-    ],
+    ("randomised", "said"), [(0, "off"), (1, "on in 1 of 4 blocks"), (4, "on")]
 )
-def test_changes_are_signed_percent_with_one_decimal(fraction: float, shown: str) -> None:
-    assert percent(fraction) == shown
+def test_it_is_said_in_how_many_blocks_addresses_were_random(randomised: int, said: str) -> None:
+    blocks = [make_block("screen", 3, randomised=n < randomised) for n in range(4)]
+    noise = notes(summarise(changed(blocks=blocks)))["noise"]
+    assert f"ASLR {said}   " in noise
 
 
-@pytest.mark.parametrize(
-    ("fraction", "shown"), [(0.0, "0.0 %"), (1e-5, "< 0.1 %"), (0.006, "0.6 %"), (1.0, "100.0 %")]
-)
-def test_proportions_have_no_sign_and_do_not_vanish(fraction: float, shown: str) -> None:
-    assert share(fraction) == shown
+def test_a_loss_names_its_side_and_in_how_many_blocks() -> None:
+    skipped = {"a.py::x": Loss(None, "setup", "skipped", "no file")}
+    hung = {"a.py::y": Loss("baseline", "call", "hung", "")}
+    blocks = [
+        make_block("screen", 3, lost=skipped, quads={}),
+        make_block("screen", 3, quads={"a.py::x": [QUAD]}),
+        make_block("screen", 3, lost=hung, quads={}),
+    ]
+    record = dataclasses.replace(record_of([make_unchanged("a.py::x")]), blocks=blocks)
+    first, second = summarise(record).lost
+    assert (first.name, first.why) == ("x", "skipped on both sides (setup) in 1 of 2 blocks")
+    assert first.output == ("no file",)
+    assert (second.name, second.why) == ("y", "hung on the baseline (call) in 1 of 1 blocks")
 
 
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
-        (0.0, "0 ns"),
-        (1.5e-9, "1.5 ns"),
-        (1.234e-6, "1.234 us"),
-        (0.27, "270 ms"),
-        (1.0, "1 s"),
-        (12.3456, "12.35 s"),
-    ],
-)
-def test_times_have_the_unit_that_suits_them(seconds: float, shown: str) -> None:
-    assert duration(seconds) == shown
+def test_a_loss_of_its_own_explains_more_than_one_by_anothers_fault() -> None:
+    stopped = {"a.py::x": Loss("baseline", "process", "stopped", "after a.py::y crashed")}
+    failed = {"a.py::x": Loss("candidate", "call", "failed", "ValueError")}
+    blocks = [make_block("screen", 3, lost=lost, quads={}) for lost in (stopped, failed)]
+    (lost,) = summarise(dataclasses.replace(record_of([]), blocks=blocks)).lost
+    assert lost.why == "failed on the candidate (call) in 2 of 2 blocks"
+
+
+def test_what_anothers_fault_stopped_is_lost_only_if_never_measured() -> None:
+    stopped = Loss(None, "process", "stopped", "after a.py::x crashed")
+    lost = {"a.py::y": stopped, "a.py::z": stopped}
+    blocks = [
+        make_block("screen", 3, lost=lost, quads={}),
+        make_block("screen", 3, quads={"a.py::y": [QUAD]}),
+    ]
+    record = dataclasses.replace(record_of([make_unchanged("a.py::y")]), blocks=blocks)
+    assert [lost.name for lost in summarise(record).lost] == ["z"]
+
+
+def test_many_losses_and_long_ones_are_cut() -> None:
+    output = "\n".join(f"line {n}" for n in range(30))
+    lost = {f"a.py::t{n}": Loss("candidate", "call", "failed", output) for n in range(13)}
+    blocks = [make_block("screen", 3, lost=lost)]
+    summary = summarise(dataclasses.replace(record_of([]), blocks=blocks))
+    assert len(summary.lost) == 10
+    assert summary.more_lost == 3
+    for benchmark in summary.lost:
+        assert benchmark.output == tuple(f"line {n}" for n in range(20, 30))
+
+
+def test_many_names_on_one_side_are_cut() -> None:
+    summary = summarise(changed(added=list("abcdefghijkl")))
+    said = "12 only on the candidate: a, b, c, d, e, f, g, h, i, j and 2 more"
+    assert notes(summary)["added"] == said
+
+
+def test_every_warning_is_a_note_that_keeps_its_lines() -> None:
+    summary = summarise(changed(warnings=["two\nlines", "one"]))
+    assert Note("warning", (("two",), ("lines",))) in summary.notes
+    assert Note("warning", (("one",),)) in summary.notes
+
+
+@pytest.mark.parametrize("code", list(ExitCode))
+def test_the_answer_says_what_the_exit_code_means(code: ExitCode) -> None:
+    answer = summarise(changed(result="so it is", exit_code=code)).answer
+    assert answer == f"so it is (exit code {int(code)}: {code.meaning})"
+
+
+def test_a_result_that_is_the_meaning_is_not_said_twice() -> None:
+    record = changed(result="no regression", exit_code=ExitCode.NO_REGRESSION)
+    assert summarise(record).answer == "no regression (exit code 0)"
+
+
+def test_a_run_that_measured_nothing_has_heading_and_result() -> None:
+    summary = summarise(
+        record_of(
+            [],
+            canary=None,
+            control=None,
+            noise=None,
+            warnings=[],
+            result="no benchmark found",
+            exit_code=ExitCode.COULD_NOT_WORK,
+        )
+    )
+    assert summary.heading == (
+        "baseline origin/main (1a2b3c4)",
+        "candidate working tree",
+        "0 benchmarks",
+        "168 s",
+    )
+    assert (summary.settings, summary.rows, summary.lost, summary.notes) == ((), (), (), ())
+    assert summary.result == ("no benchmark found",)
+
+
+def test_one_benchmark_is_not_benchmarks() -> None:
+    assert "1 benchmark" in summarise(record_of([FEW])).heading
 
 
 @given(HOSTILE)
-def test_what_is_visible_is_printable_and_stays(words: str) -> None:
-    assert visible(words).isprintable()
-    assert visible(visible(words)) == visible(words)
-
-
-def test_escape_sequences_are_spelled_out() -> None:
-    assert visible("a\x1b[31m\n\u202e\ud800é語") == r"a\x1b[31m\n\u202e\ud800é語"
+@example("\x1b]0;title\x07")
+@example("two\nlines")
+def test_every_string_is_one_line_of_printable_characters(words: str) -> None:
+    for string in strings(summarise(reworded(words))):
+        assert string.isprintable()

@@ -57,8 +57,8 @@ def _stall(measurements: Measurements) -> Finding:
     measured = [
         change,
         exact("step of the lowest loss", int(losses.argmin())),
-        exact("2 / lambda_max", measurements.problem.limit),
-        exact("lambda_max", measurements.problem.curvature),
+        exact("2 / lambda_max", measurements.loss.stability_limit),
+        exact("lambda_max", measurements.loss.curvature),
     ]
     for rate, curve in (("1", losses), ("0.9", stable_losses)):
         measured += [
@@ -99,7 +99,7 @@ def _sgd_updates(_measurements: Measurements) -> Finding:
     "first epoch does.",
 )
 def _slows_down(measurements: Measurements) -> Finding:
-    start = measurements.problem.start
+    start = measurements.loss.at_zero
     after_first = measurements.losses_after(SGD, 1500)
     after_second = measurements.losses_after(SGD, 3000)
     shares = [
@@ -155,7 +155,7 @@ def _framework(measurements: Measurements) -> Finding:
 
 def _losses_of_seed_0(experiment: Experiment, table: Table) -> Sequence[float]:
     """Returns the losses at the points of one run in float64."""
-    return training.run(experiment, table, 0, dtype=torch.float64).losses
+    return training.run_experiment(experiment, table, 0, dtype=torch.float64).losses
 
 
 def _largest_gap(losses: Sequence[float], others: Sequence[float]) -> float:
@@ -197,7 +197,7 @@ def _duplicated(measurements: Measurements) -> Finding:
         gaps.append(difference(what, once_on_doubled, twice_on_table))
 
     full_batch = replace(GD, strategy="manual")
-    doubled_batch = replace(full_batch, copies=2, batch=2 * full_batch.batch)
+    doubled_batch = replace(full_batch, copies=2, minibatch=2 * full_batch.minibatch)
     losses = _losses_of_seed_0(full_batch, measurements.table)
     doubled_losses = _losses_of_seed_0(doubled_batch, measurements.table)
     same = exact("largest difference of gd", _largest_gap(losses, doubled_losses))
@@ -232,5 +232,5 @@ def _plateau(measurements: Measurements) -> Finding:
 def _plateau_of(experiment: Experiment, label: str, measurements: Measurements) -> Quantity:
     """Returns how far the mean loss of epochs 10 to 20 stays above L*, as a share of L*."""
     losses = measurements.losses(experiment, 200)[10:]
-    above = (losses.mean(0) / measurements.problem.least - 1).tolist()
+    above = (losses.mean(0) / measurements.loss.minimum - 1).tolist()
     return mean(f"mean loss of epochs 10 to 20 above L*, as a share of L*, {label}", above)

@@ -120,7 +120,7 @@ def _white(measurements: Measurements) -> Finding:
         _loss_after_one_step("as they are", X, y),
         _loss_after_one_step("whitened", whitened(X), y),
     )
-    least = measurements.problem.least
+    least = measurements.loss.minimum
     note = (
         "The data are only standardised. With whitened data, one step of rate 1 would reach "
         f"L* = {least:.6f}."

@@ -62,7 +62,7 @@ def _compare_times_to_loss(
             continue
         shares = [a / b for a, b in zip(first_epochs, second_epochs, strict=True)]
         epochs = median("epochs", [share for share in shares if math.isfinite(share)])
-        seconds_per_epoch = _compare_epochs(first.batch, second.batch, measurements)
+        seconds_per_epoch = _compare_epochs(first.minibatch, second.minibatch, measurements)
         for strategy, seconds in zip(EPOCH_STRATEGIES, seconds_per_epoch, strict=True):
             what = f"time to L* + {distance:.0%}, {first.name} over {second.name}, {strategy}"
             quantities.append(multiplied(what, epochs, seconds))
@@ -152,7 +152,7 @@ def _ten_time(measurements: Measurements) -> Finding:
 )
 def _hundred_time(measurements: Measurements) -> Finding:
     quantities = _compare_times_to_loss(BATCH100, GD, measurements)
-    for rate in (0.9, 0.95 * measurements.problem.limit):
+    for rate in (0.9, 0.95 * measurements.loss.stability_limit):
         stable = replace(GD, name=f"gd at lr {rate:.3g}", lr=rate)
         quantities += _compare_times_to_loss(BATCH100, stable, measurements)
     return _all_below_one(quantities, LEFT_OUT)

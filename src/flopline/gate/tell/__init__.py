@@ -1,1 +1,1 @@
-"""A gate record, for people and for programs."""
+"""Reports on a gate record: one summary of it, and a renderer for each format."""

@@ -1,258 +1,346 @@
-"""A gate record in words and figures, for whatever format shows them.
+"""Everything that the reports on a gate run say, as plain strings.
 
-Pure functions of the record; units are chosen here and nowhere else. Ids, labels and messages come from whatever was
-benchmarked: they are shown without the power to steer a terminal.
+`summarise` turns a record into a `Summary`. The renderers beside this module only escape its
+strings for their format and lay them out.
+
+Names of benchmarks, labels of versions and messages come from whatever was benchmarked. Every
+string of a summary is therefore one line of printable characters, so that none can steer a
+terminal. What is markup in a renderer's format is left to the renderer.
 """
 
 from __future__ import annotations
 
-import os
 import statistics
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flopline.gate.record import ExitCode
+from flopline.gate.tell import reasons
+from flopline.gate.tell.columns import COLUMNS, largest_change, largest_detectable
+from flopline.gate.tell.names import Name, common_prefix, shortened, visible, visible_lines
+from flopline.units import percent, share
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from flopline.gate.record import Comparison, GateRecord, Stage, Verdict
+    from flopline.gate.tell.columns import Column, Renderer
+    from flopline.gate.tell.names import Sentence
 
-    from flopline.gate.record import Comparison, Difference, GateRecord, Loss
-
-ORDER = ("regressed", "inconclusive", "not comparable", "improved", "unchanged")
-EXITS = {
-    0: ("passed", "no regression"),
-    1: ("regressed", "a regression was confirmed"),
-    2: ("failed", "the gate could not do its work"),
-    3: ("inconclusive", "too noisy, or too little time, for an answer"),
-}
-"""Per exit code: a word for it, and what it means."""
-UNKNOWN = ("unknown", "not one of the gate's")
-FAILED = 2
+ORDER: tuple[Verdict, ...] = (
+    "regressed",
+    "inconclusive",
+    "not comparable",
+    "improved",
+    "unchanged",
+)
+"""The order of verdicts in every report."""
 MANY = 10
-"""As many unchanged benchmarks, names and losses are listed one by one."""
-LONGEST = 200
-"""Characters of a name that are shown on a terminal or a page."""
-HALF_A_DIGIT = 0.5e-3
-"""What rounds to nothing where changes have one decimal in percent."""
+"""At most this many unchanged benchmarks, names, losses and lines of output are listed."""
 
 
-def visible(text: str) -> str:
-    """The text on one line; what a terminal would obey and no eye would see is spelled out, as in a Python literal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+@dataclass(frozen=True)
+class Row:
+    """What the reports say about one benchmark.
+
+    Attributes:
+        id: pytest's node id.
+        name: The id without what all ids have in common; the middle of a long one is left out.
+        verdict: The verdict.
+        cells: The text of each column, by the column's name.
+        evidence: What the verdict rests on, a sentence each.
+        calls: Calls that the candidate makes more or less often, a sentence each.
+        is_lost: True if the summary's `lost` says why the benchmark has no numbers.
+        seconds: The median of the baseline's seconds per call, for programs; 0 if it is unknown.
+    """
+
+    id: str
+    name: str
+    verdict: Verdict
+    cells: dict[str, str]
+    evidence: tuple[str, ...]
+    calls: tuple[Sentence, ...]
+    is_lost: bool
+    seconds: float
 
 
-def lines(text: str) -> list[str]:
-    """A text's lines, visible."""
-    return [visible(line) for line in text.splitlines()]
+@dataclass(frozen=True)
+class Unchanged:
+    """What the reports say about all unchanged benchmarks together.
+
+    Attributes:
+        count: How many there are.
+        cells: The text of each column, by the column's name.
+        words: The same as a sentence.
+    """
+
+    count: int
+    cells: dict[str, str]
+    words: str
 
 
-def _points(fraction: float) -> str:
-    return "0.0" if abs(fraction) < HALF_A_DIGIT else f"{100 * fraction:+.1f}"
+@dataclass(frozen=True)
+class LostBenchmark:
+    """Why a benchmark has no numbers in some block.
+
+    Attributes:
+        name: The benchmark's name, as in `Row`.
+        why: What happened, on which side, and in how many blocks.
+        output: The last lines of its output.
+    """
+
+    name: str
+    why: str
+    output: tuple[str, ...]
 
 
-def percent(fraction: float) -> str:
-    """A change, signed, with one decimal: `+3.2 %`; what rounds to nothing has no sign."""
-    return f"{_points(fraction)} %"
+@dataclass(frozen=True)
+class Note:
+    """Something else that a reader must know.
+
+    Attributes:
+        label: One word for what it is about.
+        sentences: What it says, each on a line of its own.
+    """
+
+    label: str
+    sentences: tuple[Sentence, ...]
 
 
-def share(fraction: float) -> str:
-    """A proportion: `3.2 %`."""
-    return "< 0.1 %" if 0 < fraction < HALF_A_DIGIT else f"{100 * fraction:.1f} %"
+@dataclass(frozen=True)
+class Summary:
+    """Everything that a report on a gate run says.
+
+    Attributes:
+        heading: What was compared, and how long that took.
+        settings: Where the benchmarks are, how noisy it was, and what was measured.
+        columns: The columns of the table of benchmarks.
+        rows: The benchmarks; the largest regression comes first.
+        unchanged: The unchanged ones among them, together.
+        lost: Benchmarks that have no numbers in some block, at most `MANY`.
+        more_lost: How many others there are.
+        notes: What only one side has, the warnings, and what the verdicts guarantee.
+        result: The run's answer, in lines.
+        answer: The run's answer with its exit code and what that means, in one line.
+        exit_code: The exit code.
+        started: When the run began.
+        seconds: How long it took.
+        properties: Facts of the run for programs, as text by name.
+    """
+
+    heading: tuple[str, ...]
+    settings: tuple[Note, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    unchanged: Unchanged
+    lost: tuple[LostBenchmark, ...]
+    more_lost: int
+    notes: tuple[Note, ...]
+    result: tuple[str, ...]
+    answer: str
+    exit_code: ExitCode
+    started: str
+    seconds: float
+    properties: dict[str, str]
+
+    def columns_in(self, renderer: Renderer) -> list[Column]:
+        """Returns the columns that a renderer shows."""
+        return [column for column in self.columns if renderer in column.shown_in]
 
 
-def duration(seconds: float) -> str:
-    """A time in the unit that suits it, four digits."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.4g} {unit}"
-    return f"{seconds / 1e-9:.4g} ns"
-
-
-def cells(row: Comparison) -> tuple[str, str, str, str, str]:
-    """Change, interval, what would have been seen, the baseline's time per call, clock; empty where unknown."""
-    return (
-        "" if row.change is None else percent(row.change),
-        "" if row.low is None or row.high is None else f"[{_points(row.low)}, {_points(row.high)}]",
-        "" if row.detectable is None else percent(row.detectable),
-        "" if row.seconds is None else duration(row.seconds),
-        row.clock or "",
+def summarise(record: GateRecord) -> Summary:
+    """Returns everything that a report on this record says."""
+    common = common_prefix([row.id for row in record.comparisons] + record.added + record.removed)
+    ordered = sorted(record.comparisons, key=_place)
+    losses = reasons.losses(record)
+    lost = []
+    for benchmark in list(losses)[:MANY]:
+        name = shortened(benchmark.removeprefix(common))
+        why = reasons.behind_loss(benchmark, losses[benchmark], record)
+        output = visible_lines(losses[benchmark][0].text)
+        lost.append(LostBenchmark(name, why, tuple(output[-MANY:])))
+    return Summary(
+        heading=_heading(record),
+        settings=tuple(_settings(record, common)),
+        columns=COLUMNS,
+        rows=tuple(_row(row, record, common, is_lost=row.id in losses) for row in ordered),
+        unchanged=_unchanged(ordered),
+        lost=tuple(lost),
+        more_lost=len(losses) - len(lost),
+        notes=tuple(_notes(record, common)),
+        result=tuple(visible_lines(record.result)),
+        answer=_answer(record),
+        exit_code=record.exit_code,
+        started=visible(record.started),
+        seconds=record.seconds,
+        properties=_properties(record),
     )
 
 
-def extremes(rows: Sequence[Comparison]) -> tuple[str, str]:
-    """The largest change either way, and the largest of what would have been seen."""
-    change = max((abs(row.change) for row in rows if row.change is not None), default=0.0)
-    return f"±{share(change)}", percent(
-        max((row.detectable for row in rows if row.detectable is not None), default=0.0)
+def _place(row: Comparison) -> tuple[int, float]:
+    """Returns a key that sorts the most important benchmark first."""
+    change = row.change or 0.0
+    largest_first = change if row.verdict == "improved" else -change
+    return ORDER.index(row.verdict), largest_first
+
+
+def _row(row: Comparison, record: GateRecord, common: str, *, is_lost: bool) -> Row:
+    return Row(
+        id=visible(row.id),
+        name=shortened(row.id.removeprefix(common)),
+        verdict=row.verdict,
+        cells={column.name: column.cell(row) for column in COLUMNS},
+        evidence=tuple(reasons.behind_verdict(row, record.settings)),
+        calls=tuple(reasons.calls(record.explanations.get(row.id))),
+        is_lost=is_lost,
+        seconds=row.seconds or 0.0,
     )
 
 
-def _common(record: GateRecord) -> str:
-    """What all ids begin with: a file with its colons, or a folder with its slash."""
-    ids = [row.id for row in record.comparisons] + record.added + record.removed
-    files = sorted({name.partition("::")[0] if "::" in name else "" for name in ids})
-    if len(files) == 1 and files[0]:
-        return f"{files[0]}::"
-    prefix = os.path.commonprefix(files)  # noqa: RUF071  # cut at a slash below
-    return prefix[: prefix.rfind("/") + 1]
+def _unchanged(comparisons: list[Comparison]) -> Unchanged:
+    rows = [row for row in comparisons if row.verdict == "unchanged"]
+    change, detectable = largest_change(rows), largest_detectable(rows)
+    return Unchanged(
+        count=len(rows),
+        cells={column.name: column.together(rows) for column in COLUMNS},
+        words=f"{len(rows)} unchanged: change at most {change}, detectable at most {detectable}",
+    )
 
 
-def _shortened(text: str) -> str:
-    """A name, visible; of a long one the middle is left out."""
-    shown = visible(text)
-    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST // 2]}...{shown[-LONGEST // 2 :]}"
-
-
-def naming(record: GateRecord) -> Callable[[str], str]:
-    """How ids are shown: visible, not too long, without what they have in common."""
-    common = _common(record)
-    return lambda name: _shortened(name.removeprefix(common))
-
-
-def ordered(record: GateRecord) -> list[Comparison]:
-    """The largest regression first, the largest improvement first of its kind."""
-
-    def place(row: Comparison) -> tuple[int, float]:
-        change = row.change or 0.0
-        return ORDER.index(row.verdict), change if row.verdict == "improved" else -change
-
-    return sorted(record.comparisons, key=place)
-
-
-def split(rows: Sequence[Comparison]) -> tuple[list[Comparison], list[Comparison]]:
-    """What is not unchanged, and what is."""
-    unchanged = [row for row in rows if row.verdict == "unchanged"]
-    return [row for row in rows if row.verdict != "unchanged"], unchanged
-
-
-def heading(record: GateRecord) -> list[str]:
-    """What was compared, and how long it took."""
+def _heading(record: GateRecord) -> tuple[str, ...]:
     count = len(record.comparisons)
-    return [
-        f"baseline {_shortened(record.baseline.version)}",
-        f"candidate {_shortened(record.candidate.version)}",
-        f"{count} benchmark{'s' * (count != 1)}",
+    return (
+        f"baseline {shortened(record.baseline.version)}",
+        f"candidate {shortened(record.candidate.version)}",
+        f"{count} benchmark" if count == 1 else f"{count} benchmarks",
         f"{record.seconds:.0f} s",
-    ]
+    )
 
 
-def setting(record: GateRecord) -> Iterator[tuple[str, str]]:
-    """Where the ids are, how noisy it was, and what the controls say."""
-    if common := _common(record):
-        yield "ids in", _shortened(common.removesuffix("::"))
-    facts = [] if record.noise is None else [f"noise floor {share(record.noise)}"]
+def _settings(record: GateRecord, common: str) -> list[Note]:
+    """Returns where the ids are, how noisy it was, and how many blocks each stage had."""
+    notes = []
+    if common:
+        notes.append(_note("ids in", shortened(common.removesuffix("::"))))
+    if facts := _noise(record):
+        notes.append(_note("noise", "   ".join(facts)))
+    suspicious = sum(row.stage == "confirm" for row in record.comparisons)
+    if screened := _stage(record, "screen", "blocks"):
+        outcome = f": {suspicious} suspicious" if suspicious else ""
+        notes.append(_note("screen", screened + outcome))
+    if confirmed := _stage(record, "confirm", "fresh blocks"):
+        notes.append(_note("confirm", confirmed))
+    return notes
+
+
+def _note(label: str, *lines: str) -> Note:
+    """Returns a note in which nothing is the name of something."""
+    return Note(label, tuple((line,) for line in lines))
+
+
+def _noise(record: GateRecord) -> list[str]:
+    """Returns how noisy the machine was during the run, and what the controls measured."""
+    facts = []
+    if record.noise is not None:
+        facts.append(f"noise floor {share(record.noise)}")
     if record.blocks:
-        count, loose = len(record.blocks), sum(block.randomised for block in record.blocks)
-        facts += [
-            f"steal {share(statistics.fmean(block.steal for block in record.blocks))}",
-            f"load {statistics.median(block.load for block in record.blocks):.1f}",
-            f"ASLR {'on' if loose == count else f'on in {loose} of {count} blocks' if loose else 'off'}",
-        ]
+        steal = statistics.fmean(block.steal for block in record.blocks)
+        load = statistics.median(block.load for block in record.blocks)
+        facts += [f"steal {share(steal)}", f"load {load:.1f}", f"ASLR {_randomisation(record)}"]
     if record.canary is not None:
-        facts.append(f"canary {percent(record.settings.detect)} seen as {percent(record.canary)}")
+        detect = percent(record.settings.detect)
+        facts.append(f"canary {detect} measured as {percent(record.canary)}")
     if record.control is not None:
         facts.append(f"control {percent(record.control)}")
-    if facts:
-        yield "noise", "   ".join(facts)
+    return facts
 
 
-def stages(record: GateRecord) -> Iterator[tuple[str, str]]:
-    """Blocks and quads of each stage."""
-    for stage, kind in (("screen", "blocks"), ("confirm", "fresh blocks")):
-        blocks = [block for block in record.blocks if block.stage == stage]
-        quads = max((len(taken) for block in blocks for taken in block.quads.values()), default=0)
-        suspicious = sum(row.stage == "confirm" for row in record.comparisons)
-        if blocks:
-            found = f": {suspicious} suspicious" if suspicious and stage == "screen" else ""
-            yield stage, f"{len(blocks)} {kind} x {quads} quads{found}"
+def _randomisation(record: GateRecord) -> str:
+    """Returns in how many blocks address-space randomisation was on."""
+    count = sum(block.randomised for block in record.blocks)
+    if count == 0:
+        return "off"
+    if count == len(record.blocks):
+        return "on"
+    return f"on in {count} of {len(record.blocks)} blocks"
 
 
-def evidence(row: Comparison, record: GateRecord) -> Iterator[str]:
-    """What stands behind a verdict, in words."""
-    detect = record.settings.detect
-    if (
-        row.verdict != "improved"
-        and row.p is not None
-        and row.limit is not None
-        and row.change is not None
-    ):
-        margin = f"{100 * detect / 3:.2g} %"
-        side = f"above +{margin}" if row.change >= 0 else f"below -{margin}"
-        yield f"{row.beyond}/{row.blocks} blocks {side}, p = {row.p:.2g} (Holm limit {row.limit:.2g})"
-    if row.note:
-        yield visible(row.note)
-    elif (
-        row.verdict == "inconclusive"
-        and row.sigma is not None
-        and row.detectable is not None
-        and row.detectable > detect
-    ):
-        yield f"sigma {share(row.sigma)}: can only see {percent(row.detectable)} here"
+def _stage(record: GateRecord, stage: Stage, noun: str) -> str:
+    """Returns how many blocks a stage had, and how many quads a benchmark had in them at most."""
+    blocks = [block for block in record.blocks if block.stage == stage]
+    if not blocks:
+        return ""
+    most_quads = 0
+    for block in blocks:
+        for quads in block.quads.values():
+            most_quads = max(most_quads, len(quads))
+    return f"{len(blocks)} {noun} x {most_quads} quads"
 
 
-def reasons(row: Comparison, record: GateRecord, show: Callable[[str], str]) -> Iterator[str]:
-    """What the candidate calls more or less often, where that was looked at."""
-    found = record.explanations.get(row.id)
-    yield from (_called(difference, show) for difference in found or ())
-    if found == []:
-        yield "no difference in calls"
+def _notes(record: GateRecord, common: str) -> list[Note]:
+    """Returns what only one side has, the warnings, and what the verdicts guarantee."""
+    notes = []
+    if record.added:
+        names = _names(record.added, common)
+        notes.append(Note("added", ((f"{len(record.added)} only on the candidate: ", *names),)))
+    if record.removed:
+        names = _names(record.removed, common)
+        notes.append(Note("removed", ((f"{len(record.removed)} only on the baseline: ", *names),)))
+    notes += [_note("warning", *visible_lines(warning)) for warning in record.warnings]
+    if record.exit_code != ExitCode.COULD_NOT_WORK:
+        notes.append(_note("guarantee", _guarantee(record)))
+    return notes
 
 
-def _called(difference: Difference, show: Callable[[str], str]) -> str:
-    more = difference.candidate - difference.baseline
-    counts = f" ({difference.candidate} instead of {difference.baseline})"
+def _names(ids: list[str], common: str) -> Sentence:
+    """Returns names with commas between them, and how many were left out."""
+    pieces: list[str] = []
+    for benchmark in ids[:MANY]:
+        if pieces:
+            pieces.append(", ")
+        pieces.append(Name(shortened(benchmark.removeprefix(common))))
+    if len(ids) > MANY:
+        pieces.append(f" and {len(ids) - MANY} more")
+    return tuple(pieces)
+
+
+def _guarantee(record: GateRecord) -> str:
+    """Returns the error rate that is promised, and the test that keeps the promise."""
+    alarm = (
+        "The probability of any false alarm in this run is at most "
+        f"{100 * record.settings.alpha:g} %. "
+    )
+    fresh = sum(block.stage == "confirm" for block in record.blocks)
+    if not fresh:
+        return (
+            f"{alarm}A benchmark is called regressed only after an exact test on fresh pairs of "
+            "processes, and no such test was made."
+        )
+    margin = reasons.tolerated(record.settings)
     return (
-        f"{more:+d} call{'s' * (abs(more) != 1)} of {show(difference.function)} from {show(difference.where)}"
-        f"{counts if difference.baseline and difference.candidate else ''}"
+        f"{alarm}A benchmark is called regressed only if an exact one-sided signed-rank test on "
+        f"{fresh} fresh pairs of processes rejected, at Holm's limit, that it is at most {margin} "
+        "slower."
     )
 
 
-def one_sided(record: GateRecord) -> Iterator[tuple[str, str, list[str]]]:
-    """What only one side has: a label, a count in words, the ids."""
-    if record.added:
-        yield "added", f"{len(record.added)} only on the candidate", record.added
-    if record.removed:
-        yield "removed", f"{len(record.removed)} only on the baseline", record.removed
+def _answer(record: GateRecord) -> str:
+    result, code = visible(record.result), record.exit_code
+    if result == code.meaning:
+        return f"{result} (exit code {code})"
+    return f"{result} (exit code {code}: {code.meaning})"
 
 
-def listed(ids: Sequence[str], show: Callable[[str], str], most: int | None = MANY) -> str:
-    """Ids one by one, up to a number."""
-    left = len(ids) - len(ids[:most])
-    return ", ".join(map(show, ids[:most])) + (f" and {left} more" if left else "")
-
-
-def losses(record: GateRecord) -> dict[str, tuple[str, list[str]]]:
-    """Per benchmark with a block that has no numbers of it: why, and what was said. The other's fault is none."""
-    found: dict[str, list[Loss]] = {}
-    for block in record.blocks:
-        for name, loss in block.lost.items():
-            found.setdefault(name, []).append(loss)
-    told = {}
-    for name, each in found.items():
-        own = [loss for loss in each if loss.outcome != "stopped"]
-        if own or not any(name in block.quads for block in record.blocks):
-            loss = (own or each)[0]
-            tried = sum(name in block.quads or name in block.lost for block in record.blocks)
-            side = f"on the {loss.side}" if loss.side else "on both sides"
-            why = f"{visible(loss.outcome)} {side} ({visible(loss.phase)}) in {len(each)} of {tried} blocks"
-            told[name] = why, lines(loss.text)
-    return told
-
-
-def guarantee(record: GateRecord) -> Iterator[tuple[str, str]]:
-    """What an error rate was promised, and by what; nothing where the gate could not do its work."""
-    fresh = sum(block.stage == "confirm" for block in record.blocks)
-    if record.exit_code != FAILED:
-        tested = (
-            f"regressed means that an exact one-sided signed-rank test rejected 'at most "
-            f"+{100 * record.settings.detect / 3:.2g} %' at Holm's limit on {fresh} fresh pairs of processes"
-            if fresh
-            else "regressed takes an exact test on fresh pairs of processes, and none was made"
-        )
-        yield (
-            "guarantee",
-            f"P(any false alarm in this run) <= {100 * record.settings.alpha:g} %: {tested}",
-        )
-
-
-def answer(record: GateRecord) -> str:
-    """The run's answer, with its exit code and what that means."""
-    result, (_, meaning) = visible(record.result), EXITS.get(record.exit_code, UNKNOWN)
-    return f"{result} (exit code {record.exit_code}{'' if result == meaning else f': {meaning}'})"
+def _properties(record: GateRecord) -> dict[str, str]:
+    numbers = {
+        "detect": record.settings.detect,
+        "alpha": record.settings.alpha,
+        "noise": record.noise,
+        "canary": record.canary,
+        "control": record.control,
+    }
+    properties = {
+        "baseline": visible(record.baseline.version),
+        "candidate": visible(record.candidate.version),
+    }
+    for name, number in numbers.items():
+        properties[name] = "" if number is None else str(number)
+    return properties

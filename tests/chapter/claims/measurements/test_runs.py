@@ -36,8 +36,8 @@ def test_losses_are_those_after_so_many_examples() -> None:
     measurements = Measurements(surrogate("a test"), seeds=5)
     start = measurements.losses_after(BATCH100, 0)
     end = measurements.losses_after(BATCH100, 3000)
-    assert start == pytest.approx([measurements.problem.start] * 5, rel=0.05)
-    assert end == pytest.approx([measurements.problem.least] * 5, rel=0.05)
+    assert start == pytest.approx([measurements.loss.at_zero] * 5, rel=0.05)
+    assert end == pytest.approx([measurements.loss.minimum] * 5, rel=0.05)
 
 
 def test_runs_are_made_once() -> None:

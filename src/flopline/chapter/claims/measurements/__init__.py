@@ -35,7 +35,7 @@ class Measurements:
 
     Attributes:
         table: The training set.
-        problem: The exact quantities of the loss on it.
+        loss: The exact quantities of the loss on it.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Measurements:
         seeds: int = runs.SEEDS,
     ) -> None:
         self.table = table
-        self.problem = training.problem(table)
+        self.loss = training.exact_loss(table)
         self._rounds = rounds
         self._seeds = seeds
         self._report = report
@@ -132,8 +132,8 @@ class Measurements:
         Returns:
             A number per seed, which is infinite where the run never comes so near.
         """
-        finely = replace(experiment, every=max(runs.FINEST_STEP, experiment.batch))
+        finely = replace(experiment, every=max(runs.FINEST_STEP, experiment.minibatch))
         n = len(self.table.y)
         epochs = [examples / n for examples in runs.examples_at_points(finely, self.table)]
-        threshold = self.problem.least * (1 + distance)
+        threshold = self.loss.minimum * (1 + distance)
         return runs.first_reached(self.losses(finely, runs.PASSES_SEEDS), threshold, epochs)

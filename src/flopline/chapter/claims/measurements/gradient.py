@@ -13,7 +13,6 @@ from flopline import data, sgd
 from flopline.chapter.training import Sampling  # noqa: TC001  # cattrs reads it
 
 if TYPE_CHECKING:
-
     from flopline.data import Table
 
 NOISE_SIZES = (1, 3, 10, 30, 100, 300, 1000, 1500)

@@ -39,7 +39,7 @@ def measure_ceilings(announce: Announce) -> list[Ceilings]:
     results = []
     for i in range(CEILINGS):
         announce(f"ceilings, {i + 1} of {CEILINGS}")
-        results.append(ceilings.ceilings(threads=cores, patience=CEILINGS_PATIENCE))
+        results.append(ceilings.measure_ceilings(threads=cores, patience=CEILINGS_PATIENCE))
     return results
 
 

@@ -40,7 +40,7 @@ def measure_losses(experiment: Experiment, seeds: int, table: Table) -> Tensor:
 def examples_at_points(experiment: Experiment, table: Table) -> list[int]:
     """Returns the examples seen at each point at which the loss of a run is taken."""
     n = len(table.y) * experiment.copies
-    points = training.points(n, experiment.batch, experiment.epochs, experiment.every)
+    points = training.points(n, experiment.minibatch, experiment.epochs, experiment.every)
     return [examples for examples, _ in points]
 
 

@@ -1,0 +1,116 @@
+"""The columns of the table of benchmarks in every report.
+
+To add a column, add an entry to `COLUMNS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from flopline.units import duration, percent, points, share
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from flopline.gate.record import Comparison
+
+Renderer = Literal["text", "markdown", "junit"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of the table of benchmarks.
+
+    Attributes:
+        name: What stands above the column.
+        cell: Returns the column's text for one benchmark; empty if it is unknown. It may hold only
+            numbers and words of the gate, because renderers do not escape it.
+        together: Returns one text that stands for several unchanged benchmarks.
+        align: On which side cells are aligned.
+        shown_in: The renderers that show the column.
+        coloured: True if a terminal shows the cells in the colour of the verdict.
+        legend: What the column means, where its name does not say it.
+    """
+
+    name: str
+    cell: Callable[[Comparison], str]
+    together: Callable[[Sequence[Comparison]], str] = lambda _: ""
+    align: Literal["left", "right"] = "right"
+    shown_in: tuple[Renderer, ...] = ("text", "markdown", "junit")
+    coloured: bool = False
+    legend: str = ""
+
+
+def _change(row: Comparison) -> str:
+    return "" if row.change is None else percent(row.change)
+
+
+def largest_change(rows: Sequence[Comparison]) -> str:
+    """Returns the largest change of some benchmarks, in either direction."""
+    changes = [abs(row.change) for row in rows if row.change is not None]
+    return f"±{share(max(changes, default=0.0))}"
+
+
+def _interval(row: Comparison) -> str:
+    if row.low is None or row.high is None:
+        return ""
+    return f"[{points(row.low)}, {points(row.high)}]"
+
+
+def _detectable(row: Comparison) -> str:
+    return "" if row.detectable is None else percent(row.detectable)
+
+
+def largest_detectable(rows: Sequence[Comparison]) -> str:
+    """Returns the slowdown that would have been found in every one of some benchmarks."""
+    known = [row.detectable for row in rows if row.detectable is not None]
+    return percent(max(known, default=0.0))
+
+
+def _time(row: Comparison) -> str:
+    return "" if row.seconds is None else duration(row.seconds)
+
+
+def _clock(row: Comparison) -> str:
+    return row.clock or ""
+
+
+def _all_clocks(rows: Sequence[Comparison]) -> str:
+    clocks = dict.fromkeys(row.clock for row in rows if row.clock)
+    return ", ".join(clocks)
+
+
+COLUMNS = (
+    Column(name="change", cell=_change, together=largest_change, coloured=True),
+    Column(name="95 % interval", cell=_interval),
+    Column(
+        name="detectable",
+        cell=_detectable,
+        together=largest_detectable,
+        legend="the smallest slowdown that would have been found, with a probability of 95 % by "
+        "the screen and of 90 % by the confirming blocks",
+    ),
+    Column(
+        name="time",
+        cell=_time,
+        shown_in=("markdown",),
+        legend="the median of the baseline's time per call",
+    ),
+    Column(
+        name="clock",
+        cell=_clock,
+        together=_all_clocks,
+        align="left",
+        shown_in=("text", "markdown"),
+    ),
+    Column(
+        name="verdict",
+        cell=lambda row: row.verdict,
+        together=lambda _: "unchanged",
+        align="left",
+        shown_in=("text", "markdown"),
+        coloured=True,
+    ),
+)
+"""The columns of every report's table, after the one with the names of the benchmarks."""
