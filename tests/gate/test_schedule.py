@@ -27,6 +27,7 @@ from tests.gate.support.machine import (
     STOPPED,
     UNLIMITED,
     Machine,
+    quad_of,
     screened,
 )
 
@@ -80,17 +81,19 @@ def test_more_blocks_take_as_long_as_the_last_one_with_less_timed_in_it() -> Non
 
 
 def test_if_the_budget_is_short_only_what_is_timed_is_cut() -> None:
-    machine = Machine({"a": 0.0}, start=2.0)
+    machine = Machine({"a": 0.0})
     evidence, _ = screened(machine, SETTINGS)
-    (quad,) = evidence.last.quads["a"]
-    second = replace(quad.baseline[0], wall=1.0)
-    quad = replace(quad, baseline=(second, second), candidate=(second, second))
-    last = replace(evidence.last, seconds=10.0, quads={"a": [quad] * 2})
+    last = replace(evidence.last, seconds=10.0, quads={"a": [quad_of(0.0, 8.0)]})
     assert timed_seconds(last) == 8
-    assert Budget(100 / 0.95, machine.clock).fitting(10, last) == pytest.approx(1)
-    assert Budget(60 / 0.95, machine.clock).fitting(10, last) == pytest.approx(0.5)
-    assert Budget(10.0, machine.clock).fitting(10, last) < 0
-    assert Budget(10.0, machine.clock).fitting(10, replace(last, quads={})) == 1.0
+
+    def fitting(seconds: float) -> float:
+        return Budget(seconds, machine.clock).fitting(10, last)
+
+    assert fitting(100 / 0.95) == pytest.approx(1)
+    assert fitting(60 / 0.95) == pytest.approx(0.5)
+    assert fitting(10.0) < 0
+    last = replace(last, quads={})
+    assert fitting(10.0) == 1.0
 
 
 def test_a_budget_begins_when_it_is_made_and_ends_after_its_seconds() -> None:

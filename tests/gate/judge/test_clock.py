@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flopline.gate.judge.clock import block_value, choose_clock, log_ratios, seconds_per_call
-from flopline.gate.record import Quad, Settings
+from flopline.gate.record import Clock, Quad, Settings
 from tests.gate.support.samples import PAIRS, QUADS, quad, slower, swapped, timed
 
 
@@ -20,25 +20,31 @@ def test_seconds_per_call_are_read_from_the_asked_clock() -> None:
 
 def test_a_log_ratio_is_positive_where_the_candidate_is_slower_per_call() -> None:
     half_as_many_calls = replace(timed(math.log(1.03) - math.log(2)), calls=50)
-    (ratio,) = log_ratios([Quad((timed(),), (half_as_many_calls,))], "cpu")
+    pair = Quad((timed(),), (half_as_many_calls,))
+    (ratio,) = log_ratios([pair], "cpu")
     assert ratio == pytest.approx(math.log(1.03))
 
 
 def test_every_batch_of_the_candidate_is_held_against_both_of_the_baseline() -> None:
-    found = log_ratios([Quad((timed(0.1), timed(0.3)), (timed(0.2), timed(0.7)))], "cpu")
-    assert found == pytest.approx([0.1, 0.6, -0.1, 0.4])
+    baseline = (timed(0.1), timed(0.3))
+    candidate = (timed(0.2), timed(0.7))
+    ratios = log_ratios([Quad(baseline, candidate)], "cpu")
+    assert ratios == pytest.approx([0.1, 0.6, -0.1, 0.4])
 
 
 @given(st.builds(Quad, PAIRS, PAIRS), st.sampled_from(["cpu", "wall", "timer"]))
-def test_exchanging_the_sides_negates_the_log_ratios(q: Quad, clock: str) -> None:
-    there, back = (log_ratios([side], clock) for side in (q, *swapped([q])))  # type: ignore[arg-type]
-    assert sorted(back) == sorted(-ratio for ratio in there)
+def test_exchanging_the_sides_negates_the_log_ratios(measured: Quad, clock: Clock) -> None:
+    there = log_ratios([measured], clock)
+    back = log_ratios(swapped([measured]), clock)
+    negated = [-ratio for ratio in there]
+    assert sorted(back) == sorted(negated)
 
 
 def test_a_preempted_quad_counts_in_cpu_time_only() -> None:
-    q = Quad((timed(), timed()), (timed(0.1), timed(0.1, involuntary=1, wall=0.2)))
-    assert log_ratios([q], "wall") == []
-    assert log_ratios([q], "cpu") == pytest.approx([0.1] * 4)
+    preempted = timed(0.1, involuntary=1, wall=0.2)
+    quads = [Quad((timed(), timed()), (timed(0.1), preempted))]
+    assert log_ratios(quads, "wall") == []
+    assert log_ratios(quads, "cpu") == pytest.approx([0.1] * 4)
 
 
 def test_a_batch_without_a_positive_reading_spoils_its_quad() -> None:
@@ -144,4 +150,6 @@ def test_waits_on_a_crowded_machine_give_no_numbers_but_no_wrong_clock() -> None
 @example([quad(timed(), SLEEPING)])
 @example([quad(timed(cpu=0.0), timed(cpu=0.0, voluntary=1))])
 def test_exchanging_the_sides_does_not_change_the_clock(quads: list[Quad]) -> None:
-    assert choose_clock(quads, SETTINGS) == choose_clock(swapped(quads), SETTINGS)
+    there = choose_clock(quads, SETTINGS)
+    back = choose_clock(swapped(quads), SETTINGS)
+    assert there == back

@@ -40,7 +40,8 @@ MARGIN = SETTINGS.margin
 
 def error(rate: float, runs: int) -> float:
     """Returns three binomial standard errors."""
-    return 3 * math.sqrt(rate * (1 - rate) / runs)
+    variance = rate * (1 - rate)
+    return 3 * math.sqrt(variance / runs)
 
 
 # How many blocks
@@ -86,19 +87,23 @@ def test_what_is_surely_large_takes_no_more_blocks_than_it_needs() -> None:
 
 @pytest.mark.parametrize("sigma", [0.5, math.nan, math.inf])
 def test_noise_asks_for_no_more_than_the_cap(sigma: float) -> None:
-    assert plan(sigma, 1, SETTINGS) == plan(sigma, 2, SETTINGS) == 28
+    assert plan(sigma, 1, SETTINGS) == 28
+    assert plan(sigma, 2, SETTINGS) == 28
 
 
 @given(st.floats(0, 0.1), st.integers(1, 300), st.floats(1e-9, 0.5))
 def test_every_plan_can_reject(sigma: float, tests: int, alpha: float) -> None:
     settings = Settings(alpha=LOOKS * alpha)
-    assert smallest_p(plan(sigma, tests, settings)) <= alpha / tests
+    blocks = plan(sigma, tests, settings)
+    assert smallest_p(blocks) <= alpha / tests
 
 
 @pytest.mark.parametrize(("tests", "fewest"), [(1, 7), (5, 9), (6, 10)])
 def test_with_fewer_blocks_nothing_can_be_rejected(tests: int, fewest: int) -> None:
+    limit = ALPHA / tests
     assert fewest_to_reject(tests, SETTINGS) == fewest
-    assert smallest_p(fewest) <= ALPHA / tests < smallest_p(fewest - 1)
+    assert smallest_p(fewest) <= limit
+    assert smallest_p(fewest - 1) > limit
 
 
 # The test
@@ -126,7 +131,9 @@ def drift(generator: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.
 
 def coined(generator: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
     """Returns the same drift, where a coin per block chooses the slots."""
-    return drift(generator, shape) * np.sign(generator.random(shape) - 0.5)
+    values = drift(generator, shape)
+    coins = generator.random(shape) - 0.5
+    return values * np.sign(coins)
 
 
 def true_level(count: int) -> float:
@@ -145,9 +152,11 @@ def rejected(values: NDArray[np.float64], limit: float = ALPHA) -> float:
 
 @pytest.mark.parametrize("noise", [gaussian, student, cauchy, coined])
 def test_the_level_is_exact_whatever_the_tails_and_the_drift(noise: Noise) -> None:
-    values = MARGIN + 0.006 * noise(np.random.default_rng(11), (RUNS, 12))
+    generator = np.random.default_rng(11)
+    values = MARGIN + 0.006 * noise(generator, (RUNS, 12))
     level = true_level(12)
-    assert rejected(values) == pytest.approx(level, abs=error(level, RUNS))
+    tolerance = error(level, RUNS)
+    assert rejected(values) == pytest.approx(level, abs=tolerance)
 
 
 def test_without_the_coin_drift_makes_false_alarms() -> None:
@@ -165,9 +174,12 @@ def test_ties_and_values_at_the_margin_make_the_test_conservative(step: float) -
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=8))
 def test_over_all_signs_of_any_distances_no_p_value_is_too_small(distances: list[int]) -> None:
-    signs = np.array(list(itertools.product((-1.0, 1.0), repeat=len(distances))))
-    p_values = signed_rank(MARGIN + 0.001 * signs * np.array(distances), MARGIN)
-    assert all(np.mean(p_values <= limit) <= limit * (1 + 1e-12) for limit in p_values)
+    signs = list(itertools.product((-1.0, 1.0), repeat=len(distances)))
+    excess = 0.001 * np.array(signs) * np.array(distances)
+    p_values = signed_rank(MARGIN + excess, MARGIN)
+    for limit in p_values:
+        share = np.mean(p_values <= limit)
+        assert share <= limit * (1 + 1e-12)
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=20))
@@ -197,7 +209,9 @@ def test_a_slower_block_never_speaks_for_innocence(
 ) -> None:
     raised = list(values)
     raised[place % len(values)] += more
-    assert signed_rank(raised, MARGIN) <= signed_rank(values, MARGIN)
+    before = signed_rank(values, MARGIN)
+    after = signed_rank(raised, MARGIN)
+    assert after <= before
 
 
 def test_equal_values_at_the_margin_are_no_evidence() -> None:
@@ -215,7 +229,8 @@ def test_six_innocent_benchmarks_alarm_no_more_often_than_one(common: float) -> 
     generator = np.random.default_rng(16)
     shared = generator.standard_normal((RUNS, 1, 12))
     own = generator.standard_normal((RUNS, 6, 12))
-    p_values = signed_rank(math.sqrt(common) * shared + math.sqrt(1 - common) * own, 0.0)
+    values = math.sqrt(common) * shared + math.sqrt(1 - common) * own
+    p_values = signed_rank(values, 0.0)
     alarms = []
     for run in p_values.tolist():
         decisions = holm(dict(zip("abcdef", run, strict=True)), ALPHA)
@@ -231,13 +246,17 @@ def two_looks(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     first = signed_rank(values[:, :12], MARGIN)
     second = signed_rank(values, MARGIN)
     limit = ALPHA / LOOKS
-    return np.asarray((first <= limit) | ((first <= 0.1) & (second <= limit)))
+    looked_again = first <= 0.1
+    at_second = looked_again & (second <= limit)
+    return np.asarray((first <= limit) | at_second)
 
 
 @pytest.mark.parametrize("noise", [gaussian, student, cauchy, coined])
 def test_two_looks_raise_no_more_false_alarms_than_alpha(noise: Noise) -> None:
-    values = MARGIN + 0.006 * noise(np.random.default_rng(21), (RUNS, 28))
-    assert np.mean(two_looks(values)) <= ALPHA + error(ALPHA, RUNS)
+    generator = np.random.default_rng(21)
+    values = MARGIN + 0.006 * noise(generator, (RUNS, 28))
+    alarms = np.mean(two_looks(values))
+    assert alarms <= ALPHA + error(ALPHA, RUNS)
 
 
 def test_a_second_look_finds_what_twelve_blocks_were_too_noisy_for() -> None:
@@ -270,9 +289,11 @@ def test_holm_rejects_what_is_within_its_limit_and_all_of_bonferroni(values: lis
     p_values = {str(number): value for number, value in enumerate(values)}
     decisions = holm(p_values, 0.05)
     assert set(decisions) == set(p_values)
+    bonferroni = 0.05 / max(1, len(p_values))
     for name, p in p_values.items():
-        assert decisions[name].rejected == (p <= decisions[name].limit)
-        assert decisions[name].rejected or p > 0.05 / len(p_values)
+        decision = decisions[name]
+        assert decision.rejected == (p <= decision.limit)
+        assert decision.rejected or p > bonferroni
 
 
 # Estimate and interval
@@ -330,8 +351,9 @@ def test_the_detectable_slowdown_agrees_with_the_simulated_table(blocks: int, te
     ("blocks", "tests"), [(12, 1), (12, 3), (12, 10), (13, 20), (16, 1), (16, 6), (20, 10), (28, 3)]
 )
 def test_what_is_called_detectable_is_rejected_nine_times_in_ten(blocks: int, tests: int) -> None:
-    shift = math.log1p(detectable(0.006, blocks, tests, SETTINGS))
-    values = shift + np.random.default_rng(20).normal(0, 0.006, (RUNS, blocks))
+    slowdown = detectable(0.006, blocks, tests, SETTINGS)
+    noise = np.random.default_rng(20).normal(0, 0.006, (RUNS, blocks))
+    values = math.log1p(slowdown) + noise
     assert 0.88 <= rejected(values, ALPHA / tests) <= 0.93
 
 
