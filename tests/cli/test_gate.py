@@ -164,7 +164,7 @@ def test_an_unknown_suite_from_is_refused_with_the_choices() -> None:
 
 
 @pytest.mark.parametrize("option", ["--json", "--markdown", "--junit"])
-def test_a_file_that_could_not_be_written_is_refused_before_anything_is_built(
+def test_a_file_that_cannot_be_written_is_refused_before_the_build(
     refusal: Refusal, option: str, tmp_path: Path
 ) -> None:
     missing = tmp_path / "missing" / "file"

@@ -104,7 +104,7 @@ def test_a_strategy_of_another_distribution_is_listed_with_its_origin(third_part
     assert "kernels-of-others" in flopline("list", PYTHONPATH=str(third_party)).stdout
 
 
-def test_strategies_of_other_distributions_are_measured_or_refused_and_the_others_go_on(
+def test_foreign_strategies_are_measured_or_refused_one_by_one(
     third_party: Path, tmp_path: Path
 ) -> None:
     record = tmp_path / "bench.json"

@@ -110,5 +110,5 @@ def test_the_checkouts_own_list_of_cases_is_measured(package: Package) -> None:
 
 
 def test_a_checkout_without_a_list_of_cases_is_refused(project: Project) -> None:
-    with pytest.raises(measuring.NoSuiteError, match=r"there is no .*cases\.py"):
+    with pytest.raises(measuring.NoCasesError, match=r"there is no .*cases\.py"):
         prepared(project.root)

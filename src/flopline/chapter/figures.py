@@ -203,7 +203,7 @@ def _rounded(value: float) -> str:
 
 
 @dataclass(frozen=True)
-class Product:
+class MeasuredProduct:
     """A product strategy at a size, as the pictures show it.
 
     Attributes:
@@ -229,7 +229,7 @@ class Product:
         return LOOKS[strategy].colour(theme) if strategy in LOOKS else INK[theme]
 
 
-def products(bench: Bench, machine: MachineRecord) -> list[Product]:
+def products(bench: Bench, machine: MachineRecord) -> list[MeasuredProduct]:
     """Returns the measured products with their roofs."""
     listed = []
     for row in bench.rows:
@@ -237,7 +237,7 @@ def products(bench: Bench, machine: MachineRecord) -> list[Product]:
         if case.family == "matmul":
             level = machine.ceilings.level(row.bytes / row.calls)
             seconds = max(row.flops / machine.ceilings.flops, row.bytes / level.read)
-            listed.append(Product(case, row, units.gflops(row.flops, seconds)))
+            listed.append(MeasuredProduct(case, row, units.gflops(row.flops, seconds)))
     return listed
 
 
@@ -245,7 +245,7 @@ def ladder(bench: Bench, machine: MachineRecord) -> Picture:
     """Draws the GFLOPS of every product strategy, with the roof over each."""
     ordered = sorted(products(bench, machine), key=lambda product: product.row.gflops)
     slowest, fastest = ordered[0], ordered[-1]
-    groups: dict[int, list[Product]] = {}
+    groups: dict[int, list[MeasuredProduct]] = {}
     for product in ordered:
         groups.setdefault(product.case.axes["n"], []).append(product)
     groups = dict(sorted(groups.items()))
@@ -278,7 +278,7 @@ def ladder(bench: Bench, machine: MachineRecord) -> Picture:
     )
 
 
-def _draw_ladder(groups: dict[int, list[Product]], peak: float, theme: Theme) -> Figure:
+def _draw_ladder(groups: dict[int, list[MeasuredProduct]], peak: float, theme: Theme) -> Figure:
     counts = [len(group) for group in groups.values()]
     figure = Figure(figsize=(8, 0.9 + 0.235 * sum(counts)))
     grid = figure.subplots(len(groups), 1, sharex=True, height_ratios=counts, squeeze=False)
@@ -354,7 +354,9 @@ def roofline(bench: Bench, machine: MachineRecord) -> Picture:
     )
 
 
-def _draw_roofline(listed: Sequence[Product], machine: MachineRecord, theme: Theme) -> Figure:
+def _draw_roofline(
+    listed: Sequence[MeasuredProduct], machine: MachineRecord, theme: Theme
+) -> Figure:
     figure = Figure(figsize=(8, 4.8))
     ax = figure.subplots()
     _draw_roofs(ax, machine, theme)
@@ -404,7 +406,7 @@ def _draw_roofs(ax: Axes, machine: MachineRecord, theme: Theme) -> None:
     )
 
 
-def _draw_point(ax: Axes, product: Product, theme: Theme) -> None:
+def _draw_point(ax: Axes, product: MeasuredProduct, theme: Theme) -> None:
     """Draws a strategy on the roofline, filled at the chapter's size."""
     row, strategy = product.row, product.case.strategy
     colour = product.colour(theme)
@@ -446,7 +448,7 @@ class Panels:
     rows: dict[int, Row]
 
 
-def panels(listed: Sequence[Product]) -> list[Panels]:
+def panels(listed: Sequence[MeasuredProduct]) -> list[Panels]:
     """Returns the products by panels, a series for each strategy and size of matrix."""
     series: dict[tuple[str, int], dict[int, Row]] = {}
     for product in listed:
@@ -489,7 +491,7 @@ def blocks(bench: Bench, machine: MachineRecord) -> Picture:
     )
 
 
-def _draw_blocks(listed: Sequence[Product], machine: MachineRecord, theme: Theme) -> Figure:
+def _draw_blocks(listed: Sequence[MeasuredProduct], machine: MachineRecord, theme: Theme) -> Figure:
     figure = Figure(figsize=(8, 6))
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     series = panels(listed)

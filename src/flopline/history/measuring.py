@@ -68,7 +68,7 @@ class Measuring:
         return variables
 
 
-class NoSuiteError(FloplineError, FileNotFoundError):
+class NoCasesError(FloplineError, FileNotFoundError):
     """The checkout has no list of what is measured."""
 
 
@@ -92,13 +92,13 @@ def prepare(
         existing: True to measure in this program's environment.
 
     Raises:
-        NoSuiteError: The checkout has no list of cases.
+        NoCasesError: The checkout has no list of cases.
         DataError: The training data are not the airfoil table.
         FileNotFoundError: FLOPLINE_DATA names no file.
     """
     cases_file = configuration.root / "benchmarks" / "cases.py"
     if not cases_file.is_file():
-        raise NoSuiteError(f"there is no {cases_file}, which lists what is measured")
+        raise NoCasesError(f"there is no {cases_file}, which lists what is measured")
     suite = runpy.run_path(str(cases_file))
     facts = machine_file.describe(
         machine,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from flopline.gate.record import Verdict
     from flopline.history.assessment import Thresholds
     from flopline.history.record import AsvCase, Conditions, History
-    from flopline.history.series import Point, Series
+    from flopline.history.series import MeasuredCommit, Series
 
 SUFFIX = "_gflops"
 """Is added to a benchmark's name to give the name of its series of GFLOPS."""
@@ -140,7 +140,7 @@ def _row(
     )
 
 
-def _compared_with(earlier: Sequence[Point], tagged: set[str]) -> Point | None:
+def _compared_with(earlier: Sequence[MeasuredCommit], tagged: set[str]) -> MeasuredCommit | None:
     """Returns the newest of the earlier points that has a tag, otherwise the first one."""
     for point in reversed(earlier):
         if point.commit in tagged:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Point:
+class MeasuredCommit:
     """The speed of one case at one commit.
 
     Attributes:
@@ -45,7 +45,7 @@ class Series:
             cases.update(dict.fromkeys(run.measurements))
         return list(cases)
 
-    def points(self, case: AsvCase, version: str) -> list[Point]:
+    def points(self, case: AsvCase, version: str) -> list[MeasuredCommit]:
         """Returns the commits at which a case has a number, the oldest first.
 
         Args:
@@ -56,7 +56,7 @@ class Series:
         for run in self.runs:
             measurement = run.measurements.get(case)
             if measurement is not None and run.versions[case.benchmark] == version:
-                points.append(Point(run.commit, measurement))
+                points.append(MeasuredCommit(run.commit, measurement))
         return points
 
 

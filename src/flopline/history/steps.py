@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from flopline.history.assessment import Thresholds
     from flopline.history.record import AsvCase, Conditions, History, Measurement
-    from flopline.history.series import Point
+    from flopline.history.series import MeasuredCommit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +204,7 @@ class _Jump:
     new_seconds: float
 
 
-def _jumps(points: Sequence[Point], threshold: float) -> list[_Jump]:
+def _jumps(points: Sequence[MeasuredCommit], threshold: float) -> list[_Jump]:
     seconds = [point.measurement.seconds for point in points]
     weights = [_weight(point.measurement) for point in points]
     levels = step_detect.detect_steps(seconds, weights)

@@ -65,7 +65,7 @@ def test_the_detectable_slowdown_is_explained() -> None:
     assert "90 % by the confirming blocks" in column.legend
 
 
-def test_the_largest_regression_and_then_the_largest_improvement_come_first() -> None:
+def test_the_largest_regression_then_the_largest_improvement_come_first() -> None:
     regressed = [
         dataclasses.replace(REGRESSED, id=f"a.py::{n}", change=n / 100) for n in (5, 30, 20)
     ]

@@ -193,7 +193,7 @@ class Cost(NamedTuple):
     distance: int
 
 
-class Step(NamedTuple):
+class AlignmentStep(NamedTuple):
     """The last step of the cheapest alignment of some first lines of each side.
 
     Attributes:
@@ -213,7 +213,7 @@ def _align(baseline: list[Line], candidate: list[Line]) -> list[LinePair]:
     The alignment is found as in the edit distance of Wagner and Fischer: the cheapest alignment of
     the first i and j lines ends with one of three steps.
     """
-    best: dict[tuple[int, int], Step] = {}
+    best: dict[tuple[int, int], AlignmentStep] = {}
     for i, j in itertools.product(range(len(baseline) + 1), range(len(candidate) + 1)):
         steps = []
         if i > 0 and j > 0:
@@ -234,7 +234,9 @@ def _align(baseline: list[Line], candidate: list[Line]) -> list[LinePair]:
     return pairs
 
 
-def _step(best: dict[tuple[int, int], Step], previous: tuple[int, int], lines: LinePair) -> Step:
+def _step(
+    best: dict[tuple[int, int], AlignmentStep], previous: tuple[int, int], lines: LinePair
+) -> AlignmentStep:
     """Returns the alignment that pairs these lines after the cheapest one of the lines before."""
     cost = best[previous].cost if previous in best else Cost(0, 0, 0)
     before, after = lines
@@ -244,7 +246,7 @@ def _step(best: dict[tuple[int, int], Step], previous: tuple[int, int], lines: L
         lines=cost.lines + (before.calls != after.calls),
         distance=cost.distance + (abs(before.number - after.number) if is_paired else 0),
     )
-    return Step(new_cost, previous, lines)
+    return AlignmentStep(new_cost, previous, lines)
 
 
 def _difference(function: str, file: str, before: Line, after: Line) -> Difference:

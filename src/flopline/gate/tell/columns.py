@@ -19,7 +19,7 @@ Renderer = Literal["text", "markdown", "junit"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column:
+class ReportColumn:
     """A column of the table of benchmarks.
 
     Attributes:
@@ -82,29 +82,29 @@ def _all_clocks(rows: Sequence[Comparison]) -> str:
 
 
 COLUMNS = (
-    Column(name="change", cell=_change, together=largest_change, coloured=True),
-    Column(name="95 % interval", cell=_interval),
-    Column(
+    ReportColumn(name="change", cell=_change, together=largest_change, coloured=True),
+    ReportColumn(name="95 % interval", cell=_interval),
+    ReportColumn(
         name="detectable",
         cell=_detectable,
         together=largest_detectable,
         legend="the smallest slowdown that would have been found, with a probability of 95 % by "
         "the screen and of 90 % by the confirming blocks",
     ),
-    Column(
+    ReportColumn(
         name="time",
         cell=_time,
         shown_in=("markdown",),
         legend="the median of the baseline's time per call",
     ),
-    Column(
+    ReportColumn(
         name="clock",
         cell=_clock,
         together=_all_clocks,
         align="left",
         shown_in=("text", "markdown"),
     ),
-    Column(
+    ReportColumn(
         name="verdict",
         cell=lambda row: row.verdict,
         together=lambda _: "unchanged",

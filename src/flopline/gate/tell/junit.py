@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 from flopline.gate.record import ExitCode
 
 if TYPE_CHECKING:
-    from flopline.gate.tell.summary import Row, Summary
+    from flopline.gate.tell.summary import ReportRow, Summary
 
 KINDS = {"regressed": "failure", "inconclusive": "skipped", "not comparable": "skipped"}
 """The element of a test case that stands for a verdict; the other verdicts have passed."""
@@ -40,7 +40,7 @@ def render(summary: Summary) -> str:
     return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(suite, encoding="unicode")}\n'
 
 
-def _case(row: Row, summary: Summary) -> ET.Element:
+def _case(row: ReportRow, summary: Summary) -> ET.Element:
     file, _, name = row.id.partition("::")
     case = ET.Element("testcase", classname=file, name=name or file, time=f"{row.seconds:.9f}")
     known = [column for column in summary.columns_in("junit") if row.cells[column.name]]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from flopline.gate.tell.names import Sentence
-    from flopline.gate.tell.summary import LostBenchmark, Note, Row, Summary
+    from flopline.gate.tell.summary import LostBenchmark, Note, ReportRow, Summary
 
 COMMENT = 65_000
 """Characters that a page may have. GitHub refuses a comment with more than 65 536."""
@@ -58,7 +58,7 @@ def _sections(summary: Summary, *, with_unchanged: bool) -> Iterator[str]:
         yield "\n".join(_note(note) for note in notes)
 
 
-def _table(rows: Iterable[Row], summary: Summary) -> str:
+def _table(rows: Iterable[ReportRow], summary: Summary) -> str:
     columns = summary.columns_in("markdown")
     lines = [
         _line("benchmark", [column.name for column in columns]),
@@ -79,7 +79,7 @@ def _legend(summary: Summary) -> str:
     return "\n".join(f"- {column.name}: {_prose(column.legend)}" for column in explained)
 
 
-def _lines(row: Row) -> list[str]:
+def _lines(row: ReportRow) -> list[str]:
     """Returns what stands behind a verdict as list items; a loss is described elsewhere."""
     evidence = [] if row.is_lost else [_prose(sentence) for sentence in row.evidence]
     calls = [_sentence(sentence) for sentence in row.calls]

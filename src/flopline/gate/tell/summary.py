@@ -22,7 +22,7 @@ from flopline.units import percent, share
 
 if TYPE_CHECKING:
     from flopline.gate.record import Comparison, GateRecord, Stage, Verdict
-    from flopline.gate.tell.columns import Column, Renderer
+    from flopline.gate.tell.columns import Renderer, ReportColumn
     from flopline.gate.tell.names import Sentence
 
 ORDER: tuple[Verdict, ...] = (
@@ -38,7 +38,7 @@ MANY = 10
 
 
 @dataclass(frozen=True)
-class Row:
+class ReportRow:
     """What the reports say about one benchmark.
 
     Attributes:
@@ -82,7 +82,7 @@ class LostBenchmark:
     """Why a benchmark has no numbers in some block.
 
     Attributes:
-        name: The benchmark's name, as in `Row`.
+        name: The benchmark's name, as in `ReportRow`.
         why: What happened, on which side, and in how many blocks.
         output: The last lines of its output.
     """
@@ -128,8 +128,8 @@ class Summary:
 
     heading: tuple[str, ...]
     settings: tuple[Note, ...]
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    columns: tuple[ReportColumn, ...]
+    rows: tuple[ReportRow, ...]
     unchanged: Unchanged
     lost: tuple[LostBenchmark, ...]
     more_lost: int
@@ -141,7 +141,7 @@ class Summary:
     seconds: float
     properties: dict[str, str]
 
-    def columns_in(self, renderer: Renderer) -> list[Column]:
+    def columns_in(self, renderer: Renderer) -> list[ReportColumn]:
         """Returns the columns that a renderer shows."""
         return [column for column in self.columns if renderer in column.shown_in]
 
@@ -182,8 +182,8 @@ def _place(row: Comparison) -> tuple[int, float]:
     return ORDER.index(row.verdict), largest_first
 
 
-def _row(row: Comparison, record: GateRecord, common: str, *, is_lost: bool) -> Row:
-    return Row(
+def _row(row: Comparison, record: GateRecord, common: str, *, is_lost: bool) -> ReportRow:
+    return ReportRow(
         id=visible(row.id),
         name=shortened(row.id.removeprefix(common)),
         verdict=row.verdict,

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from flopline.gate.tell.columns import Column
-    from flopline.gate.tell.summary import Row, Summary
+    from flopline.gate.tell.columns import ReportColumn
+    from flopline.gate.tell.summary import ReportRow, Summary
 
 VERDICT_STYLES = {
     "regressed": "bold red",
@@ -104,11 +104,11 @@ def _table(summary: Summary) -> Table:
     return table
 
 
-def _cell(row: Row, column: Column, style: str) -> Text:
+def _cell(row: ReportRow, column: ReportColumn, style: str) -> Text:
     return Text(row.cells[column.name], style if column.coloured else "")
 
 
-def _lines(row: Row) -> list[str]:
+def _lines(row: ReportRow) -> list[str]:
     """Returns what stands behind a verdict; a loss is described elsewhere."""
     evidence = () if row.is_lost else row.evidence
     return [*evidence, *("".join(sentence) for sentence in row.calls)]
