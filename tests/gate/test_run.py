@@ -25,8 +25,9 @@ from flopline.gate.sides.environment import interpreters
 from flopline.gate.sides.environment import sides as built
 from tests.gate.support.machine import FAILED, SCHEDULE, UNLIMITED, Machine
 from tests.gate.support.make_projects import PLAIN, PROJECT, SLOWER, site, venv
-from tests.gate.support.processes import SUITES, living, make_side
-from tests.gate.support.runs import DETECT, LIGHT, QUICK, SUITE
+from tests.gate.support.make_sides import LIGHT, make_side
+from tests.gate.support.processes import SUITES, living
+from tests.gate.support.runs import DETECT, QUICK, SUITE
 from tests.support.checkouts import checkout, world, write
 
 if TYPE_CHECKING:

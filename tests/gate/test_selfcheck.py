@@ -14,7 +14,8 @@ from flopline.gate.selfcheck import Trial, choose_slowed, count_rates
 from flopline.gate.sides.environment import sides as built
 from tests.gate.support.make_projects import PLAIN
 from tests.gate.support.make_records import RECORD
-from tests.gate.support.runs import DETECT, LIGHT, QUICK, SUITE
+from tests.gate.support.make_sides import LIGHT
+from tests.gate.support.runs import DETECT, QUICK, SUITE
 from tests.support.checkouts import checkout, world
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from flopline.gate.measure.handle import WorkerError
 from flopline.gate.measure.worker.flopline_worker.protocol import Pin, SizeBatch, TakeTurns
 from flopline.gate.record import Batch, Block, BlockRequest, Loss, Quad, Settings
 from flopline.progress import Progress
-from tests.gate.measure.support.make_sides import make_side
 from tests.gate.measure.support.scripted import ScriptedWorker, scripted_pair
+from tests.gate.support.make_sides import make_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from flopline.gate.measure import handle as handles
 from flopline.gate.measure.block import run_block
 from flopline.gate.record import BlockRequest, Settings
 from flopline.progress import Progress
-from tests.gate.measure.support.make_sides import LIGHT, make_side, make_sides
+from tests.gate.support.make_sides import LIGHT, make_side, make_sides
 from tests.gate.support.processes import gone, living
 
 if TYPE_CHECKING:

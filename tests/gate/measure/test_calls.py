@@ -14,7 +14,7 @@ from flopline.gate.measure import calls
 from flopline.gate.measure.calls import CallSite, differences
 from flopline.gate.measure.worker.flopline_worker import profile
 from flopline.gate.record import Difference
-from tests.gate.measure.support.make_sides import LIGHT, make_sides
+from tests.gate.support.make_sides import LIGHT, make_sides
 
 if TYPE_CHECKING:
     from collections.abc import Callable

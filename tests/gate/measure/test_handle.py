@@ -17,7 +17,7 @@ from flopline.gate.measure.worker.flopline_worker.protocol import (
     Order,
     SizeBatch,
 )
-from tests.gate.measure.support.make_sides import LIGHT, make_side
+from tests.gate.support.make_sides import LIGHT, make_side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from flopline.gate.measure.pair import (
     pair,
     shared_environment,
 )
-from tests.gate.measure.support.make_sides import LIGHT, make_side
+from tests.gate.support.make_sides import LIGHT, make_side
 from tests.gate.support.processes import SUITES, gone, living
 
 if TYPE_CHECKING:

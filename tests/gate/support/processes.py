@@ -3,42 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from flopline.gate.sides import versions
-from flopline.gate.sides.environment import Side
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from flopline.gate.record import SideName
 
 SUITES = Path(__file__).parents[2] / "suites"
-
-
-@dataclass(frozen=True)
-class Version:
-    """A stand-in for a side."""
-
-    name: SideName
-    tree: Path
-    environment: dict[str, str] = field(default_factory=dict)
-    python: str = sys.executable
-
-
-def make_side(
-    name: SideName,
-    tree: Path,
-    environment: Mapping[str, str] | None = None,
-    python: str = sys.executable,
-) -> Side:
-    """Returns a side that runs in a folder as it is; nothing is exported or built."""
-    version = versions.Version(name, "", "", "folder", tree)
-    return Side(version, python, tree, dict(environment or {}), frozenset())
 
 
 def living(*markers: str) -> set[int]:

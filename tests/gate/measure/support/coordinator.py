@@ -14,7 +14,7 @@ from flopline.gate.measure.block import run_block
 from flopline.gate.measure.pair import pair
 from flopline.gate.record import BlockRequest, Settings
 from flopline.progress import Progress
-from tests.gate.measure.support.make_sides import LIGHT, make_side
+from tests.gate.support.make_sides import LIGHT, make_side
 
 BENCHMARKS = ("test_faults.py::test_before", "test_faults.py::test_after")
 
