@@ -4,7 +4,9 @@ A case is a name, `family/strategy=NAME/axis=NUMBER/...`. Its strategy is looked
 prepared, so that a version that lacks it has a case less, not a suite that does not import. Nothing
 here imports the package that it measures.
 
-To measure a new strategy, add its cases to the functions `_quick`, `_full` and `_gate`.
+To measure a new strategy, add it to every scale. One without blocks joins `_WHOLE`, which `_quick`
+and `_full` use, and the function `_gate`; if one run of it takes seconds at a large size, it joins
+`_LARGEST` too. One with blocks gets a line in each of the functions `_quick`, `_full` and `_gate`.
 """
 
 SCALES = ("quick", "full", "gate")

@@ -17,6 +17,9 @@ hand their cells to the call as `out=`.
 
 What one call multiplies is a tile, and a strategy declares its shape. Operations, bytes and the
 number of calls follow from the shape (see `work`).
+
+To add a strategy, write and decorate it here, and add its cases to benchmarks/cases.py. If it calls
+an operator that no other strategy calls, the test that counts calls must know that operator too.
 """
 
 from __future__ import annotations
@@ -318,15 +321,15 @@ def _pieces(size: int, extent: Extent, block: int) -> int:
 def accuracy(out: Tensor, b: Tensor, c: Tensor, *, epsilon: float | None = None) -> Accuracy:
     """Compares a product with the float64 one, at its worst cell.
 
-    That is the cell whose error is nearest to its bound, or furthest beyond it.
+    That is the cell whose error is nearest to its bound, or furthest beyond it. The bound of a cell
+    is `4 epsilon sqrt(k) S` with `S^2 = sum over k of (b c)^2`, for three reasons:
 
-    The bound of a cell is `4 epsilon sqrt(k) S` with `S^2 = sum over k of (b c)^2`. Each of at most
-    k roundings is off by no more than epsilon/2 of a partial sum, and no partial sum exceeds
-    sqrt(k) S (Cauchy-Schwarz). Up to k = 8, therefore, no order of summation can break the bound.
-    Beyond that, roundings of zero-mean data add up like a random walk (Higham and Mary, SIAM J.
-    Sci. Comput. 41, 2019), to 0.4 epsilon/2 sqrt(k) S. The bound is then 20 standard deviations
-    wide, and still ten times narrower than a missing block of 64 in bfloat16. The worst case over
-    all data, `k epsilon |b| |c|`, would accept an output of zeros in bfloat16 from k = 128 on.
+    - Up to k = 8 no order of summation can break it. Each of at most k roundings is off by no more
+      than epsilon/2 of a partial sum, and no partial sum exceeds sqrt(k) S (Cauchy-Schwarz).
+    - For larger k it is 20 standard deviations wide. Roundings of zero-mean data add up like a
+      random walk (Higham and Mary, SIAM J. Sci. Comput. 41, 2019), to 0.4 epsilon/2 sqrt(k) S.
+    - It is ten times narrower than the error of a missing block of 64 in bfloat16. The worst case
+      over all data, `k epsilon |b| |c|`, would accept an output of zeros there from k = 128 on.
 
     Args:
         out: (m, p), the product to assess.

@@ -57,14 +57,14 @@ class Session:
     Attributes:
         rows: The cases that were timed.
         refused: Messages about the workloads that gave a wrong answer.
-        settings: Under which conditions cases were measured, by name.
+        conditions: Under which conditions cases were measured, by name.
         timed: Seconds inside timed batches.
         wall: Seconds inside `measure`.
     """
 
     rows: list[Row] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    settings: dict[str, str | int | float] = field(default_factory=dict)
+    conditions: dict[str, str | int | float] = field(default_factory=dict)
     timed: float = 0.0
     wall: float = 0.0
 
@@ -296,7 +296,7 @@ def _measure(
 
     accuracy = verify(replace(workload, run=timed_run))
     conditions = _conditions(workload, setting)
-    session.settings |= conditions
+    session.conditions |= conditions
     benchmark.extra_info |= conditions | {
         "case": workload.case.name,
         "flops": workload.flops,
@@ -312,7 +312,7 @@ def _measure(
     rounds = _rounds(request, first)
     benchmark.pedantic(workload.run, rounds=rounds, iterations=iterations)
     if benchmark.stats is None or request.config.pluginmanager.hasplugin("flopline-lockstep"):
-        return  # another plugin has taken over the timing, and keeps its own record
+        return  # the plugin of a gate's worker does the timing, and keeps its own record
 
     seconds: list[float] = benchmark.stats.stats.data
     session.timed += math.fsum(seconds) * iterations
@@ -389,7 +389,7 @@ def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, object]
 ) -> None:
     """Adds the machine's description to pytest-benchmark's record, in runs that measured."""
-    if config.stash[SESSION].settings:
+    if config.stash[SESSION].conditions:
         from flopline import machine
 
         machine_info["flopline"] = machine.describe()
@@ -401,7 +401,7 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, o
 
     The record of a run that did not measure stays as it is.
     """
-    if config.stash[SESSION].settings:
+    if config.stash[SESSION].conditions:
         from flopline import bench
 
         output_json["flopline"] = bench.head(config.getoption("flopline_threads"))
@@ -412,7 +412,7 @@ def pytest_terminal_summary(
 ) -> None:
     """Prints a table per family, what was refused, and under which conditions was measured."""
     session = config.stash[SESSION]
-    if not session.settings and not session.refused:
+    if not session.conditions and not session.refused:
         return
     from flopline import bench, sheet
 
@@ -422,7 +422,7 @@ def pytest_terminal_summary(
         terminalreporter.write(sheet.to_text(table, width) + "\n")
     for message in session.refused:
         terminalreporter.write_line(f"refused: {message}", red=True)
-    conditions = ", ".join(f"{key} {value}" for key, value in session.settings.items())
+    conditions = ", ".join(f"{key} {value}" for key, value in session.conditions.items())
     terminalreporter.write_line(f"measured with {conditions}")
     if session.wall:
         share = session.timed / session.wall

@@ -232,7 +232,9 @@ def test_no_loss_is_below_the_minimum(rows: Table, name: str) -> None:
         manual("gd"),
         Experiment("one", "manual", 1, 0.005, 1, sampling="replacement"),
         Experiment("ragged", "autograd", 64, 0.2, 2, sampling="replacement", decay=0.1),
-        Experiment("library", "module", 100, 0.1, 2, sampling="replacement", library=True),
+        Experiment(
+            "library", "module", 100, 0.1, 2, sampling="replacement", framework_defaults=True
+        ),
     ],
     ids=lambda experiment: experiment.name,
 )
@@ -282,7 +284,7 @@ def test_a_rate_above_the_stability_limit_is_named_with_the_limit(rows: Table) -
         "2/lambda_max = 0.9531 (lambda_max = 2.0985)"
     ) in high.diverged
     assert low.diverged == ""
-    (doubled,) = train([manual("gd", lr=0.5, library=True)], rows, range(2))
+    (doubled,) = train([manual("gd", lr=0.5, framework_defaults=True)], rows, range(2))
     assert "the learning rate 1 is above" in doubled.diverged
 
 

@@ -24,8 +24,8 @@ def test_a_lasting_slowdown_is_found_where_it_came(planted: Project) -> None:
     cases = {str(step.case) for step in report.steps}
     assert cases == {f"{NAME}('slowed', 64)", f"{NAME}('slowed', 128)"}
     for step in report.steps:
-        assert step.after == planted.commits[PLANTED - 1]
-        assert step.at == planted.commits[PLANTED]
+        assert step.last_fast == planted.commits[PLANTED - 1]
+        assert step.first_slow == planted.commits[PLANTED]
         assert step.ratio == pytest.approx(SLOWER, rel=0.05)
     assert len(report.searched) == len(planted.commits)
 

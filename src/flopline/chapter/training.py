@@ -50,8 +50,8 @@ class Experiment:
         sampling: `shuffled`, every example once per epoch, or `replacement`, independent draws.
         copies: How often the table is repeated; 2 is the chapter's "evil genie".
         decay: Factor of the learning rate after every epoch.
-        library: Whether loss and start are the framework's defaults. The loss then lacks its
-            factor 1/2, so that the learning rate counts twice, and the bias starts uniformly
+        framework_defaults: Whether loss and start are those of the framework. The loss then lacks
+            its factor 1/2, so that the learning rate counts twice, and the bias starts uniformly
             within 1/sqrt(features) of 0.
         every: Examples between two points at which the loss is taken.
     """
@@ -64,17 +64,17 @@ class Experiment:
     sampling: Sampling = "shuffled"
     copies: int = 1
     decay: float = 1.0
-    library: bool = False
+    framework_defaults: bool = False
     every: int = 200
 
     @property
-    def step(self) -> float:
+    def effective_lr(self) -> float:
         """The learning rate of the first epoch for a loss that has its factor 1/2."""
-        return 2 * self.lr if self.library else self.lr
+        return 2 * self.lr if self.framework_defaults else self.lr
 
     def rates(self) -> list[float]:
-        """Returns `step` for every epoch, decayed."""
-        return [self.step * self.decay**epoch for epoch in range(self.epochs)]
+        """Returns `effective_lr` for every epoch, decayed."""
+        return [self.effective_lr * self.decay**epoch for epoch in range(self.epochs)]
 
 
 EXPERIMENTS = {
@@ -84,7 +84,7 @@ EXPERIMENTS = {
         Experiment("sgd", "loader", 1, 0.005, 2),
         Experiment("batch100", "loader", 100, 0.4, 2),
         Experiment("batch10", "loader", 10, 0.05, 2),
-        Experiment("concise", "module", 10, 0.01, 4, library=True),
+        Experiment("concise", "module", 10, 0.01, 4, framework_defaults=True),
         Experiment("replacement", "loader", 10, 0.05, 2, sampling="replacement"),
         Experiment("doubled", "loader", 10, 0.05, 1, copies=2),
         Experiment("decayed", "loader", 10, 0.05, 2, decay=0.1),
@@ -304,7 +304,7 @@ def initial_parameters(experiment: Experiment, features: int, generator: torch.G
     """
     w = torch.zeros(features + 1, dtype=torch.float64)
     w[:-1] = 0.01 * torch.randn(features, generator=generator, dtype=torch.float64)
-    if experiment.library:
+    if experiment.framework_defaults:
         uniform = torch.rand((), generator=generator, dtype=torch.float64)
         w[-1] = (2 * uniform - 1) / math.sqrt(features)
     return w
@@ -475,16 +475,16 @@ def divergence(result: ExperimentResult, loss: ExactLoss) -> str:
     if full_batch and experiment.sampling == "shuffled" and experiment.rates()[-1] >= limit:
         lowest = statistics.median(run.losses.index(min(run.losses)) for run in runs)
         return (
-            f"diverges: the learning rate {experiment.step:g} is above the stability limit "
+            f"diverges: the learning rate {experiment.effective_lr:g} is above the stability limit "
             f"{facts}; the loss is lowest after {result.updates[round(lowest)]} updates (median) "
             "and rises from there"
         )
     diverged = [run for run in runs if _diverges(run, len(result.examples))]
     if diverged:
-        side = "above" if experiment.step >= limit else "below"
+        side = "above" if experiment.effective_lr >= limit else "below"
         return (
             f"diverges in {len(diverged)} of {len(runs)} seeds: the learning rate "
-            f"{experiment.step:g} is {side} the full batch's stability limit {facts}; "
+            f"{experiment.effective_lr:g} is {side} the full batch's stability limit {facts}; "
             "minibatches have a lower one"
         )
     return ""

@@ -1,5 +1,8 @@
 """The command line: the only package that prints and exits, with a module for each group.
 
+A new command is a function in the module of its group. A new group is a module with an `app`, which
+is added below. If a command saves a record, `show.SHEETS` says how it is printed again.
+
 Exit codes: 0 done; 1 a strategy was refused, a benchmark failed or a regression was confirmed;
 2 the command could not do its work; 3 the gate could not decide.
 """

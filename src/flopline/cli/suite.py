@@ -1,4 +1,4 @@
-"""The commands of the suite: `flopline list`, `data`, `bench` and `show`."""
+"""The commands of the suite: `flopline list`, `data` and `bench`."""
 
 from __future__ import annotations
 

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 SideName = Literal["baseline", "candidate"]
 Stage = Literal["screen", "confirm"]
 Clock = Literal["cpu", "wall", "timer"]
+"""What a benchmark is judged by.
+
+Each name is a field of `Batch`, and of the worker's `Reading`. A new clock is read in the worker's
+`Meter`, is one of the `BATCH_TIMES`, and is chosen by `judge.clock.choose_clock`.
+"""
 Phase = Literal["collect", "setup", "call", "teardown", "process"]
 Outcome = Literal["failed", "skipped", "crashed", "hung", "unused", "stopped", "missing", "changed"]
 Verdict = Literal["regressed", "improved", "unchanged", "inconclusive", "not comparable"]
@@ -58,6 +63,13 @@ class Batch:
     voluntary: int
     involuntary: int
     timer: float | None = None
+
+
+BATCH_TIMES = ("wall", "cpu", "process", "timer")
+"""The fields of a batch that are seconds.
+
+They are saved as nanoseconds, and stretched where the gate is tested with a known slowdown.
+"""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from flopline.gate.judge import controls, verdict
 from flopline.gate.judge.answer import counted
-from flopline.gate.judge.statistics import MOST_BLOCKS, fewest_to_reject, plan
+from flopline.gate.judge.statistics import MOST_BLOCKS, blocks_needed, fewest_to_reject
 from flopline.gate.record import Block, BlockRequest
 from flopline.progress import Progress
 
@@ -217,7 +217,7 @@ class Evidence:
         """Returns what the screen knows about every benchmark that is not lost."""
         screened = {}
         for name, blocks in self.quads("screen").items():
-            screened[name] = verdict.screen(name, blocks, self.settings)
+            screened[name] = verdict.summarise_screen(name, blocks, self.settings)
         return screened
 
     def controls(self) -> Controls:
@@ -290,7 +290,8 @@ def confirm(evidence: Evidence, budget: Budget, schedule: Schedule) -> Plan:
     # plan was fixed before the first of them, so leaving early does not depend on the results.
     seconds = longest
     for done in range(1, blocks):
-        # `share` is relative to the previous block, the bounds to the longest one.
+        # The block gets as long as the budget allows, between a fifth of `longest` and `longest`.
+        # `share` is its length relative to the previous block.
         share = budget.fitting(blocks - done, evidence.last)
         share = min(share, longest / seconds)
         share = max(share, SHORTEST * longest / seconds)
@@ -398,16 +399,16 @@ def find_suspects(evidence: Evidence) -> dict[str, Suspect]:
             suspects[name] = Suspect(screened, direction, planned=0)
 
     for direction in DIRECTIONS:
-        family = _family(suspects, direction)
-        for name in family:
+        together = _tested_together(suspects, direction)
+        for name in together:
             screened = suspects[name].screened
             certain = verdict.certain_change(screened)
-            blocks = plan(screened.sigma, len(family), settings, at_least=certain)
+            blocks = blocks_needed(screened.sigma, len(together), settings, at_least=certain)
             suspects[name] = replace(suspects[name], planned=blocks)
     return suspects
 
 
-def _family(suspects: dict[str, Suspect], direction: Direction) -> list[str]:
+def _tested_together(suspects: dict[str, Suspect], direction: Direction) -> list[str]:
     """Returns the suspects that are tested together for one direction."""
     names = []
     for name, suspect in suspects.items():
@@ -420,9 +421,9 @@ def _fewest(suspects: dict[str, Suspect], settings: Settings) -> int:
     """Returns the number of blocks with which one of the suspects can be rejected at all."""
     fewest = 0
     for direction in DIRECTIONS:
-        family = _family(suspects, direction)
-        if family:
-            fewest = max(fewest, fewest_to_reject(len(family), settings))
+        together = _tested_together(suspects, direction)
+        if together:
+            fewest = max(fewest, fewest_to_reject(len(together), settings))
     return fewest
 
 
@@ -444,10 +445,10 @@ def _not_confirmed(planned: int, evidence: Evidence, budget: Budget) -> str:
 
 
 def look(evidence: Evidence, names: Collection[str]) -> dict[str, Confirmed]:
-    """Tests some suspects on all their confirming blocks, among all suspects.
+    """Tests the named suspects on all their confirming blocks.
 
-    Every suspect's clock is the one that its screen chose. Those that are not tested count as
-    without evidence, so that the error rate of a look covers all suspects.
+    The other suspects count in Holm's correction as if they had no evidence, so that the error
+    rate of a look covers all suspects. A suspect's clock is the one that its screen chose.
 
     Args:
         evidence: What the run has measured so far.
@@ -457,12 +458,12 @@ def look(evidence: Evidence, names: Collection[str]) -> dict[str, Confirmed]:
     results: dict[str, Confirmed] = {}
     for direction in DIRECTIONS:
         values: dict[str, list[float]] = {}
-        for name in _family(evidence.suspects, direction):
+        for name in _tested_together(evidence.suspects, direction):
             values[name] = []
             if name in names and name in measured:
                 clock = evidence.suspects[name].screened.clock
                 values[name] = verdict.block_values(measured[name], clock)
             if direction == "faster":
                 values[name] = [-value for value in values[name]]
-        results |= verdict.confirm(values, evidence.settings)
+        results |= verdict.confirm_changes(values, evidence.settings)
     return {name: result for name, result in results.items() if name in names}

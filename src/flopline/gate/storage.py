@@ -22,15 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 import cattrs
 
-from flopline.gate.record import Batch, GateRecord, Quad
+from flopline.gate.record import BATCH_TIMES, Batch, GateRecord, Quad
 from flopline.records import RecordError, parse, strict, structure, write
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 BATCH_FIELDS = tuple(field.name for field in fields(Batch))
-TIMES = ("wall", "cpu", "process", "timer")
-"""The fields of a batch that are seconds; their columns are in nanoseconds."""
 NANOSECONDS = 1e9
 """Nanoseconds of a second."""
 
@@ -86,7 +84,7 @@ def _pack_side(batches_of_quads: list[tuple[Batch, ...]]) -> dict[str, object]:
     all_batches = list(chain.from_iterable(batches_of_quads))
     for name in BATCH_FIELDS:
         values = [getattr(batch, name) for batch in all_batches]
-        if name in TIMES:
+        if name in BATCH_TIMES:
             values = [_to_nanoseconds(seconds) for seconds in values]
         columns[_column(name)] = _shortest(values)
     return columns
@@ -94,7 +92,7 @@ def _pack_side(batches_of_quads: list[tuple[Batch, ...]]) -> dict[str, object]:
 
 def _column(field: str) -> str:
     """Returns the name of the column in which a field of all batches is written."""
-    if field in TIMES:
+    if field in BATCH_TIMES:
         return f"{field}_ns"
     return field
 
@@ -134,7 +132,7 @@ def _unpack_side(columns: dict[str, Any], quads: int) -> list[tuple[Batch, ...]]
     values_of_fields = []
     for name in BATCH_FIELDS:
         values = _values(columns, _column(name), sum(counts))
-        if name in TIMES:
+        if name in BATCH_TIMES:
             values = [_to_seconds(nanoseconds) for nanoseconds in values]
         values_of_fields.append(values)
     all_batches = starmap(Batch, zip(*values_of_fields, strict=True))

@@ -30,8 +30,8 @@ class Step:
         case: What became slower.
         machine: Where it became slower.
         conditions: The environment and the machine's facts.
-        after: The last commit at the old speed. The slowdown came between this commit and `at`.
-        at: The first commit at the new speed.
+        last_fast: The last commit at the old speed.
+        first_slow: The first commit at the new speed.
         old_seconds: Seconds of a call before the step.
         new_seconds: Seconds of a call after the step.
         flops: Floating-point operations of a call; None if unknown.
@@ -40,8 +40,8 @@ class Step:
     case: AsvCase
     machine: str
     conditions: Conditions
-    after: str
-    at: str
+    last_fast: str
+    first_slow: str
     old_seconds: float
     new_seconds: float
     flops: int | None
@@ -61,8 +61,8 @@ class Step:
             "case": str(self.case),
             "machine": self.machine,
             "environment": dict(self.conditions),
-            "after": self.after,
-            "at": self.at,
+            "after": self.last_fast,
+            "at": self.first_slow,
             "base_seconds": self.old_seconds,
             "head_seconds": self.new_seconds,
             "base_gflops": old_gflops,
@@ -74,8 +74,8 @@ class Step:
         return (
             str(self.case),
             self.machine,
-            self.after[:8],
-            self.at[:8],
+            self.last_fast[:8],
+            self.first_slow[:8],
             duration(self.old_seconds),
             duration(self.new_seconds),
             percent(self.ratio - 1),
@@ -85,11 +85,11 @@ class Step:
 HEADS = (
     Column("case", "left"),
     Column("machine", "left"),
-    Column("after"),
-    Column("at"),
-    Column("before"),
-    Column("now"),
-    Column("time"),
+    Column("last fast"),
+    Column("first slow"),
+    Column("old time"),
+    Column("new time"),
+    Column("change"),
 )
 """The columns of the table whose rows are `Step.cells`."""
 
@@ -153,7 +153,7 @@ def regressions(
     searched = [commit for commit in branch if commit in measured]
     position = {commit: index for index, commit in enumerate(branch)}
     steps = _steps(history, branch, thresholds)
-    steps.sort(key=lambda step: (-position[step.at], -step.ratio))
+    steps.sort(key=lambda step: (-position[step.first_slow], -step.ratio))
     return RegressionReport(
         steps=steps,
         searched=searched,
@@ -184,8 +184,8 @@ def _steps(history: History, branch: Sequence[str], thresholds: Thresholds) -> l
                     case=case,
                     machine=series.machine,
                     conditions=series.conditions,
-                    after=points[jump.before].commit,
-                    at=points[jump.after].commit,
+                    last_fast=points[jump.last_fast].commit,
+                    first_slow=points[jump.first_slow].commit,
                     old_seconds=jump.old_seconds,
                     new_seconds=jump.new_seconds,
                     flops=history.flops(case),
@@ -196,10 +196,10 @@ def _steps(history: History, branch: Sequence[str], thresholds: Thresholds) -> l
 
 @dataclass(frozen=True)
 class _Jump:
-    """A lasting rise of the seconds between two neighbouring points, `before` and `after`."""
+    """A lasting rise of the seconds between two points that follow each other, by their index."""
 
-    before: int
-    after: int
+    last_fast: int
+    first_slow: int
     old_seconds: float
     new_seconds: float
 

@@ -14,11 +14,11 @@ from scipy import stats
 from flopline.gate.judge.statistics import (
     LOOKS,
     alpha_per_look,
+    blocks_needed,
     detectable,
     fewest_to_reject,
     hodges_lehmann,
     holm,
-    plan,
     signed_rank,
     smallest_p,
 )
@@ -57,7 +57,7 @@ def test_all_looks_share_the_error_rate() -> None:
 
 @pytest.mark.parametrize(("tests", "floor"), [(1, 12), (3, 12), (10, 12), (20, 13), (60, 15)])
 def test_quiet_benchmarks_take_the_floor(tests: int, floor: int) -> None:
-    assert plan(0.004, tests, SETTINGS) == floor
+    assert blocks_needed(0.004, tests, SETTINGS) == floor
 
 
 @pytest.mark.parametrize(
@@ -74,27 +74,27 @@ def test_noise_takes_more_blocks_up_to_the_cap(
     detect: float, sigma: float, few: int, many: int
 ) -> None:
     settings = Settings(detect=detect, alpha=SETTINGS.alpha)
-    planned = [plan(sigma, tests, settings) for tests in range(1, 6)]
+    planned = [blocks_needed(sigma, tests, settings) for tests in range(1, 6)]
     assert planned == sorted(planned)
     assert few <= planned[0] <= planned[-1] <= many
 
 
 def test_what_is_surely_large_takes_no_more_blocks_than_it_needs() -> None:
-    assert plan(0.034, 5, SETTINGS) == 28
-    assert plan(0.034, 5, SETTINGS, at_least=0.34) == 12
-    assert plan(0.034, 5, SETTINGS, at_least=0.001) == 28
+    assert blocks_needed(0.034, 5, SETTINGS) == 28
+    assert blocks_needed(0.034, 5, SETTINGS, at_least=0.34) == 12
+    assert blocks_needed(0.034, 5, SETTINGS, at_least=0.001) == 28
 
 
 @pytest.mark.parametrize("sigma", [0.5, math.nan, math.inf])
 def test_noise_asks_for_no_more_than_the_cap(sigma: float) -> None:
-    assert plan(sigma, 1, SETTINGS) == 28
-    assert plan(sigma, 2, SETTINGS) == 28
+    assert blocks_needed(sigma, 1, SETTINGS) == 28
+    assert blocks_needed(sigma, 2, SETTINGS) == 28
 
 
 @given(st.floats(0, 0.1), st.integers(1, 300), st.floats(1e-9, 0.5))
 def test_every_plan_can_reject(sigma: float, tests: int, alpha: float) -> None:
     settings = Settings(alpha=LOOKS * alpha)
-    blocks = plan(sigma, tests, settings)
+    blocks = blocks_needed(sigma, tests, settings)
     assert smallest_p(blocks) <= alpha / tests
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flopline.gate.judge.statistics import LOOKS, detectable, hodges_lehmann, plan
+from flopline.gate.judge.statistics import LOOKS, blocks_needed, detectable, hodges_lehmann
 from flopline.gate.judge.verdict import (
     REJECTED,
     SUSPECTED,
@@ -18,10 +18,10 @@ from flopline.gate.judge.verdict import (
     Screened,
     certain_change,
     compare,
-    confirm,
+    confirm_changes,
     is_near_miss,
     is_unclear,
-    screen,
+    summarise_screen,
     suspicious,
 )
 from flopline.gate.record import Quad, Settings
@@ -38,7 +38,7 @@ def quads_of(ratios: list[float]) -> list[Quad]:
 
 def screened_blocks(values: list[float]) -> Screened:
     """Returns the screen of a benchmark with these block values."""
-    screened = screen("b", blocks(values), SETTINGS)
+    screened = summarise_screen("b", blocks(values), SETTINGS)
     assert screened
     return screened
 
@@ -64,14 +64,14 @@ def test_the_screen_counts_blocks_beyond_the_margin_in_its_own_direction() -> No
 
 def test_a_batch_without_a_reading_does_not_hide_the_seconds_per_call() -> None:
     quads = [quad(IDLE, IDLE), slower(0.0), slower(0.0), slower(0.0)]
-    screened = screen("b", [quads] * 2, SETTINGS)
+    screened = summarise_screen("b", [quads] * 2, SETTINGS)
     assert screened
     assert screened.seconds == pytest.approx(4e-5)
 
 
 def test_a_screen_without_usable_blocks_gives_nothing() -> None:
-    assert screen("b", [], SETTINGS) is None
-    assert screen("b", [[quad(IDLE, IDLE)]], SETTINGS) is None
+    assert summarise_screen("b", [], SETTINGS) is None
+    assert summarise_screen("b", [[quad(IDLE, IDLE)]], SETTINGS) is None
 
 
 def test_the_screen_suspects_what_it_calls_detectable_and_covers_it() -> None:
@@ -83,7 +83,7 @@ def test_the_screen_suspects_what_it_calls_detectable_and_covers_it() -> None:
         of_blocks = generator.normal(true, 0.8 * sigma, (4, 1))
         ratios = of_blocks + generator.normal(0, within, (4, 3))
         quads = [quads_of(block) for block in ratios.tolist()]
-        screened = screen("b", quads, SETTINGS)
+        screened = summarise_screen("b", quads, SETTINGS)
         assert screened
         suspected += suspicious(screened, SETTINGS) == "slower"
         covered += screened.low <= true <= screened.high
@@ -135,7 +135,7 @@ def test_a_change_is_certain_up_to_the_near_end_of_its_interval() -> None:
     assert certain_change(large) == pytest.approx(large.low)
     assert certain_change(faster) == pytest.approx(certain_change(large), abs=0.02)
     assert certain_change(small) == 0
-    assert plan(0.034, 5, SETTINGS, at_least=certain_change(large)) == 12
+    assert blocks_needed(0.034, 5, SETTINGS, at_least=certain_change(large)) == 12
 
 
 # Confirming
@@ -149,7 +149,7 @@ def test_confirm_summarises_and_decides() -> None:
         "lost": [0.03] * 7,
         "gone": [],
     }
-    results = confirm(values, SETTINGS)
+    results = confirm_changes(values, SETTINGS)
     assert list(results) == list(values)
     assert [name for name, result in results.items() if result.rejected] == ["slow"]
     slow = results["slow"]
@@ -159,16 +159,16 @@ def test_confirm_summarises_and_decides() -> None:
     assert slow.detectable == detectable(slow.sigma, 12, 4, SETTINGS)
     assert (results["lost"].p, results["lost"].detectable) == (0.5**7, math.inf)
     assert (results["gone"].p, results["gone"].blocks) == (1.0, 0)
-    assert confirm({}, SETTINGS) == {}
+    assert confirm_changes({}, SETTINGS) == {}
 
 
 def test_equal_values_at_the_margin_are_not_rejected() -> None:
-    assert confirm({"b": [SETTINGS.margin] * 12}, SETTINGS)["b"].p == 1
+    assert confirm_changes({"b": [SETTINGS.margin] * 12}, SETTINGS)["b"].p == 1
 
 
 def test_a_near_miss_was_not_rejected_and_has_a_p_value_of_at_most_a_tenth() -> None:
     samples = np.random.default_rng(23).normal(math.log(1.03), 0.02, (200, 12)).tolist()
-    results = [confirm({"b": sample}, SETTINGS)["b"] for sample in samples]
+    results = [confirm_changes({"b": sample}, SETTINGS)["b"] for sample in samples]
     kinds = {(result.rejected, is_near_miss(result)) for result in results}
     assert kinds == {(True, False), (False, True), (False, False)}
     for result in results:
@@ -188,7 +188,7 @@ def confirmed(change: float, sigma: float = 0.004, count: int = 12) -> Confirmed
     """Returns a test of values with exactly this mean and standard deviation."""
     scores = np.random.default_rng(21).standard_normal(count)
     scores = (scores - scores.mean()) / scores.std(ddof=1)
-    return confirm({"b": (change + sigma * scores).tolist()}, SETTINGS)["b"]
+    return confirm_changes({"b": (change + sigma * scores).tolist()}, SETTINGS)["b"]
 
 
 def test_a_rejected_slowdown_is_a_regression() -> None:
@@ -278,7 +278,7 @@ def test_too_few_usable_numbers_are_inconclusive_and_the_note_explains_it() -> N
     lost = compare("b", screened(0.03), confirmed(0.05, count=6), None, SETTINGS)
     assert (lost.verdict, lost.detectable) == ("inconclusive", None)
     assert lost.note == "6 usable blocks are too few to confirm anything"
-    gone = confirm({"b": []}, SETTINGS)["b"]
+    gone = confirm_changes({"b": []}, SETTINGS)["b"]
     assert compare("b", screened(0.03), gone, None, SETTINGS).verdict == "inconclusive"
 
 
@@ -299,6 +299,6 @@ def test_a_row_holds_its_planned_blocks_and_explains_if_there_were_fewer() -> No
 def test_a_comparison_holds_only_numbers_that_json_has_words_for(
     seen: list[float], fresh: list[float] | None
 ) -> None:
-    test = None if fresh is None else confirm({"b": fresh}, SETTINGS)["b"]
-    row = compare("b", screen("b", blocks(seen), SETTINGS), test, None, SETTINGS)
+    test = None if fresh is None else confirm_changes({"b": fresh}, SETTINGS)["b"]
+    row = compare("b", summarise_screen("b", blocks(seen), SETTINGS), test, None, SETTINGS)
     json.dumps(asdict(row), allow_nan=False)

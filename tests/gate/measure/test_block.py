@@ -12,7 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flopline.gate.measure import block as blocks
-from flopline.gate.measure.block import BlockMeasurement, quads_to_take, run_block, slowed, waits
+from flopline.gate.measure.block import (
+    BlockMeasurement,
+    quads_to_take,
+    run_block,
+    slowed,
+    works_off_thread,
+)
 from flopline.gate.measure.exchange import Exchange
 from flopline.gate.measure.handle import WorkerError
 from flopline.gate.measure.worker.flopline_worker.protocol import Pin, SizeBatch, TakeTurns
@@ -330,7 +336,7 @@ BATCH = Batch(calls=10, wall=1e-3, cpu=1e-3, process=1e-3, voluntary=0, involunt
 def test_a_batch_waits_if_time_passes_outside_of_its_thread(
     batch: Batch, *, expected: bool
 ) -> None:
-    assert waits(batch) is expected
+    assert works_off_thread(batch) is expected
 
 
 def test_slowing_a_quad_changes_every_clock_of_the_candidate_only() -> None:

@@ -11,9 +11,14 @@ A new claim is one function in the module of its topic (`products`, `noise`, `de
         return Finding(evidence.all_hold(gain.above(2)), (gain,))
 
 The function takes its numbers from `measurements`, which measures each thing once for all claims,
-and turns them into quantities and an answer by the functions of `evidence`. Nothing else changes:
-the command, the report and the messages count the registered claims. If the answer does not depend
-on the machine, add it to the expected answers in tests/chapter/claims/test_assess.py.
+and turns them into quantities and an answer by the functions of `evidence`. The command, the report
+and the messages count the registered claims. Three things may have to be added:
+
+- a product or an epoch that no claim has used yet joins `measure_products` or `measure_epochs` in
+  `measurements/turns.py`;
+- a new topic joins `assess.TOPICS`, and the layers in pyproject.toml;
+- an answer that does not depend on the machine joins the expected ones in
+  tests/chapter/claims/test_assess.py.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from flopline import FloplineError
 from flopline.chapter.claims.evidence import Finding
 from flopline.chapter.claims.measurements import Measurements
 
@@ -49,6 +55,10 @@ CLAIMS: dict[str, Claim] = {}
 """The claims by id. The modules of the topics fill it when they are imported."""
 
 
+class DuplicateClaimError(FloplineError, ValueError):
+    """Two functions assess a claim of the same number."""
+
+
 def claim(number: int, text: str, rule: str) -> Callable[[Assess], Assess]:
     """Registers a function as the one that assesses a claim.
 
@@ -56,10 +66,16 @@ def claim(number: int, text: str, rule: str) -> Callable[[Assess], Assess]:
         number: The number of the claim in the order of the chapter.
         text: What the chapter says, in short.
         rule: When the claim is confirmed, and when it is refuted.
+
+    Raises:
+        DuplicateClaimError: There is a claim of this number already.
     """
 
     def register(assess: Assess) -> Assess:
-        CLAIMS[f"C{number}"] = Claim(f"C{number}", text, rule, assess)
+        name = f"C{number}"
+        if name in CLAIMS:
+            raise DuplicateClaimError(f"there is a claim {name} already; choose another number")
+        CLAIMS[name] = Claim(name, text, rule, assess)
         return assess
 
     return register

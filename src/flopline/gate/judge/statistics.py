@@ -56,7 +56,7 @@ def fewest_to_reject(tests: int, settings: Settings) -> int:
     return math.ceil(math.log2(tests / alpha))
 
 
-def plan(sigma: float, tests: int, settings: Settings, *, at_least: float = 0.0) -> int:
+def blocks_needed(sigma: float, tests: int, settings: Settings, *, at_least: float = 0.0) -> int:
     """Returns how many fresh blocks confirm one of S = `tests` suspicious benchmarks.
 
     It is the largest of three numbers: 12; two more than the fewest that can reject, so that a

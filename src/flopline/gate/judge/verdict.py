@@ -97,12 +97,15 @@ class Confirmed(Estimate):
     rejected: bool
 
 
-def screen(benchmark: str, blocks: Sequence[Sequence[Quad]], settings: Settings) -> Screened | None:
+def summarise_screen(
+    benchmark: str, blocks: Sequence[Sequence[Quad]], settings: Settings
+) -> Screened | None:
     """Summarises the screen of one benchmark; returns None if no block has a value.
 
     The estimate is the median of all log-ratios. Its interval is Student's, from the standard
-    deviation of the block values. What the screen suspects with a probability of 95 %, at sigma and
-    n blocks, is expm1(log1p(detect) / 2 + 1.645 * 1.2533 sigma / sqrt(n)). The factor 1.2533 =
+    deviation of the block values. `detectable` is the slowdown that the screen suspects 95 times in
+    100: the threshold plus 1.645 standard errors of a median,
+    expm1(log1p(detect) / 2 + 1.645 * 1.2533 sigma / sqrt(n)) for n blocks. The factor 1.2533 =
     sqrt(pi / 2) is what the median of Gaussian values loses to their mean.
 
     Args:
@@ -189,7 +192,9 @@ def certain_change(screened: Screened) -> float:
     return max(0.0, screened.low, -screened.high)
 
 
-def confirm(values: Mapping[str, Sequence[float]], settings: Settings) -> dict[str, Confirmed]:
+def confirm_changes(
+    values: Mapping[str, Sequence[float]], settings: Settings
+) -> dict[str, Confirmed]:
     """Tests which benchmarks are slower by more than the margin; this is one look.
 
     The probability of any false alarm in it is at most an equal part of the run's error rate.
@@ -287,6 +292,7 @@ def _measured(screened: Screened, slower: Confirmed | None, faster: Confirmed | 
     last: Estimate = tested or screened
     estimate, low, high = last.estimate, last.low, last.high
     if tested is not None and tested is faster:
+        # "Faster" is tested on negated values; here they get their sign back.
         estimate, low, high = -last.estimate, -last.high, -last.low
 
     # Only a test for "slower" knows which slowdown it would have detected.

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flopline.gate.measure.exchange import BenchmarkEndedError, Exchange
 from flopline.gate.measure.handle import WorkerError, WorkerGoneError
@@ -31,6 +31,7 @@ from flopline.gate.measure.worker.flopline_worker.protocol import (
     Stop,
 )
 from flopline.gate.record import (
+    BATCH_TIMES,
     BLIND,
     HANDOVER,
     Batch,
@@ -301,7 +302,7 @@ class BlockMeasurement:
             warm_up = self.exchange.take_turns([0, 1], [plan.rounds, plan.rounds])
             with_setup = (time.monotonic() - begin) / 2 - MESSAGE_SECONDS
             remaining -= plan.rounds
-            if any(waits(batch) for batch in warm_up):
+            if any(works_off_thread(batch) for batch in warm_up):
                 self.wide.append(name)
                 self.exchange.pin(self.cpus)
             batch_seconds = max(with_setup, *(batch.wall for batch in warm_up))
@@ -382,10 +383,12 @@ def quads_to_take(seconds: float, batch_seconds: float, allowed: float) -> int:
     return int(min(max(1, wanted), allowed))
 
 
-def waits(batch: Batch) -> bool:
+def works_off_thread(batch: Batch) -> bool:
     """Returns whether a batch spends time outside of its own thread.
 
-    It does in other threads, asleep, and waiting for input or locks.
+    It does in other threads, asleep, and waiting for input or locks. One batch of the warm-up
+    decides here which CPUs the benchmark gets. The verdict asks again, of all batches, in
+    `judge.clock.choose_clock`.
     """
     off_thread = batch.process - batch.cpu
     overhead = HANDOVER * batch.calls + METER_SECONDS
@@ -397,18 +400,15 @@ def waits(batch: Batch) -> bool:
 def slowed(quad: Quad, factor: float) -> Quad:
     """Returns a quad in which the candidate took longer by a factor on every clock.
 
-    Clocks are rounded to whole nanoseconds, as those of a process that is really slower.
+    Times are rounded to whole nanoseconds, as those of a process that is really slower.
     """
     candidate = []
     for batch in quad.candidate:
-        longer = replace(
-            batch,
-            wall=round(batch.wall * factor, 9),
-            cpu=round(batch.cpu * factor, 9),
-            process=round(batch.process * factor, 9),
-            timer=None if batch.timer is None else batch.timer * factor,
-        )
-        candidate.append(longer)
+        longer: dict[str, Any] = {}
+        for name in BATCH_TIMES:
+            seconds = getattr(batch, name)
+            longer[name] = None if seconds is None else round(seconds * factor, 9)
+        candidate.append(replace(batch, **longer))
     return replace(quad, candidate=tuple(candidate))
 
 

@@ -93,12 +93,10 @@ class Exchange:
         return answers
 
     def receive(self, handle: WorkerHandle) -> Message:
-        """Waits until a worker waits for a command or has left the benchmark.
+        """Returns the next message after which a worker waits for a command, or has moved on.
 
-        What does not pass until then is kept in `problems`.
-
-        Returns:
-            The message that says so.
+        Those are the messages in `WAITING`. A `NotPassed` before it is kept in `problems`; what
+        else arrives before it needs no answer and is dropped.
 
         Raises:
             WorkerGoneError: The worker ended or fell silent.

@@ -1,6 +1,7 @@
 """The columns of the table of benchmarks in every report.
 
-To add a column, add an entry to `COLUMNS`.
+To add a column, add an entry to `COLUMNS`. Its name is its own, and its cells are short, because a
+terminal of 80 columns must show them whole. The expected reports in tests/gate/support follow.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""What claims measure: by subject in the modules of this package, and here each thing once."""
+"""What claims measure.
+
+The modules of this package measure, by subject. `Measurements` calls each of them at most once and
+keeps the result for all claims.
+"""
 
 from __future__ import annotations
 
