@@ -4,10 +4,14 @@ import json
 import re
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import torch
 
 from flopline import machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_machine_describes_itself_in_facts_that_json_keeps() -> None:
@@ -44,3 +48,16 @@ def test_threads_are_restored() -> None:
     with machine.pinned(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
+
+
+def test_a_cache_that_the_kernel_does_not_describe_is_left_out(tmp_path: Path) -> None:
+    for name, facts in (
+        ("index0", {"level": "1", "type": "Data", "size": "32K"}),
+        ("index1", {"level": "1", "type": "Instruction", "size": "32K"}),
+        ("index2", {"level": "2", "type": "Unified"}),
+    ):
+        (tmp_path / name).mkdir()
+        for fact, text in facts.items():
+            (tmp_path / name / fact).write_text(f"{text}\n")
+    assert machine.caches(tmp_path) == {"L1": "32K"}
+    assert machine.caches(tmp_path / "nowhere") == {}

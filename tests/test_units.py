@@ -59,3 +59,9 @@ def test_a_share_that_is_not_zero_is_never_shown_as_zero(fraction: float, text: 
 
 def test_gflops_are_billions_of_operations_per_second() -> None:
     assert units.gflops(2 * 256**3, 337.4e-6) == pytest.approx(99.45, abs=0.01)
+
+
+def test_a_number_has_the_plural_of_its_noun() -> None:
+    assert units.counted(1, "block") == "1 block"
+    assert units.counted(2, "block") == "2 blocks"
+    assert units.counted(2, "near miss", "near misses") == "2 near misses"

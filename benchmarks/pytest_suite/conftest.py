@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks import cases
-from flopline.registry import installed
+
+try:
+    from flopline.registry import installed
+except ImportError:  # a baseline from before flopline.registry was named so
+    from flopline.strategies import installed  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
     import pytest

@@ -66,17 +66,29 @@ def memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def caches() -> dict[str, str]:
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+"""Where Linux describes the caches of the first core, in a folder for each."""
+
+
+def caches(folder: Path = CACHES) -> dict[str, str]:
     """Returns the sizes of the first core's data caches as the kernel gives them.
 
-    For example `{"L1": "32K", "L2": "1024K"}`; empty where the kernel does not say.
+    For example `{"L1": "32K", "L2": "1024K"}`. Caches that the kernel does not describe in full are
+    left out, as some virtual machines and some ARM kernels have it.
+
+    Args:
+        folder: Where the kernel describes them.
     """
     sizes = {}
-    for entry in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        level = (entry / "level").read_text(encoding="ascii").strip()
-        kind = (entry / "type").read_text(encoding="ascii").strip()
+    for entry in sorted(folder.glob("index*")):
+        try:
+            level = (entry / "level").read_text(encoding="ascii").strip()
+            kind = (entry / "type").read_text(encoding="ascii").strip()
+            size = (entry / "size").read_text(encoding="ascii").strip()
+        except OSError:
+            continue
         if kind != "Instruction":
-            sizes[f"L{level}"] = (entry / "size").read_text(encoding="ascii").strip()
+            sizes[f"L{level}"] = size
     return sizes
 
 

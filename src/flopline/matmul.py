@@ -184,35 +184,30 @@ def outer(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
 def row_block(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
     """Multiplies panels of `block` rows."""
     for i in range(0, out.shape[0], block):
-        rows = slice(i, i + block)
-        torch.mm(b[rows], c, out=out[rows])
+        torch.mm(b[i : i + block], c, out=out[i : i + block])
 
 
 @products.strategy(tile=(WHOLE, BLOCK, WHOLE))
 def column_block(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
     """Multiplies panels of `block` columns."""
     for j in range(0, out.shape[1], block):
-        columns = slice(j, j + block)
-        torch.mm(b, c[:, columns], out=out[:, columns])
+        torch.mm(b, c[:, j : j + block], out=out[:, j : j + block])
 
 
 @products.strategy(tile=(WHOLE, BLOCK, WHOLE), assigns=True)
 def column_block_assign(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
     """Allocates and copies panels of `block` columns: the chapter's minibatch of 64 columns."""
     for j in range(0, out.shape[1], block):
-        columns = slice(j, j + block)
-        out[:, columns] = torch.mm(b, c[:, columns])
+        out[:, j : j + block] = torch.mm(b, c[:, j : j + block])
 
 
 @products.strategy(tile=(BLOCK, BLOCK, WHOLE))
 def tile(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
     """Computes output tiles of block x block, each over the whole of k."""
     for i in range(0, out.shape[0], block):
-        rows = slice(i, i + block)
-        factor, cells = b[rows], out[rows]
+        rows, cells = b[i : i + block], out[i : i + block]
         for j in range(0, out.shape[1], block):
-            columns = slice(j, j + block)
-            torch.mm(factor, c[:, columns], out=cells[:, columns])
+            torch.mm(rows, c[:, j : j + block], out=cells[:, j : j + block])
 
 
 @products.strategy(tile=(BLOCK, BLOCK, BLOCK))
@@ -221,13 +216,11 @@ def cube(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
     if not b.shape[1]:
         out.zero_()
     for i in range(0, out.shape[0], block):
-        rows = slice(i, i + block)
         for j in range(0, out.shape[1], block):
-            columns = slice(j, j + block)
-            cells = out[rows, columns]
+            cells = out[i : i + block, j : j + block]
             for h in range(0, b.shape[1], block):
-                depth = slice(h, h + block)
-                cells.addmm_(b[rows, depth], c[depth, columns], beta=min(h, 1))
+                left = b[i : i + block, h : h + block]
+                cells.addmm_(left, c[h : h + block, j : j + block], beta=min(h, 1))
 
 
 @products.strategy(tile=(WHOLE, WHOLE, WHOLE))

@@ -71,7 +71,8 @@ def to_text(sheet: Sheet, width: int = UNLIMITED) -> str:
 
     Args:
         sheet: The table.
-        width: Columns of the terminal; words wrap to fit, numbers never do.
+        width: Columns of the terminal. Words wrap to fit, numbers never do; where these are too
+            wide, cells are cut.
     """
     out = io.StringIO()
     Console(file=out, width=width).print(to_rich(sheet))

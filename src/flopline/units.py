@@ -35,3 +35,10 @@ def share(fraction: float) -> str:
 def gflops(flops: float, seconds: float) -> float:
     """Returns billions of floating-point operations per second."""
     return flops / seconds / 1e9
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Returns a number with its noun, for example `1 block` or `2 blocks`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {plural or noun + 's'}"

@@ -579,6 +579,20 @@ def test_with_suite_from_baseline_both_sides_have_the_baselines_file(tmp_path: P
     assert (suite.added, suite.removed) == (["benchmarks/test_subject.py::test_job"], [WORK])
 
 
+@judges_times
+def test_with_suite_from_each_a_changed_benchmark_is_not_run_and_no_fault(tmp_path: Path) -> None:
+    before = {"subject.py": PLAIN, "benchmarks/test_subject.py": SUITE}
+    after = before | {"benchmarks/test_subject.py": SUITE.replace("800", "1600")}
+    settings = Settings(detect=DETECT, arguments=LIGHT, suite_from="each")
+    with built(checkout(tmp_path / "p", before, after), "HEAD") as sides:
+        record = runs.run(*sides, settings, schedule=QUICK)
+    assert verdicts(record)["test_spin"] == "not comparable"
+    assert "the benchmark's source changed" in rows(record)["test_spin"].note
+    assert verdicts(record)["test_work"] in {"unchanged", "inconclusive"}
+    assert all(SPIN not in block.quads for block in record.blocks)
+    assert record.exit_code == 0
+
+
 @pytest.fixture(scope="module")
 def crashed(tmp_path_factory: pytest.TempPathFactory) -> GateRecord:
     """A candidate that ends its process in the middle of the suite, and raises later in it."""

@@ -205,7 +205,7 @@ def claims(record: ClaimsRecord) -> Sheet:
     counts = [f"{answers.count(answer)} {answer}" for answer in ANSWERS if answer in answers]
     return Sheet(
         title=f"the chapter's claims, data {record.source}",
-        columns=columns(words=("", "claim", "measured, with 99 % intervals", "verdict")),
+        columns=columns(words=("", "claim", "measured, with 99 % intervals", "answer")),
         rows=tuple(rows),
         notes=(", ".join(counts),),
         spaced=True,

@@ -75,13 +75,19 @@ def measuring(command: str) -> Iterator[Report]:
 def machine(*, json_file: JsonFile = None) -> None:
     """Measure this machine's ceilings, and how much of the products' times they explain."""
     require("flopline.chapter.prediction")
-    from flopline.chapter import sheets
 
     refuse_unwritable(json_file)
     with measuring("machine") as report:
         record = measure_machine(report)
     if json_file:
         records.save(record, json_file)
+    print_machine(record)
+
+
+def print_machine(record: MachineRecord) -> None:
+    """Prints a record of `flopline machine`; its tables are as wide as they must be."""
+    from flopline.chapter import sheets
+
     print_sheets(*sheets.machine(record))
 
 
@@ -124,7 +130,6 @@ def train(
     The options change every experiment that is named. Ctrl-C keeps the seeds that have finished.
     """
     training = require("flopline.chapter.training")
-    from flopline.chapter import sheets
 
     refuse_unwritable(json_file)
     names = names or list(CHAPTER)
@@ -145,10 +150,17 @@ def train(
         record = measure_training(experiments, seeds, data, report)
     if json_file:
         records.save(record, json_file)
-    print_sheets(sheets.training(record))
+    print_training(record)
     finished = len(record.experiments[0].runs)
     if finished < seeds:
         complain(f"interrupted: {finished} of {seeds} seeds finished and are kept")
+
+
+def print_training(record: TrainingRecord) -> None:
+    """Prints a record of `flopline train`; its table is as wide as it must be."""
+    from flopline.chapter import sheets
+
+    print_sheets(sheets.training(record))
 
 
 def measure_training(
@@ -172,13 +184,19 @@ def claims(
 ) -> None:
     """Measure every claim of the chapter on this machine, and show which hold."""
     require("flopline.chapter.claims.assess")
-    from flopline.chapter import sheets
 
     refuse_unwritable(json_file)
     with measuring("claims") as report:
         record = measure_claims(only, data, report)
     if json_file:
         records.save(record, json_file)
+    print_claims(record)
+
+
+def print_claims(record: ClaimsRecord) -> None:
+    """Prints a record of `flopline claims`, at least 100 columns wide."""
+    from flopline.chapter import sheets
+
     print_sheets(sheets.claims(record), width=max(100, stdout().width))
 
 

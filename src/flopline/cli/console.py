@@ -34,7 +34,10 @@ Wide enough that names of benchmarks are not wrapped, so that logs can be search
 
 
 def complain(message: str) -> None:
-    """Prints a line on stderr that names the program, so that it is not taken for a child's."""
+    """Prints a line on stderr that begins with the program's name.
+
+    So it is not mistaken for the output of a program that flopline started.
+    """
     Console(stderr=True, soft_wrap=True).print(
         f"flopline: {message}", markup=False, highlight=False
     )

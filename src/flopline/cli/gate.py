@@ -64,10 +64,11 @@ class Outputs:
         from flopline.gate.tell import junit, markdown
         from flopline.gate.tell.summary import summarise
 
-        summary = summarise(record)
-        page = markdown.render(summary)
+        # The record comes first: what was measured is kept whatever becomes of the reports.
         if self.json:
             storage.save(record, self.json)
+        summary = summarise(record)
+        page = markdown.render(summary)
         if self.markdown:
             records.write(self.markdown, page)
         if self.junit:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flopline import records
+from flopline.cli import chapter
 from flopline.cli.console import fail, print_sheets, require, stdout
 from flopline.cli.gate import print_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from flopline.sheet import Sheet
 
 app = typer.Typer()
 
@@ -30,50 +29,41 @@ def show(
 
         print_record(storage.load(file))
         return
-    if kind not in SHEETS:
-        kinds = ", ".join(["gate", *SHEETS])
+    if kind not in PRINTERS:
+        kinds = ", ".join(["gate", *PRINTERS])
         fail(f"{file} is a record of `flopline {kind}`; flopline shows records of {kinds}")
-    print_sheets(*SHEETS[kind](file), width=stdout().width)
+    PRINTERS[kind](file)
 
 
-def bench_sheets(file: Path) -> list[Sheet]:
-    """Returns the tables of what `flopline bench --json` saved, one for each family."""
+def print_bench(file: Path) -> None:
+    """Prints what `flopline bench --json` saved, a table for each family."""
     from flopline import bench
 
-    return bench.sheets(bench.load(file).rows)
+    print_sheets(*bench.sheets(bench.load(file).rows), width=stdout().width)
 
 
-def machine_sheets(file: Path) -> list[Sheet]:
-    """Returns the tables of what `flopline machine --json` saved."""
-    require("flopline.chapter.prediction")
-    from flopline.chapter import sheets
-    from flopline.chapter.prediction import MachineRecord
-
-    return list(sheets.machine(records.load(file, MachineRecord)))
+def print_machine(file: Path) -> None:
+    """Prints what `flopline machine --json` saved."""
+    prediction = require("flopline.chapter.prediction")
+    chapter.print_machine(records.load(file, prediction.MachineRecord))
 
 
-def training_sheets(file: Path) -> list[Sheet]:
-    """Returns the table of what `flopline train --json` saved."""
-    require("flopline.chapter.training")
-    from flopline.chapter import sheets
-    from flopline.chapter.training import TrainingRecord
-
-    return [sheets.training(records.load(file, TrainingRecord))]
+def print_training(file: Path) -> None:
+    """Prints what `flopline train --json` saved."""
+    training = require("flopline.chapter.training")
+    chapter.print_training(records.load(file, training.TrainingRecord))
 
 
-def claims_sheets(file: Path) -> list[Sheet]:
-    """Returns the table of what `flopline claims --json` saved."""
-    require("flopline.chapter.claims.assess")
-    from flopline.chapter import sheets
-    from flopline.chapter.claims.assess import ClaimsRecord
-
-    return [sheets.claims(records.load(file, ClaimsRecord))]
+def print_claims(file: Path) -> None:
+    """Prints what `flopline claims --json` saved."""
+    assess = require("flopline.chapter.claims.assess")
+    chapter.print_claims(records.load(file, assess.ClaimsRecord))
 
 
-SHEETS: dict[str, Callable[[Path], list[Sheet]]] = {
-    "bench": bench_sheets,
-    "machine": machine_sheets,
-    "train": training_sheets,
-    "claims": claims_sheets,
+PRINTERS: dict[str, Callable[[Path], None]] = {
+    "bench": print_bench,
+    "machine": print_machine,
+    "train": print_training,
+    "claims": print_claims,
 }
-"""The tables of a saved record, by its kind."""
+"""How a saved record is printed, by its kind."""

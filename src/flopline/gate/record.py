@@ -29,6 +29,15 @@ Phase = Literal["collect", "setup", "call", "teardown", "process"]
 Outcome = Literal["failed", "skipped", "crashed", "hung", "unused", "stopped", "missing", "changed"]
 Verdict = Literal["regressed", "improved", "unchanged", "inconclusive", "not comparable"]
 
+VERDICT_ORDER: tuple[Verdict, ...] = (
+    "regressed",
+    "inconclusive",
+    "not comparable",
+    "improved",
+    "unchanged",
+)
+"""The verdicts in the order of a report: what needs attention comes first."""
+
 BLIND = 0.05
 """The share of the work that CPU time may overlook.
 
@@ -155,9 +164,10 @@ class Comparison:
         change: The estimated relative change of the time per call; None if nothing was measured.
         low: The lower end of the 95 % interval of the change.
         high: The upper end of that interval.
-        detectable: The smallest slowdown that the last stage would have found, as a fraction.
-        detectable_probability: The probability with which it would have found that slowdown: 0.95
-            in the screen, which suspects it, or 0.9 in the confirming blocks, which reject it.
+        detectable: The smallest slowdown, as a fraction, that the run would have found: by the
+            benchmark's test for "slower" if there was one, otherwise by the screen.
+        detectable_probability: The probability with which it would have found that slowdown: 0.9
+            that the test rejects, or 0.95 that the screen suspects.
         seconds: The median of the baseline's seconds per call.
         sigma: The standard deviation of the block values, in log-ratios.
         clock: The clock on which the verdict rests.
@@ -320,7 +330,8 @@ class GateRecord(SavedRecord):
         canary: The known slowdown of `settings.detect` as it was measured, as a fraction; None if
             it was not measured.
         control: The known slowdown of zero as it was measured; None if it was not measured.
-        noise: The smallest change that a single quad can show here, as a fraction.
+        noise: How far equal code is from itself within a quad, as a fraction; the median over all
+            quads.
         explanations: The call sites that the candidate runs more or less often, by the node id of
             the regressed benchmark.
         warnings: What a reader must know, in words.

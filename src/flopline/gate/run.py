@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from flopline import FloplineError, __version__, records
 from flopline.gate.judge import controls, verdict
-from flopline.gate.judge.answer import answer, counted, differing, why
+from flopline.gate.judge.answer import answer, differing, why
 from flopline.gate.measure.block import run_block
 from flopline.gate.measure.calls import count_calls, differences
 from flopline.gate.measure.handle import WorkerError
@@ -19,6 +19,7 @@ from flopline.gate.schedule import Budget, Evidence, Schedule, confirm, screen, 
 from flopline.gate.sides.overlay import overlay
 from flopline.machine import hardware
 from flopline.progress import Progress, silent
+from flopline.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,14 +28,13 @@ if TYPE_CHECKING:
     from flopline.gate.record import Block, BlockRequest, Difference, Quad, Settings, SideName
     from flopline.gate.schedule import Plan
     from flopline.gate.sides.environment import Side
+    from flopline.machine import Facts
     from flopline.progress import Report
 
 BROKEN = "broken off"
 """The result of a run begins with these words if the run did not come to its end."""
 EXPLAINED = 5
 """At most this number of regressed benchmarks is explained."""
-SHOWN_CALLS = 10
-"""At most this number of calls is shown per explained benchmark."""
 SHOWN_LOSSES = 10
 """At most this number of lost benchmarks is named if nothing could be measured."""
 
@@ -74,6 +74,7 @@ def run(
         SuiteError: The suite cannot be compared with these arguments.
     """
     started = records.now()
+    machine = hardware()
     budget = Budget(settings.budget, time.monotonic)
     usable = cpus or sorted(os.sched_getaffinity(0))
 
@@ -96,11 +97,18 @@ def run(
     findings = investigate(
         evidence, budget, schedule or Schedule.of(settings), measure=measure, explain=explain
     )
-    return _record(suite, evidence, findings, started=started, seconds=budget.spent())
+    seconds = budget.spent()
+    return _record(suite, evidence, findings, machine=machine, started=started, seconds=seconds)
 
 
 def _record(
-    suite: Suite, evidence: Evidence, findings: Findings, *, started: str, seconds: float
+    suite: Suite,
+    evidence: Evidence,
+    findings: Findings,
+    *,
+    machine: Facts,
+    started: str,
+    seconds: float,
 ) -> GateRecord:
     """Returns the record of a run.
 
@@ -114,7 +122,7 @@ def _record(
         settings=evidence.settings,
         baseline=suite.baseline,
         candidate=suite.candidate,
-        machine=hardware(),
+        machine=machine,
         threads=1,
         started=started,
         seconds=seconds,
@@ -390,7 +398,5 @@ def explain_calls(
     explanations = {}
     for name, calls in profiles.items():
         if len(calls) == len(roots):
-            explanations[name] = differences(
-                calls["baseline"], calls["candidate"], roots, at_most=SHOWN_CALLS
-            )
+            explanations[name] = differences(calls["baseline"], calls["candidate"], roots)
     return explanations

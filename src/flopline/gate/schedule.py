@@ -18,10 +18,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from flopline.gate.judge import controls, verdict
-from flopline.gate.judge.answer import counted
 from flopline.gate.judge.statistics import MOST_BLOCKS, blocks_needed, fewest_to_reject
 from flopline.gate.record import Block, BlockRequest
 from flopline.progress import Progress
+from flopline.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

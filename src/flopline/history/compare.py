@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flopline.gate.record import ExitCode
+from flopline.gate.record import VERDICT_ORDER, ExitCode
 from flopline.history.assessment import assess, threshold_of
 from flopline.sheet import Column, Sheet
 from flopline.units import duration, gflops, percent
@@ -24,15 +24,6 @@ if TYPE_CHECKING:
         Measurement,
         UnreadableFile,
     )
-
-ORDER: tuple[Verdict, ...] = (
-    "regressed",
-    "inconclusive",
-    "not comparable",
-    "improved",
-    "unchanged",
-)
-"""The order in which cases are listed, by their verdict: what needs attention comes first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +199,7 @@ class CommitReport:
 
 
 def _attention(change: Change) -> tuple[int, float]:
-    return ORDER.index(change.verdict), -(change.ratio or 0)
+    return VERDICT_ORDER.index(change.verdict), -(change.ratio or 0)
 
 
 def compare_commits(

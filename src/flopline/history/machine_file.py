@@ -1,4 +1,4 @@
-"""The facts of this machine, and asv's machine file, which is written so that asv never asks.
+"""The facts of this machine, and asv's machine file, written in advance so that asv does not ask.
 
 asv stores the facts with every result. Facts in which machines differ become selectors on its
 pages.

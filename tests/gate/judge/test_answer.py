@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flopline.gate.judge.answer import answer, counted, differing, why
+from flopline.gate.judge.answer import answer, differing, why
 from flopline.gate.record import Comparison, Loss, Settings
 
 if TYPE_CHECKING:
@@ -131,9 +131,3 @@ def test_packages_that_differ_are_one_sentence_and_equal_ones_none() -> None:
     assert differing({"a": "1", "b": "2"}, {"a": "1.1", "C": "3"}) == [
         "the sides' packages differ: a 1 -> 1.1, b 2 -> absent, C absent -> 3"
     ]
-
-
-def test_a_number_has_the_plural_of_its_noun() -> None:
-    assert counted(1, "block") == "1 block"
-    assert counted(2, "block") == "2 blocks"
-    assert counted(2, "near miss", "near misses") == "2 near misses"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flopline.gate.record import ExitCode
+from flopline.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -56,13 +57,6 @@ def answer(
 
 def _count(rows: Sequence[Comparison], verdict: str) -> int:
     return sum(row.verdict == verdict for row in rows)
-
-
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """Returns a number with its noun, for example `1 block` or `2 blocks`."""
-    if count == 1:
-        return f"1 {noun}"
-    return f"{count} {plural or noun + 's'}"
 
 
 def _is_fault(loss: Loss) -> bool:

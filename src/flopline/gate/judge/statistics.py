@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FEWEST_BLOCKS = 12
 """A suspicion is confirmed on at least this number of blocks."""
 MOST_BLOCKS = 28
-"""Noise asks for at most this number of blocks."""
+"""However noisy a benchmark is, no more blocks than this are planned for it."""
 LOOKS = 2
 """The confirming blocks are tested up to this number of times.
 

@@ -1,4 +1,4 @@
-"""Two live workers, one a side, in one environment, and the benchmarks that they collected."""
+"""Starts one worker per side in a shared environment, and keeps what each of them collected."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class SuiteError(FloplineError, ValueError):
 def pair(
     sides: Sequence[Side], arguments: Sequence[str], *, hash_seed: int, padding: int
 ) -> Iterator[tuple[list[WorkerHandle], list[Collected]]]:
-    """Starts a worker a side and lets them collect; they are ended when the context is left.
+    """Starts one worker per side, which collects its suite; ends them when the context is left.
 
     Args:
         sides: The sides in the order of their slots.

@@ -89,8 +89,8 @@ COLUMNS = (
         name="detectable",
         cell=_detectable,
         together=largest_detectable,
-        legend="the smallest slowdown that would have been found, with a probability of 95 % by "
-        "the screen and of 90 % by the confirming blocks",
+        legend="the smallest slowdown that would have been found: with a probability of 95 % where "
+        "only the screen measured it, of 90 % where the confirming blocks did",
     ),
     ReportColumn(
         name="time",

@@ -66,7 +66,8 @@ def losses(record: GateRecord) -> dict[str, list[Loss]]:
     """Returns why benchmarks have no numbers in some blocks, by node id.
 
     A benchmark that was only stopped because another one failed is left out, unless it was never
-    measured. The loss that explains most comes first.
+    measured. Losses of its own come before those
+    that another benchmark caused.
     """
     by_name: dict[str, list[Loss]] = {}
     measured: set[str] = set()

@@ -14,7 +14,7 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flopline.gate.record import ExitCode
+from flopline.gate.record import VERDICT_ORDER, ExitCode
 from flopline.gate.tell import reasons
 from flopline.gate.tell.columns import COLUMNS, largest_change, largest_detectable
 from flopline.gate.tell.names import Name, common_prefix, shortened, visible, visible_lines
@@ -25,14 +25,6 @@ if TYPE_CHECKING:
     from flopline.gate.tell.columns import Renderer, ReportColumn
     from flopline.gate.tell.names import Sentence
 
-ORDER: tuple[Verdict, ...] = (
-    "regressed",
-    "inconclusive",
-    "not comparable",
-    "improved",
-    "unchanged",
-)
-"""The order of verdicts in every report."""
 MANY = 10
 """At most this many unchanged benchmarks, names, losses and lines of output are listed."""
 
@@ -179,7 +171,7 @@ def _place(row: Comparison) -> tuple[int, float]:
     """Returns a key that sorts the most important benchmark first."""
     change = row.change or 0.0
     largest_first = change if row.verdict == "improved" else -change
-    return ORDER.index(row.verdict), largest_first
+    return VERDICT_ORDER.index(row.verdict), largest_first
 
 
 def _row(row: Comparison, record: GateRecord, common: str, *, is_lost: bool) -> ReportRow:

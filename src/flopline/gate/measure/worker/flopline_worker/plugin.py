@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -95,9 +95,15 @@ class LockstepPlugin:
         self.link.send(Entered(nodeid))
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """Reports a phase that did not pass."""
+        """Reports a phase that did not pass.
+
+        Plugins have outcomes of their own, for example a rerun; these count as failures.
+        """
         if report.outcome != "passed":
-            self.link.send(NotPassed(report.when, report.outcome, reason(report)))
+            outcome: Literal["failed", "skipped"] = "failed"
+            if report.outcome == "skipped":
+                outcome = "skipped"
+            self.link.send(NotPassed(report.when, outcome, reason(report)))
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Reports that a benchmark is over.
