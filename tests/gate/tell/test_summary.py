@@ -61,8 +61,8 @@ def test_every_column_has_a_cell_in_every_row() -> None:
 def test_the_detectable_slowdown_is_explained() -> None:
     (column,) = (column for column in COLUMNS if column.name == "detectable")
     assert column.legend.startswith("the smallest slowdown that would have been found")
-    assert "95 % by the screen" in column.legend
-    assert "90 % by the confirming blocks" in column.legend
+    assert "95 % where only the screen measured it" in column.legend
+    assert "90 % where the confirming blocks did" in column.legend
 
 
 def test_the_largest_regression_then_the_largest_improvement_come_first() -> None:
