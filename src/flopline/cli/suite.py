@@ -112,7 +112,10 @@ def strategies_sheet(listed: list[ListedCase], scales: tuple[str, ...]) -> Sheet
         by_strategy.setdefault(key, []).append(entry)
     rows = []
     for (family, strategy, origin), entries in by_strategy.items():
-        counts = [str(sum(scale in entry.scales for entry in entries)) for scale in scales]
+        counts = []
+        for scale in scales:
+            measured = [entry for entry in entries if scale in entry.scales]
+            counts.append(str(len(measured)))
         sizes = _sizes([entry.case for entry in entries])
         rows.append((family, strategy, *counts, sizes, origin))
     columns = (
