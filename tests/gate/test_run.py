@@ -107,7 +107,7 @@ def test_a_missed_canary_ends_with_exit_code_3_and_never_with_a_regression() -> 
     machine = Machine({"a": SLOW}, canary=0.0)
     findings, evidence = found_out(machine)
     assert verdicts_of(findings) == {"a": "inconclusive"}
-    assert {request.stage for request in machine.requests} == {"screen"}
+    assert {request.stage for request in machine.requests} == {"screen", "check"}
     result, code = conclude(evidence, findings)
     assert result == "inconclusive: " + evidence.controls().problems[0]
     assert code == ExitCode.UNDECIDED

@@ -242,6 +242,34 @@ def test_after_failed_controls_nothing_is_confirmed() -> None:
     assert (evidence.suspects, evidence.tested) == ({}, {})
 
 
+def test_checks_that_failed_in_few_blocks_are_measured_in_more() -> None:
+    machine = Machine({"a": SLOW}, canaries={0: 0.1, 2: 0.2, 3: 0.1})
+    evidence, _ = screened(machine, SETTINGS)
+    checks = [request for request in machine.requests if request.stage == "check"]
+    assert len(checks) == 2 * SCHEDULE.blocks
+    assert {request.benchmarks for request in checks} == {()}
+    assert evidence.controls().problems == []
+    drive(confirm(evidence, Budget(UNLIMITED, machine.clock), SCHEDULE), machine.measure, evidence)
+    assert evidence.tested["a"].rejected
+
+
+def test_checks_that_fail_in_all_blocks_remain_failed() -> None:
+    machine = Machine({"a": SLOW}, canary=0.0)
+    evidence, _ = screened(machine, SETTINGS)
+    stages = [request.stage for request in machine.requests]
+    assert stages == ["screen"] * SCHEDULE.blocks + ["check"] * 2 * SCHEDULE.blocks
+    assert evidence.controls().problems
+
+
+def test_failed_checks_are_measured_again_only_within_the_budget() -> None:
+    machine = Machine({"a": SLOW}, canary=0.0)
+    block = 2.1
+    evidence, _ = screened(machine, SETTINGS, seconds=(SCHEDULE.blocks + 1.5) * block)
+    stages = [request.stage for request in machine.requests]
+    assert stages == ["screen"] * SCHEDULE.blocks + ["check"]
+    assert evidence.controls().problems
+
+
 @pytest.mark.parametrize(("suspects", "factor"), [(1, 3.0), (3, 3.0), (5, 2.0), (12, 1.0)])
 def test_few_suspects_get_more_seconds_in_each_block(suspects: int, factor: float) -> None:
     machine = Machine(dict.fromkeys(map(str, range(suspects)), SLOW))

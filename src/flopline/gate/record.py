@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from flopline.progress import Progress
 
 SideName = Literal["baseline", "candidate"]
-Stage = Literal["screen", "confirm"]
+Stage = Literal["screen", "check", "confirm"]
 Clock = Literal["cpu", "wall", "timer"]
 """What a benchmark is judged by.
 

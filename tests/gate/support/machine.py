@@ -32,6 +32,7 @@ class Machine:
         values: Block values of a benchmark in a stage, instead of random ones; the last repeats.
         start: Seconds that a block takes beside what is timed in it.
         canary: The log-ratio that the canary shows; by default the right one.
+        canaries: What it shows instead, by the number of the block.
         absent: Benchmarks that are in no block, because one side does not collect them.
         losses: What is lost in a block, by the number of the block.
         pauses: Seconds that a block takes longer, by the number of the block.
@@ -45,6 +46,7 @@ class Machine:
     values: dict[tuple[Stage, str], list[float]] = field(default_factory=dict)
     start: float = 2.0
     canary: float = math.log1p(0.03)
+    canaries: dict[int, float] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
     losses: dict[int, dict[str, Loss]] = field(default_factory=dict)
     pauses: dict[int, float] = field(default_factory=dict)
@@ -80,7 +82,7 @@ class Machine:
             load=0.0,
             quads=quads,
             wide=[],
-            canary=[quad_of(self.canary, 0.1)],
+            canary=[quad_of(self.canaries.get(number, self.canary), 0.1)],
             control=[quad_of(0.0, 0.1)],
             lost=lost,
         )
