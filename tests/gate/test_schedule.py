@@ -9,7 +9,7 @@ import pytest
 
 from flopline.gate.judge.statistics import FEWEST_BLOCKS, MOST_BLOCKS
 from flopline.gate.record import Loss, Settings
-from flopline.gate.run import drive
+from flopline.gate.run import compare_all, drive
 from flopline.gate.schedule import (
     Budget,
     Evidence,
@@ -179,6 +179,28 @@ def test_of_a_series_at_most_two_blocks_are_replaced() -> None:
     evidence, _ = screened(machine, SETTINGS)
     assert len(evidence.blocks) == SCHEDULE.blocks + 2
     assert set(evidence.losses) == {"a", "b", "c"}
+
+
+def test_a_block_that_stopped_others_is_replaced_however_often() -> None:
+    names = [f"deadly{number}" for number in range(5)]
+    losses = {}
+    for number, name in enumerate(names):
+        losses[number] = {name: CRASHED, "a": STOPPED} | dict.fromkeys(names[number + 1 :], STOPPED)
+    machine = Machine(dict.fromkeys([*names, "a"], 0.0), losses=losses)
+    evidence, _ = screened(machine, SETTINGS)
+    assert list(evidence.losses) == names
+    assert len(evidence.quads("screen")["a"]) == SCHEDULE.blocks
+    assert len(evidence.blocks) == SCHEDULE.blocks + 5
+
+
+def test_what_was_stopped_in_every_block_is_lost_in_the_end() -> None:
+    machine = Machine({"a": 0.0, "b": 0.0, "c": 0.0}, losses={0: {"b": CRASHED, "c": STOPPED}})
+    evidence, _ = screened(machine, SETTINGS, seconds=0.0)
+    assert evidence.losses == {"b": CRASHED}
+    assert evidence.all_losses() == {"b": CRASHED, "c": STOPPED}
+    rows = {row.id: row for row in compare_all(evidence)}
+    assert rows["c"].verdict == "not comparable"
+    assert "stopped" in rows["c"].note
 
 
 def test_what_fails_is_not_measured_again_and_its_block_is_not_replaced() -> None:

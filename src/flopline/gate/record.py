@@ -26,7 +26,17 @@ Each name is a field of `Batch`, and of the worker's `Reading`. A new clock is r
 `Meter`, is one of the `BATCH_TIMES`, and is chosen by `judge.clock.choose_clock`.
 """
 Phase = Literal["collect", "setup", "call", "teardown", "process"]
-Outcome = Literal["failed", "skipped", "crashed", "hung", "unused", "stopped", "missing", "changed"]
+Outcome = Literal[
+    "failed",
+    "skipped",
+    "rerun",
+    "crashed",
+    "hung",
+    "unused",
+    "stopped",
+    "missing",
+    "changed",
+]
 Verdict = Literal["regressed", "improved", "unchanged", "inconclusive", "not comparable"]
 
 VERDICT_ORDER: tuple[Verdict, ...] = (
@@ -104,8 +114,9 @@ class Loss:
     Attributes:
         side: The side at fault; None if both are.
         phase: The phase of the test in which it happened; `process` if the worker itself ended.
-        outcome: What happened. `unused` means that the test never called its fixture, `stopped`
-            that the other side is at fault, `missing` that one side does not collect the
+        outcome: What happened. `rerun` means that a plugin ran the test again, not so that its last
+            attempt could be timed on both sides, `unused` that the test never called its fixture,
+            `stopped` that the other side is at fault, `missing` that one side does not collect the
             benchmark, and `changed` that its source differs between the sides. The last one
             matters only with `--suite-from each`.
         text: The last lines of the output.
@@ -129,8 +140,10 @@ class Block:
         candidate_first: True if the coin put the candidate into the first slot.
         randomised: True if address-space randomisation was on.
         seconds: Wall time of the block.
-        steal: The share of CPU time that the hypervisor took during the block.
-        load: The one-minute load average at the end of the block.
+        steal: The share of CPU time that the hypervisor took during the block; None where the
+            kernel does not tell.
+        load: The one-minute load average at the end of the block; None where the kernel does not
+            tell.
         quads: The quads of each benchmark, by node id.
         wide: Benchmarks that were timed on all given CPUs, because they wait or use threads.
         canary: Quads in which the candidate's slot did exactly `detect` more work.
@@ -145,8 +158,8 @@ class Block:
     candidate_first: bool
     randomised: bool
     seconds: float
-    steal: float
-    load: float
+    steal: float | None
+    load: float | None
     quads: dict[str, list[Quad]]
     wide: list[str]
     canary: list[Quad]

@@ -315,7 +315,7 @@ def drive(plan: Plan, measure: Callable[[BlockRequest], Block], evidence: Eviden
     """
     request = next(plan, None)
     while request is not None:
-        block = with_missing(measure(request), request)
+        block = measure(request)
         evidence.add(block)
         try:
             request = plan.send(block)
@@ -323,17 +323,8 @@ def drive(plan: Plan, measure: Callable[[BlockRequest], Block], evidence: Eviden
             request = None
 
 
-def with_missing(block: Block, request: BlockRequest) -> Block:
-    """Returns a block in which requested benchmarks that a side did not even collect are lost."""
-    missing = {}
-    for name in request.benchmarks:
-        if name not in block.quads and name not in block.lost:
-            missing[name] = Loss("baseline", "collect", "missing", "it is not collected there")
-    return replace(block, lost=block.lost | missing)
-
-
 def compare_all(evidence: Evidence) -> list[Comparison]:
-    """Returns the verdict on every benchmark; those that were lost are not comparable."""
+    """Returns the verdict on every benchmark; those without numbers are not comparable."""
     rows = []
     for name, screened in evidence.screened().items():
         slower = faster = None
@@ -346,7 +337,7 @@ def compare_all(evidence: Evidence) -> list[Comparison]:
             faster = evidence.tested.get(name)
         row = verdict.compare(name, screened, slower, faster, evidence.settings, planned=planned)
         rows.append(row)
-    for name, loss in evidence.losses.items():
+    for name, loss in evidence.all_losses().items():
         rows.append(Comparison(name, "not comparable", note=why(loss)))
     return rows
 
@@ -374,7 +365,7 @@ def conclude(evidence: Evidence, findings: Findings) -> tuple[str, ExitCode]:
         GateError: No benchmark could be measured on both sides.
     """
     if not evidence.screened():
-        lines = [f"  {name}: {why(loss)}" for name, loss in evidence.losses.items()]
+        lines = [f"  {name}: {why(loss)}" for name, loss in evidence.all_losses().items()]
         raise GateError(
             f"none of {len(evidence.benchmarks)} benchmarks could be measured on both sides:\n"
             + "\n".join(lines[:SHOWN_LOSSES])
@@ -386,7 +377,7 @@ def conclude(evidence: Evidence, findings: Findings) -> tuple[str, ExitCode]:
         measured.update(block.quads)
     problems = evidence.controls().problems
     rows = findings.comparisons
-    return answer(rows, problems, evidence.losses, measured, evidence.settings)
+    return answer(rows, problems, evidence.all_losses(), measured, evidence.settings)
 
 
 def explain_calls(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FINE = 0.025
 """A `detect` smaller than this takes more and longer blocks."""
 SPARE_BLOCKS = 2
-"""At most this number of blocks is replaced in a series because a worker vanished in them."""
+"""At most this number of blocks is replaced in a series because a worker vanished at their end."""
 SHORTEST = 0.2
 """Blocks are cut to no less than this share of their timed seconds if the budget is short.
 
@@ -195,6 +195,22 @@ class Evidence:
         for name, loss in block.lost.items():
             if loss.outcome != "stopped":
                 self.losses[name] = loss
+
+    def all_losses(self) -> dict[str, Loss]:
+        """Returns why benchmarks have no numbers: those that are lost, and those never measured.
+
+        The latter were stopped in every block, because others ended their process before.
+        """
+        measured: set[str] = set()
+        stopped: dict[str, Loss] = {}
+        for block in self.blocks:
+            measured.update(block.quads)
+            stopped |= block.lost
+        losses = dict(self.losses)
+        for name, loss in stopped.items():
+            if name not in measured:
+                losses.setdefault(name, loss)
+        return losses
 
     @property
     def last(self) -> Block:
@@ -365,9 +381,11 @@ def _repeat(
     *,
     share: float = 1.0,
 ) -> Generator[BlockRequest, Block, bool]:
-    """Requests a block several times; replaces one in which a worker vanished, at most twice.
+    """Requests a block several times, and replaces a block in which a worker vanished.
 
-    Benchmarks that are lost on the way are left out.
+    Benchmarks that are lost on the way are left out. So a block that stopped others is replaced
+    however often that happens, because each time there is one benchmark less that could end a
+    worker. A block in which everything else was measured is replaced at most twice.
 
     Args:
         request: The first of the blocks.
@@ -398,19 +416,14 @@ def _repeat(
             seconds_left = expected_seconds(progress.of - progress.done, evidence.last)
             progress = replace(progress, seconds_left=seconds_left)
         block = yield replace(request, benchmarks=names, progress=progress)
-        if spare and _lost_a_worker(block):
+        outcomes = {loss.outcome for loss in block.lost.values() if loss.phase == "process"}
+        if "stopped" in outcomes:
+            continue
+        if spare and outcomes:  # a worker ended in the last benchmark of the block
             spare -= 1
         else:
             done += 1
     return True
-
-
-def _lost_a_worker(block: Block) -> bool:
-    """Returns whether a process ended in the middle of a block."""
-    for loss in block.lost.values():
-        if loss.phase == "process" and loss.outcome != "stopped":
-            return True
-    return False
 
 
 def find_suspects(evidence: Evidence) -> dict[str, Suspect]:

@@ -28,7 +28,7 @@ from tests.gate.measure.support.scripted import ScriptedWorker, scripted_pair
 from tests.gate.support.make_sides import make_side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from flopline.gate.record import SideName
@@ -55,10 +55,16 @@ def measurement(workers: dict[SideName, ScriptedWorker]) -> BlockMeasurement:
 def run(
     workers: dict[SideName, ScriptedWorker], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., Block]:
-    """Runs a block of A, B and C, of which the baseline lacks C."""
+    """Runs a block of A, B and C, of which some sides lack C."""
 
-    def started(*benchmarks: str, slowdown: dict[str, float] | None = None) -> Block:
-        collected: dict[SideName, list[str]] = {"baseline": [A, B], "candidate": [A, B, C]}
+    def started(
+        *benchmarks: str,
+        slowdown: dict[str, float] | None = None,
+        lacking: Collection[SideName] = (),
+    ) -> Block:
+        collected: dict[SideName, list[str]] = {}
+        for side in workers:
+            collected[side] = [A, B] if side in lacking else [A, B, C]
         monkeypatch.setattr(blocks, "pair", scripted_pair(workers, collected))
         return run_block(
             make_side("baseline", tmp_path),
@@ -219,11 +225,16 @@ def test_benchmarks_are_reported_and_measured_in_the_order_of_the_request(
     assert reported == list(measurement.quads) == [B, A]
 
 
-def test_a_benchmark_that_a_side_lacks_is_neither_measured_nor_lost(
-    run: Callable[..., Block],
+@pytest.mark.parametrize(
+    ("sides", "at_fault"),
+    [(["baseline"], "baseline"), (["candidate"], "candidate"), (["baseline", "candidate"], None)],
+)
+def test_a_benchmark_that_a_side_does_not_collect_is_missing_there(
+    run: Callable[..., Block], sides: list[SideName], at_fault: SideName | None
 ) -> None:
-    block = run(A, B, C)
-    assert (list(block.quads), block.lost) == ([A, B], {})
+    block = run(A, B, C, lacking=sides)
+    missing = Loss(at_fault, "collect", "missing", "it is not collected there")
+    assert (list(block.quads), block.lost) == ([A, B], {C: missing})
 
 
 def test_a_failing_side_is_at_fault_and_the_other_one_is_released(

@@ -33,7 +33,7 @@ class Machine:
         start: Seconds that a block takes beside what is timed in it.
         canary: The log-ratio that the canary shows; by default the right one.
         canaries: What it shows instead, by the number of the block.
-        absent: Benchmarks that are in no block, because one side does not collect them.
+        absent: Benchmarks that the baseline does not collect.
         losses: What is lost in a block, by the number of the block.
         pauses: Seconds that a block takes longer, by the number of the block.
         stops: What is raised instead of a block, by the number of the block.
@@ -62,10 +62,12 @@ class Machine:
         self.requests.append(request)
         if number in self.stops:
             raise self.stops[number]
-        lost = self.losses.get(number, {})
+        lost = dict(self.losses.get(number, {}))
+        for name in self.absent.intersection(request.benchmarks):
+            lost[name] = Loss("baseline", "collect", "missing", "it is not collected there")
         quads = {}
         for name in request.benchmarks:
-            if name not in lost and name not in self.absent:
+            if name not in lost:
                 value = self._value(name, request.stage)
                 quads[name] = [quad_of(value, request.seconds)]
         seconds = self.start + request.seconds * len(quads) + self.pauses.get(number, 0.0)

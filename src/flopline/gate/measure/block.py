@@ -26,7 +26,6 @@ from flopline.gate.measure.worker.flopline_worker.protocol import (
     CollectGarbage,
     GarbageCollected,
     Order,
-    Ready,
     SizeBatch,
     Stop,
 )
@@ -44,6 +43,7 @@ from flopline.gate.record import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from flopline.gate.measure.pair import Collected
     from flopline.gate.measure.worker.flopline_worker.protocol import NotPassed
     from flopline.gate.record import BlockRequest, Settings
     from flopline.gate.sides.environment import Side
@@ -59,6 +59,10 @@ MIN_QUADS = 12
 """Quads that are taken per benchmark and block even if that exceeds the planned time."""
 MIN_QUADS_SECONDS = 0.4
 """Seconds that are never exceeded to reach MIN_QUADS; one quad is taken however long it lasts."""
+SHORTEST_BATCH = 1e-5
+"""Seconds that a batch lasts at least, whatever its clocks say; a single call may be shorter."""
+MOST_ATTEMPTS = 5
+"""Attempts at one test that are timed, where a plugin runs it again and again."""
 MESSAGE_SECONDS = 2e-3
 """What sending a command to both workers and receiving their answers takes at most, as a rule."""
 METER_SECONDS = 2e-5
@@ -112,9 +116,8 @@ def run_block(
             Exchange(handles), coins, cpu, cpus, request.seconds, settings.detect, slowdown
         )
         measurement.measure_controls()
-        on_both = [
-            name for name in request.benchmarks if name in first.items and name in second.items
-        ]
+        measurement.lost = _missing(request, slots, (first, second))
+        on_both = [name for name in request.benchmarks if name not in measurement.lost]
         measurement.measure_benchmarks(on_both, report)
         # If one worker is gone, the other one would wait for a command, and we for its end.
         if not measurement.gone:
@@ -129,13 +132,34 @@ def run_block(
         randomised=first.randomised or second.randomised,
         seconds=time.monotonic() - begin,
         steal=_stolen_share(ticks, _cpu_ticks()),
-        load=os.getloadavg()[0],
+        load=_load(),
         quads=measurement.quads,
         wide=measurement.wide,
         canary=measurement.canary,
         control=measurement.control,
         lost=measurement.lost,
     )
+
+
+def _missing(
+    request: BlockRequest, slots: Sequence[Side], collected: Sequence[Collected]
+) -> dict[str, Loss]:
+    """Returns the requested benchmarks that a side did not collect, and on which side.
+
+    Args:
+        request: What should be measured.
+        slots: The sides in the order of their slots.
+        collected: What they collected, in the same order.
+    """
+    missing = {}
+    for name in request.benchmarks:
+        sides: list[SideName] = []
+        for side, its in zip(slots, collected, strict=True):
+            if name not in its.items:
+                sides.append(side.name)
+        if sides:
+            missing[name] = Loss(_only(sides), "collect", "missing", "it is not collected there")
+    return missing
 
 
 @dataclass(frozen=True)
@@ -198,14 +222,16 @@ class BlockMeasurement:
         """
         try:
             self.exchange.pin([self.cpu])
-            probes = self.exchange.take_turns([0, 1, 0, 1], [PROBE_CALLS, PROBE_CALLS])
-            call_seconds = min(batch.wall for batch in probes) / PROBE_CALLS
+            probes = self._time_controls([0, 1, 0, 1], [PROBE_CALLS, PROBE_CALLS])
+            shortest = min(batch.wall for batch in probes)
+            call_seconds = max(shortest, SHORTEST_BATCH) / PROBE_CALLS
             calls = max(MIN_CONTROL_CALLS, round(BATCH_SECONDS / call_seconds))
             self.canary = self._control(calls, math.ceil((1 + self.detect) * calls))
             self.control = self._control(calls, calls)
         except WorkerGoneError as error:
+            where = error.side or "both sides"
             raise WorkerError(
-                f"{error.side}: the worker {error.outcome} before any benchmark: {error.text}"
+                f"{where}: the worker {error.outcome} before any benchmark: {error.text}"
             ) from error
 
     def _control(self, calls: int, candidate_calls: int) -> list[Quad]:
@@ -216,9 +242,14 @@ class BlockMeasurement:
         order = draw_order(self.coins, round(self.seconds / (4 * BATCH_SECONDS)))
         calls_of = {"baseline": calls, "candidate": candidate_calls}
         rounds = [calls_of[handle.side] for handle in self.exchange.handles]
-        batches = self.exchange.take_turns(order, rounds)
+        batches = self._time_controls(order, rounds)
         claimed = [replace(batch, calls=calls) for batch in batches]
         return self._in_quads(order, claimed, size=4)
+
+    def _time_controls(self, order: Sequence[int], rounds: Sequence[int]) -> list[Batch]:
+        batches = self.exchange.take_turns(order, rounds)
+        self.exchange.raise_if_gone()
+        return batches
 
     def measure_benchmarks(self, benchmarks: Sequence[str], report: Callable[[str], None]) -> None:
         """Measures the benchmarks in this order.
@@ -243,32 +274,53 @@ class BlockMeasurement:
                 self.lost[undone[0]] = Loss(error.side, "process", error.outcome, error.text)
 
     def _measure_benchmark(self, name: str) -> None:
-        """Measures one benchmark, or keeps why it is lost."""
-        self.exchange.problems.clear()
-        ready: dict[SideName, Ready] = {}
-        for handle in self.exchange.handles:
-            message = self.exchange.receive(handle)
-            if isinstance(message, Ready):
-                ready[handle.side] = message
-        waiting = set(ready)  # the sides whose test waits inside its benchmark fixture
+        """Measures one benchmark, or keeps why it is lost.
+
+        Where a plugin runs the test again on both sides, the last attempt counts. An attempt that
+        only one side makes has no partner, and is not timed.
+
+        Raises:
+            WorkerGoneError: A worker ended, fell silent or went astray.
+        """
+        exchange = self.exchange
+        exchange.enter(name)
         quads: list[Quad] = []
-        if len(waiting) == len(self.exchange.handles):
-            allowances = [message.allowed_rounds for message in ready.values()]
-            limited = [rounds for rounds in allowances if rounds is not None]
-            allowed = min(limited, default=math.inf)
-            try:
-                quads = self._time(name, allowed)
-            except BenchmarkEndedError as ended:
-                waiting -= ended.sides
-            self.exchange.spread(self.cpus, waiting)
-        for handle in self.exchange.handles:
-            if handle.side in waiting:
-                handle.send(Stop() if quads else Abort())
-                self.exchange.receive(handle)
-        if self.exchange.problems or len(ready) < len(self.exchange.handles):
-            self.lost[name] = _loss(name, self.exchange.problems, ready.keys())
+        alone: set[SideName] = set()  # sides with an attempt that could not be timed
+        attempts = 0
+        while exchange.ready:
+            quads = []
+            if len(exchange.ready) == len(exchange.handles) and attempts < MOST_ATTEMPTS:
+                attempts += 1
+                quads = self._time_attempt(name)
+                released = set(exchange.playing)
+            else:
+                released = set(exchange.ready)
+                alone |= released
+            exchange.spread(self.cpus, released)
+            exchange.release(released, Stop() if quads else Abort())
+            exchange.wait()
+        if exchange.problems or len(exchange.called) < len(exchange.handles) or not quads:
+            self.lost[name] = _loss(exchange, alone)
         else:
             self.quads[name] = quads
+
+    def _time_attempt(self, name: str) -> list[Quad]:
+        """Times the tests, which both wait; returns nothing if one of them fails on the way.
+
+        Raises:
+            WorkerGoneError: A worker ended, fell silent or went astray.
+        """
+        allowances = [message.allowed_rounds for message in self.exchange.ready.values()]
+        limited = [rounds for rounds in allowances if rounds is not None]
+        self.exchange.play()
+        quads: list[Quad] = []
+        try:
+            quads = self._time(name, min(limited, default=math.inf))
+        except BenchmarkEndedError:
+            return []
+        finally:
+            self.exchange.raise_if_gone()
+        return quads
 
     def _time(self, name: str, allowed: float) -> list[Quad]:
         """Takes the quads of one benchmark, in which both tests wait inside their fixture.
@@ -287,8 +339,12 @@ class BlockMeasurement:
             name: The benchmark.
             allowed: Rounds that each side may run; infinite where there is no limit.
 
+        If one side fails on the way, the other one takes the remaining steps alone, and there are
+        no quads.
+
         Raises:
-            BenchmarkEndedError: A side's test failed on the way.
+            BenchmarkEndedError: The tests of both sides failed on the way.
+            WorkerGoneError: No side is left, and a worker is gone.
         """
         self.exchange.pin([self.cpu])
         plan = self._size_batches(allowed)
@@ -305,13 +361,16 @@ class BlockMeasurement:
             if any(works_off_thread(batch) for batch in warm_up):
                 self.wide.append(name)
                 self.exchange.pin(self.cpus)
-            batch_seconds = max(with_setup, *(batch.wall for batch in warm_up))
+            walls = [batch.wall for batch in warm_up]
+            batch_seconds = max([SHORTEST_BATCH, with_setup, *walls])
         count = quads_to_take(self.seconds, batch_seconds, remaining / (2 * plan.rounds))
         if count > 0:
             order, size = draw_order(self.coins, count), 4
         else:  # a single batch of each side, AB or BA
             order, size = self.coins.sample([0, 1], 2), 2
         batches = self.exchange.take_turns(order, [plan.rounds, plan.rounds])
+        if not batches:
+            return []
         quads = self._in_quads(order, batches, size=size)
         if name in self.slowdown:
             quads = [slowed(quad, 1 + self.slowdown[name]) for quad in quads]
@@ -324,10 +383,13 @@ class BlockMeasurement:
         at_most = None if math.isinf(allowed) else int(allowed // 4)
         search = SizeBatch(BATCH_SECONDS, at_most)
         idle = SizeBatch(BATCH_SECONDS, at_most=0)
+        sizes = []
         # One after the other, because they share a CPU.
-        first, _ = self.exchange.ask([search, idle], BatchSize)
-        _, second = self.exchange.ask([idle, search], BatchSize)
-        sizes = [first, second]
+        for searching, commands in enumerate(([search, idle], [idle, search])):
+            answers = self.exchange.ask(commands, BatchSize)
+            side = self.exchange.handles[searching].side
+            if side in answers:
+                sizes.append(answers[side])
         remaining = allowed - max(size.used for size in sizes)
         filling = min(size.rounds for size in sizes)
         rounds = max(1, min(filling, remaining / (4 * MIN_QUADS)))
@@ -412,34 +474,60 @@ def slowed(quad: Quad, factor: float) -> Quad:
     return replace(quad, candidate=tuple(candidate))
 
 
-def _loss(name: str, problems: Mapping[SideName, NotPassed], ready: Collection[SideName]) -> Loss:
+def _loss(exchange: Exchange, alone: Collection[SideName]) -> Loss:
     """Returns why a benchmark is lost.
 
+    Where both sides have a problem, none is at fault, and the candidate's text is kept.
+
     Args:
-        name: The benchmark.
-        problems: What did not pass, by side; of both sides, the first one's text is kept.
-        ready: The sides whose test called its benchmark fixture.
+        exchange: What was heard of the benchmark.
+        alone: The sides that made an attempt which the other one did not make.
     """
-    if problems:
-        side, problem = next(iter(problems.items()))
-        at_fault = side if len(problems) == 1 else None
-        return Loss(at_fault, problem.phase, problem.outcome, problem.text)
-    silent: list[SideName] = [side for side in SIDES if side not in ready]
-    at_fault = silent[0] if len(silent) == 1 else None
-    text = f"{name} finished without calling its benchmark fixture"
-    return Loss(at_fault, "call", "unused", text)
+    if exchange.problems:
+        return _loss_by(exchange.problems)
+    silent = [side for side in SIDES if side not in exchange.called | exchange.reruns.keys()]
+    if silent:
+        text = f"{exchange.benchmark} finished without calling its benchmark fixture"
+        return Loss(_only(silent), "call", "unused", text)
+    if exchange.reruns:
+        return _loss_by(exchange.reruns)
+    again = [side for side in SIDES if side in alone]
+    return Loss(_only(again), "call", "rerun", "a plugin ran the test again, on one side only")
+
+
+def _loss_by(problems: Mapping[SideName, NotPassed]) -> Loss:
+    problem = problems.get("candidate") or problems["baseline"]
+    return Loss(_only(list(problems)), problem.phase, problem.outcome, problem.text)
+
+
+def _only(sides: Sequence[SideName]) -> SideName | None:
+    """Returns the only side at fault; None if both are."""
+    return sides[0] if len(sides) == 1 else None
 
 
 def _cpu_ticks() -> list[int]:
-    """Returns the ticks of all CPUs since boot.
+    """Returns the ticks of all CPUs since boot; none where the kernel does not tell them.
 
     They are: user, nice, system, idle, iowait, irq, softirq, steal.
     """
-    first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0]
-    return [int(word) for word in first.split()[1:9]]
+    try:
+        first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0]
+        return [int(word) for word in first.split()[1:9]]
+    except (OSError, ValueError, IndexError):
+        return []
 
 
-def _stolen_share(before: Sequence[int], after: Sequence[int]) -> float:
+def _stolen_share(before: Sequence[int], after: Sequence[int]) -> float | None:
     """Returns the share of all CPU time between two readings that the hypervisor took."""
+    if len(before) != len(after) or not before:
+        return None
     ticks = [late - early for early, late in zip(before, after, strict=True)]
     return ticks[-1] / max(1, sum(ticks))
+
+
+def _load() -> float | None:
+    """Returns the one-minute load average; None where the kernel does not tell it."""
+    try:
+        return os.getloadavg()[0]
+    except OSError:
+        return None

@@ -17,9 +17,11 @@ from flopline.gate.measure.handle import WorkerGoneError
 from flopline.gate.measure.pair import pair
 from flopline.gate.measure.worker.flopline_worker.protocol import (
     Abort,
+    Bye,
     Calls,
     CallSite,
     CountCalls,
+    Entered,
     Finished,
     Order,
     Ready,
@@ -60,25 +62,34 @@ def count_calls(
             with contextlib.suppress(WorkerGoneError):
                 handle.send(Order(list(benchmarks)))
                 for name in benchmarks:
-                    sites = _count_calls_once(handle)
+                    sites = _count_calls_once(handle, name)
                     if sites is not None:
                         counted.setdefault(name, {})[handle.side] = sites
                 handle.finish()
     return counted
 
 
-def _count_calls_once(handle: WorkerHandle) -> list[CallSite] | None:
-    """Returns the calls of the next benchmark; None if its test does not use the fixture."""
+def _count_calls_once(handle: WorkerHandle, name: str) -> list[CallSite] | None:
+    """Returns the calls of the benchmark that is due; None if its test does not use the fixture.
+
+    Raises:
+        WorkerGoneError: The worker ended, fell silent or ran another benchmark.
+    """
     sites = None
     while True:
-        match handle.receive():
+        message = handle.receive()
+        match message:
             case Ready():
                 handle.send(CountCalls())
-            case Calls() as calls:
-                sites = calls.sites
+            case Calls():
+                sites = message.sites
                 handle.send(Abort())
+            case Entered() | Finished() if message.benchmark != name:
+                raise handle.astray(f"it ran {message.benchmark} where {name} was due")
             case Finished():
                 return sites
+            case Bye():
+                raise handle.astray(f"pytest ended its session with exit status {message.status}")
 
 
 def differences(

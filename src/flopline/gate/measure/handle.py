@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Self
 
 from flopline import FloplineError
-from flopline.gate.measure.worker.flopline_worker.protocol import Bye, from_line
+from flopline.gate.measure.worker.flopline_worker.protocol import (
+    Abort,
+    Bye,
+    MessageError,
+    Ready,
+    from_line,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +34,8 @@ SILENCE = 120.0
 """Seconds after which a worker that sends nothing is taken to hang."""
 WORKER = Path(__file__).with_name("worker")
 """The folder that a worker is started with."""
+LONGEST = 1 << 26
+"""Bytes of the longest line that a worker may send; a benchmark that was collected takes 200."""
 TAIL_LINES = 15
 """Lines of a worker's output that an error shows, counted from its end."""
 
@@ -37,17 +45,20 @@ class WorkerError(FloplineError, RuntimeError):
 
 
 class WorkerGoneError(FloplineError, RuntimeError):
-    """A worker ended or fell silent in the middle of a benchmark.
+    """A worker ended, fell silent or went astray in the middle of a benchmark.
 
     Attributes:
-        side: The side that it measured.
-        outcome: Whether it ended or fell silent.
+        side: The side that it measured; None if it happened to the workers of both.
+        outcome: Whether it ended or fell silent. A worker that sends what is no message, or not the
+            one that is due, has ended as far as the measurement is concerned.
         text: How it ended, and the last lines of its output.
     """
 
-    def __init__(self, side: SideName, outcome: Literal["crashed", "hung"], text: str) -> None:
-        super().__init__(f"{side}: {outcome}: {text}")
-        self.side: SideName = side
+    def __init__(
+        self, side: SideName | None, outcome: Literal["crashed", "hung"], text: str
+    ) -> None:
+        super().__init__(f"{side or 'both sides'}: {outcome}: {text}")
+        self.side: SideName | None = side
         self.outcome: Literal["crashed", "hung"] = outcome
         self.text = text
 
@@ -139,7 +150,8 @@ class WorkerHandle:
         """Waits for the next message and returns it.
 
         Raises:
-            WorkerGoneError: The worker ended, or has sent nothing for `SILENCE`.
+            WorkerGoneError: The worker ended, has sent nothing for `SILENCE`, or sent something
+                that is no message.
         """
         deadline = time.monotonic() + SILENCE
         with selectors.DefaultSelector() as selector:
@@ -147,8 +159,19 @@ class WorkerHandle:
             while b"\n" not in self._received:
                 self._read(selector, deadline)
         line, _, self._received = self._received.partition(b"\n")
-        self.epoch, message = from_line(line)
+        try:
+            self.epoch, message = from_line(line)
+        except MessageError as error:
+            raise self.astray(f"it sent a line that is no message ({error})") from None
         return message
+
+    def astray(self, what: str) -> WorkerGoneError:
+        """Returns the error for a live worker that does not do what it was told.
+
+        Args:
+            what: What it did instead.
+        """
+        return WorkerGoneError(self.side, "crashed", f"{what}; {self.tail()}")
 
     def _read(self, selector: selectors.BaseSelector, deadline: float) -> None:
         """Reads what there is of a message, after waiting for at most a second.
@@ -161,10 +184,13 @@ class WorkerHandle:
         chunk = os.read(self.reading, 1 << 16) if ready else None
         if chunk:
             self._received += chunk
+            if len(self._received) > LONGEST and b"\n" not in self._received:
+                raise self.astray(f"it sent a line of more than {LONGEST >> 20} MiB")
         elif chunk == b"" or self.process.poll() is not None:
             raise self._gone()
         elif time.monotonic() >= deadline:
             text = f"nothing received for {SILENCE:.0f} s; {self.tail()}"
+            self.process.kill()  # whoever waits for its turn notices that there is none
             raise WorkerGoneError(self.side, "hung", text)
 
     def _gone(self) -> WorkerGoneError:
@@ -192,11 +218,15 @@ class WorkerHandle:
     def finish(self) -> None:
         """Waits until pytest has torn down its session.
 
-        A worker that crashes or hangs in it is not an error, because nothing is missing from it.
+        A worker that crashes or hangs in it is not an error, because nothing is missing from it. A
+        benchmark that a plugin runs once more is not timed again.
         """
         with contextlib.suppress(WorkerGoneError):
-            while not isinstance(self.receive(), Bye):
-                pass
+            message = self.receive()
+            while not isinstance(message, Bye):
+                if isinstance(message, Ready):
+                    self.send(Abort())
+                message = self.receive()
 
     def close(self) -> None:
         """Ends the worker and everything in its process group."""

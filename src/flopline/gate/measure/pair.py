@@ -112,14 +112,15 @@ def pair(
     handles: list[WorkerHandle] = []
     with contextlib.ExitStack() as stack:
         # A signal now could leave a process behind that nobody would end.
-        with held_back():
+        with held_back(), contextlib.ExitStack() as ends:
             temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flopline-")))
             pipes = []  # one towards each worker
             for _ in sides:
                 pipe = os.pipe()
                 pipes.append(pipe)
-                stack.callback(os.close, pipe[0])
-                stack.callback(os.close, pipe[1])
+                # Only the workers keep them, so that one notices when the other one is gone.
+                ends.callback(os.close, pipe[0])
+                ends.callback(os.close, pipe[1])
             environment = shared_environment(hash_seed, padding)
             for slot, side in enumerate(sides):
                 folder = temporary / str(slot)
@@ -171,7 +172,8 @@ def _expect(handle: WorkerHandle, kind: type[Expected]) -> Expected:
                 f"benchmark:\n{text}"
             )
         case Conflict():
-            raise SuiteError(f"{handle.side}: {CONFLICTS[message.option]}")
+            advice = CONFLICTS.get(message.option, f"{message.option} is set; leave it out")
+            raise SuiteError(f"{handle.side}: {advice}")
     if not isinstance(message, kind):
         sent, expected = type(message).__name__, kind.__name__
         raise WorkerError(f"{handle.side}: the worker sent {sent} where {expected} was expected")

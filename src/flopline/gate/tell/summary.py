@@ -234,9 +234,13 @@ def _noise(record: GateRecord) -> list[str]:
     if record.noise is not None:
         facts.append(f"noise floor {share(record.noise)}")
     if record.blocks:
-        steal = statistics.fmean(block.steal for block in record.blocks)
-        load = statistics.median(block.load for block in record.blocks)
-        facts += [f"steal {share(steal)}", f"load {load:.1f}", f"ASLR {_randomisation(record)}"]
+        steals = [block.steal for block in record.blocks if block.steal is not None]
+        loads = [block.load for block in record.blocks if block.load is not None]
+        facts += [
+            f"steal {share(statistics.fmean(steals))}" if steals else "steal unknown",
+            f"load {statistics.median(loads):.1f}" if loads else "load unknown",
+            f"ASLR {_randomisation(record)}",
+        ]
     if record.canary is not None:
         detect = percent(record.settings.detect)
         facts.append(f"canary {detect} measured as {percent(record.canary)}")

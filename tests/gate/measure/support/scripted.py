@@ -13,6 +13,7 @@ from flopline.gate.measure.worker.flopline_worker.protocol import (
     BatchSize,
     Bye,
     CollectGarbage,
+    Entered,
     Finished,
     GarbageCollected,
     Message,
@@ -88,6 +89,9 @@ class ScriptedWorker(WorkerHandle):
             raise WorkerGoneError(self.side, "crashed", "exit code 7")
         return self.answers.popleft()
 
+    def tail(self, _lines: int = 0) -> str:
+        return "its last words"
+
     def finish(self) -> None:
         self.is_finished = True
 
@@ -109,6 +113,7 @@ class ScriptedWorker(WorkerHandle):
             self.answers.append(Bye(0, ""))
             return
         self.benchmark = self.remaining.popleft()
+        self.answers.append(Entered(self.benchmark))
         if self.benchmark in self.crashing:
             return
         if self.benchmark in self.unused:

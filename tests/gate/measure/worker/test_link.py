@@ -41,10 +41,10 @@ def test_commands_of_another_epoch_are_dropped(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("more", [True, False])
-def test_tokens_of_another_epoch_are_dropped(desks: tuple[Desk, Desk], *, more: bool) -> None:
+def test_tokens_of_other_turns_are_dropped(desks: tuple[Desk, Desk], *, more: bool) -> None:
     mine, peer = (desk.link for desk in desks)
-    mine.epoch = 3
-    for peer.epoch, peer_continues in ((2, False), (2, True), (3, more)):
+    mine.series = 3
+    for peer.series, peer_continues in ((2, False), (2, True), (3, more)):
         peer.hand_over(more=peer_continues)
     assert mine.wait() is more
 

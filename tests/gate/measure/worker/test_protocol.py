@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
+import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flopline.gate.measure.worker.flopline_worker import protocol
 from flopline.gate.measure.worker.flopline_worker.protocol import (
@@ -10,6 +15,7 @@ from flopline.gate.measure.worker.flopline_worker.protocol import (
     CollectedBenchmark,
     CollectionError,
     Message,
+    MessageError,
     Reading,
     from_line,
 )
@@ -58,13 +64,61 @@ def test_every_kind_of_message_was_tried() -> None:
     assert {name(message) for message in MESSAGES} == set(protocol.KINDS)
 
 
+def times(**reading: object) -> bytes:
+    """A line with one batch, of which some values are given."""
+    values = Reading(3, 1e-3, 2e-3, 3e-3, 0, 1)._asdict() | reading
+    return json.dumps({"kind": "Times", "epoch": 1, "batches": [list(values.values())]}).encode()
+
+
 @pytest.mark.parametrize(
-    ("line", "error"),
-    [(b"not json\n", ValueError), (b"{}\n", KeyError), (b'{"kind": "Unheard"}\n', KeyError)],
+    "line",
+    [
+        b"not json",
+        b"\xff\xfe",
+        b"{}",
+        b"[]",
+        b"7",
+        b"null",
+        b"[" * 100_000,
+        b'{"kind": "Unheard", "epoch": 0}',
+        b'{"kind": ["Stop"], "epoch": 0}',
+        b'{"kind": "Stop"}',
+        b'{"kind": "Stop", "epoch": "0"}',
+        b'{"kind": "Stop", "epoch": -1}',
+        b'{"kind": "Stop", "epoch": 0, "more": 1}',
+        b'{"kind": "Ready", "epoch": 0}',
+        b'{"kind": "Ready", "epoch": 0, "allowed_rounds": true}',
+        b'{"kind": "Ready", "epoch": 0, "allowed_rounds": "3"}',
+        b'{"kind": "Ready", "epoch": 0, "allowed_rounds": ' + b"9" * 5000 + b"}",
+        b'{"kind": "Hello", "epoch": 0, "python": "3", "randomised": 0, "packages": {}}',
+        b'{"kind": "Hello", "epoch": 0, "python": "3", "randomised": false, "packages": {"a": 1}}',
+        b'{"kind": "NotPassed", "epoch": 0, "phase": "call", "outcome": "ill", "text": ""}',
+        b'{"kind": "NotPassed", "epoch": 0, "phase": [], "outcome": "failed", "text": ""}',
+        b'{"kind": "Collection", "epoch": 0, "benchmarks": [["a"]], "errors": []}',
+        b'{"kind": "Collection", "epoch": 0, "benchmarks": {}, "errors": []}',
+        b'{"kind": "Times", "epoch": 0, "batches": [7]}',
+        times(calls=0),
+        times(calls=1.5),
+        times(wall=-1e-3),
+        times(wall=None),
+        times(cpu=math.nan),
+        times(process=math.inf),
+        times(cpu=10**400),
+        times(voluntary=-1),
+        times(timer="1"),
+    ],
 )
-def test_a_malformed_line_is_an_error(line: bytes, error: type[Exception]) -> None:
-    with pytest.raises(error):
+def test_a_malformed_line_is_an_error(line: bytes) -> None:
+    with pytest.raises(MessageError):
         from_line(line)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists))
+def test_no_value_of_a_field_gets_further_than_the_message(value: object) -> None:
+    for kind in protocol.KINDS:
+        line = json.dumps({"kind": kind, "epoch": 0, "batches": value, "text": value})
+        with contextlib.suppress(MessageError):
+            from_line(line.encode())
 
 
 def test_a_reading_has_the_attributes_of_a_batch() -> None:

@@ -15,6 +15,7 @@ from flopline.gate.measure.worker.flopline_worker.protocol import (
     CountCalls,
     GarbageCollected,
     Message,
+    MessageError,
     Order,
     Pin,
     Reading,
@@ -78,12 +79,10 @@ def test_serving_ends_with_the_first_command_that_ends_it(desk: Desk, last: Mess
     assert desk.sent() == [Times([batch(2), batch(2)])]
 
 
-@pytest.mark.parametrize(("line", "error"), [(b"not json\n", ValueError), (b"{}\n", KeyError)])
-def test_serving_ends_with_an_error_where_a_command_is_malformed(
-    desk: Desk, line: bytes, error: type[Exception]
-) -> None:
+@pytest.mark.parametrize("line", [b"not json\n", b"{}\n"])
+def test_serving_ends_with_an_error_where_a_command_is_malformed(desk: Desk, line: bytes) -> None:
     os.write(desk.commands, line)
-    with pytest.raises(error):
+    with pytest.raises(MessageError):
         serve(desk.link, batch, never)
 
 

@@ -7,7 +7,9 @@ nothing else runs in between.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from os import _exit, getpid  # a test may replace what the module has under these names
 from typing import TYPE_CHECKING
 
 from .protocol import from_line
@@ -17,8 +19,13 @@ if TYPE_CHECKING:
 
 COORDINATOR_GONE = 3
 """The exit status of a worker whose coordinator has ended."""
+NOT_THE_WORKER = 0
+"""The exit status of a process that a test forked and that then went on as if it were the worker.
+
+It has done nothing wrong for the test that waits for it.
+"""
 TOKEN_BYTES = 9
-"""A token is the epoch in eight digits, and a letter that says whether more turns follow."""
+"""A token is the series of turns in eight digits, and a letter for whether more turns follow."""
 MORE, NO_MORE = b".", b"!"
 
 
@@ -26,8 +33,11 @@ class Link:
     """A worker's ends of all pipes.
 
     Attributes:
-        epoch: The number of benchmarks entered so far. It is part of every message and token, so
-            that none is taken for one of another benchmark.
+        epoch: The number of benchmarks entered so far. It is part of every message, so that none
+            is taken for one of another benchmark.
+        series: The number of the turns that are being taken. It is part of every token, so that
+            none is taken for one of other turns.
+        process: The process that may speak and listen.
     """
 
     def __init__(self, reading: int, writing: int, peer_reading: int, peer_writing: int) -> None:
@@ -39,9 +49,20 @@ class Link:
         self.peer_reading = peer_reading
         self.peer_writing = peer_writing
         self.epoch = 0
+        self.series = 0
+        self.process = getpid()
+
+    def keep_to_the_worker(self) -> None:
+        """Ends this process, without a trace, if a test forked it.
+
+        Otherwise it would speak for its parent, and run the rest of the session a second time.
+        """
+        if getpid() != self.process:
+            _exit(NOT_THE_WORKER)
 
     def send(self, message: Message) -> None:
         """Sends a message to the coordinator."""
+        self.keep_to_the_worker()
         remaining = message.to_line(self.epoch)
         while remaining:
             written = os.write(self.writing, remaining)
@@ -49,6 +70,7 @@ class Link:
 
     def receive(self) -> Message:
         """Waits for the next command of this epoch; ends the process if the coordinator is gone."""
+        self.keep_to_the_worker()
         while True:
             line = self.reading.readline()
             if not line:
@@ -59,8 +81,11 @@ class Link:
 
     def hand_over(self, *, more: bool = True) -> None:
         """Gives the other worker its turn, or lets it know that no more turns follow."""
+        self.keep_to_the_worker()
         letter = MORE if more else NO_MORE
-        os.write(self.peer_writing, b"%08d%s" % (self.epoch, letter))
+        # Whether the other worker is gone is for the coordinator to find out.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self.peer_writing, b"%08d%s" % (self.series, letter))
 
     def wait(self) -> bool:
         """Waits for its turn. Returns False if there is none because the other worker failed."""
@@ -68,5 +93,5 @@ class Link:
             token = os.read(self.peer_reading, TOKEN_BYTES)
             if not token:
                 return False
-            if int(token[:-1]) == self.epoch:
+            if int(token[:-1]) == self.series:
                 return token[-1:] == MORE

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
+import itertools
 import os
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,10 +27,16 @@ from .protocol import (
 from .turns import serve
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .link import Link
 
 TEXT = 4000
 """Characters of an error's text that are reported, counted from its end."""
+PASSED_OVER = "it was passed over: a plugin or conftest.py took the test and did not run it"
+SAME_NAME = "several tests have this name, so a number could not be told to be one's"
+STOPPING = {"maxfail": 0, "collectonly": False, "setuponly": False, "setupplan": False}
+"""Options under which not every test is run, and what they are without effect."""
 
 
 class LockstepPlugin:
@@ -35,6 +44,7 @@ class LockstepPlugin:
 
     Attributes:
         refusal: Why the session cannot measure; empty where it can.
+        phases: Phases of the present test that have been reported.
     """
 
     __name__ = "flopline-lockstep"
@@ -45,6 +55,7 @@ class LockstepPlugin:
         self.home = Path.cwd()
         self.errors: list[CollectionError] = []
         self.refusal = ""
+        self.phases = 0
 
     def pytest_configure(self, config: Any) -> None:
         """Patches pytest-benchmark, and reports options under which nothing can be timed.
@@ -61,58 +72,124 @@ class LockstepPlugin:
             pytest.exit(self.refusal, returncode=pytest.ExitCode.USAGE_ERROR)
         for option in conflicts(config):
             self.link.send(Conflict(option))
+        for option, without_effect in STOPPING.items():
+            if hasattr(config.option, option):
+                setattr(config.option, option, without_effect)
 
     def pytest_collectreport(self, report: Any) -> None:
         """Keeps what could not be collected."""
         if report.failed:
             self.errors.append(CollectionError(report.nodeid, str(report.longrepr)[-TEXT:]))
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
-        """Reports the benchmarks, and keeps those that the coordinator orders, in its order.
+    @pytest.hookimpl(hookwrapper=True, trylast=True)
+    def pytest_runtestloop(self, session: Any) -> Iterator[None]:
+        """Reports the benchmarks, and runs those that the coordinator orders, in its order.
 
-        Until it orders some, the coordinator can time the worker's own function.
+        Nothing that sorts, drops or repeats tests comes after this. Other loops, pytest's own among
+        them, find nothing to run; but what a suite prepares in one is prepared, and what it wraps
+        around the tests is around them.
         """
-        benchmarks: dict[str, Any] = {}
-        for item in items:
-            if "benchmark" in getattr(item, "fixturenames", ()):
-                benchmarks[item.nodeid] = item
+        items = list(session.items)
+        session.items[:] = []
+        outcome = yield
+        if outcome.excinfo is not None:  # type: ignore[attr-defined]  # pluggy sends its result
+            return
+        benchmarks, repeated = benchmarks_among(items)
         collected = [
             CollectedBenchmark(name, os.path.relpath(item.path, self.home), source_digest(item))
             for name, item in benchmarks.items()
         ]
-        self.link.send(Collection(collected, self.errors))
+        self.link.send(Collection(collected, [*self.errors, *repeated]))
+        # Until the coordinator orders some, it can time the worker's own function.
         order = serve(self.link, spin, lambda: int)
         if not isinstance(order, Order):
             raise TypeError(f"an order of benchmarks was expected, not {order}")
-        ordered = set(order.benchmarks)
-        config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in ordered])
-        items[:] = [benchmarks[name] for name in order.benchmarks]
+        session.items[:] = [benchmarks[name] for name in order.benchmarks]
+        for item, following in itertools.zip_longest(session.items, session.items[1:]):
+            self._run(item, following)
 
-    def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Reports that a benchmark begins."""
+    def _run(self, item: Any, following: Any) -> None:
+        """Runs one benchmark; nothing that happens in it keeps the following ones from running.
+
+        Rerun plugins run a test again inside of `pytest_runtest_protocol`. If the test changed the
+        current folder, it is changed back, so that the next test does not find itself elsewhere.
+        """
+        name = item.nodeid
         self.link.epoch += 1
-        self.link.send(Entered(nodeid))
+        self.link.send(Entered(name))
+        self.phases = 0
+        keep_going(item.session)
+        try:
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if self.phases == 0:
+                self.link.send(NotPassed("setup", "skipped", PASSED_OVER))
+        except BaseException as error:  # noqa: BLE001  # pytest.exit() and hooks that fail
+            self.link.keep_to_the_worker()
+            text = "".join(traceback.format_exception(error))
+            self.link.send(NotPassed("call", "failed", text[-TEXT:]))
+            with contextlib.suppress(BaseException):
+                item.ihook.pytest_runtest_teardown(item=item, nextitem=following)
+        os.chdir(self.home)
+        self.link.send(Finished(name))
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Reports a phase that did not pass.
 
-        Plugins have outcomes of their own, for example a rerun; these count as failures.
+        Plugins have outcomes of their own for an attempt after which they run the test again.
         """
-        if report.outcome != "passed":
-            outcome: Literal["failed", "skipped"] = "failed"
-            if report.outcome == "skipped":
-                outcome = "skipped"
-            self.link.send(NotPassed(report.when, outcome, reason(report)))
+        self.link.keep_to_the_worker()
+        self.phases += 1
+        if report.outcome == "passed":
+            return
+        outcome: Literal["failed", "skipped", "rerun"] = "rerun"
+        if report.outcome in ("failed", "skipped"):
+            outcome = report.outcome
+        phase: Literal["setup", "call", "teardown"] = "call"
+        if report.when in ("setup", "teardown"):
+            phase = report.when
+        self.link.send(NotPassed(phase, outcome, reason(report)))
 
-    def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        """Reports that a benchmark is over.
 
-        If its test changed the current folder, it is changed back, so that the next test does not
-        find itself elsewhere.
-        """
-        os.chdir(self.home)
-        self.link.send(Finished(nodeid))
+def benchmarks_among(items: list[Any]) -> tuple[dict[str, Any], list[CollectionError]]:
+    """Returns the benchmarks by name, and the names that several different tests have.
+
+    A test that stands in the list several times is one benchmark.
+    """
+    benchmarks: dict[str, Any] = {}
+    repeated: dict[str, CollectionError] = {}
+    for item in items:
+        if not uses_benchmark(item):
+            continue
+        first = benchmarks.setdefault(item.nodeid, item)
+        if getattr(item, "function", item) is not getattr(first, "function", first):
+            repeated[item.nodeid] = CollectionError(item.nodeid, SAME_NAME)
+    for name in repeated:
+        del benchmarks[name]
+    return benchmarks, list(repeated.values())
+
+
+def uses_benchmark(item: Any) -> bool:
+    """Returns whether a test gets the fixture `benchmark`, or asks for it while it runs.
+
+    The latter is seen in the test itself, which calls `request.getfixturevalue("benchmark")`.
+    """
+    if "benchmark" in getattr(item, "fixturenames", ()):
+        return True
+    code = getattr(getattr(item, "function", None), "__code__", None)
+    return code is not None and (
+        "getfixturevalue" in code.co_names and "benchmark" in code.co_consts
+    )
+
+
+def keep_going(session: Any) -> None:
+    """Takes back what would stop the session before the next test.
+
+    That is a number of failures, or a wish of a plugin or conftest. Since version 8 of pytest the
+    public attributes cannot be taken back.
+    """
+    for name in ("shouldstop", "shouldfail"):
+        private = f"_{name}"
+        setattr(session, private if hasattr(session, private) else name, False)
 
 
 def source_digest(item: Any) -> str:

@@ -10,8 +10,17 @@ standard library.
 from __future__ import annotations
 
 import json
+import types
+import typing
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self
+
+LARGEST = 1e15
+"""No number in a message is as large; a larger one was not counted or measured."""
+
+
+class MessageError(ValueError):
+    """A line is no message. Whoever sent it is not, or no longer, a sound worker."""
 
 
 class Reading(NamedTuple):
@@ -88,21 +97,108 @@ class Message:
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Self:
-        """Returns the message with these fields, as JSON gives them."""
-        return cls(**fields)
+        """Returns the message with these fields, as JSON gives them.
+
+        Raises:
+            MessageError: A field is missing, is unknown, or has a value of another type.
+        """
+        return cls(**_checked(cls, fields))
 
 
 def from_line(line: bytes | bytearray) -> tuple[int, Message]:
     """Returns the epoch and the message of a line.
 
     Raises:
-        ValueError: The line is not JSON.
-        KeyError: It has no epoch, or is no known kind of message.
+        MessageError: The line is not JSON, is no known kind of message, or has other fields or
+            other types than that kind.
     """
-    fields = json.loads(line)
-    kind = KINDS[fields.pop("kind")]
-    epoch = fields.pop("epoch")
-    return epoch, kind.from_fields(fields)
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise MessageError(f"no JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise MessageError("no JSON object")
+    kind, epoch = fields.pop("kind", None), fields.pop("epoch", None)
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise MessageError(f"no known kind: {kind!r:.100}")
+    if type(epoch) is not int or not 0 <= epoch < LARGEST:
+        raise MessageError(f"no epoch: {epoch!r:.100}")
+    return epoch, KINDS[kind].from_fields(fields)
+
+
+_HINTS: dict[type, dict[str, Any]] = {}
+"""The types of the fields of each class of this file, by name; filled when they are needed."""
+
+
+def _hints(kind: type) -> dict[str, Any]:
+    if kind not in _HINTS:
+        _HINTS[kind] = typing.get_type_hints(kind)
+    return _HINTS[kind]
+
+
+def _checked(kind: type, fields: dict[str, Any]) -> dict[str, Any]:
+    """Returns the fields of a message, in which rows have become named tuples.
+
+    Raises:
+        MessageError: A field is missing, is unknown, or has a value of another type.
+    """
+    hints = _hints(kind)
+    if fields.keys() != hints.keys():
+        raise MessageError(f"{kind.__name__} with the fields {sorted(fields)!r:.100}")
+    return {name: _typed(value, hints[name], name) for name, value in fields.items()}
+
+
+def _typed(value: Any, hint: Any, name: str) -> Any:
+    """Returns a value that JSON gave as a value of a type.
+
+    Raises:
+        MessageError: It is of another type, or is a number that nothing counts or measures.
+    """
+    # The numbers of the readings come first, because there are thousands of them.
+    if hint in (float, int):
+        if (type(value) is int or type(value) is hint) and abs(value) < LARGEST:
+            return value
+    elif hint in (bool, str):
+        if type(value) is hint:
+            return value
+    elif hasattr(hint, "_fields"):
+        if isinstance(value, list):
+            return _row(value, hint)
+    else:
+        return _composed(value, hint, name)
+    raise MessageError(f"{name} is {value!r:.100}")
+
+
+def _composed(value: Any, hint: Any, name: str) -> Any:
+    """Returns a value that JSON gave as a value of a type that is made of others.
+
+    Raises:
+        MessageError: It is of another type.
+    """
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:  # of something and None
+        return None if value is None else _typed(value, inner[0], name)
+    if origin is list and isinstance(value, list):
+        return [_typed(element, inner[0], name) for element in value]
+    if origin is dict and isinstance(value, dict):
+        return {key: _typed(element, inner[1], name) for key, element in value.items()}
+    if origin is Literal and value in inner:
+        return value
+    raise MessageError(f"{name} is {value!r:.100}")
+
+
+def _row(values: list[Any], kind: Any) -> Any:
+    """Returns the values as a named tuple.
+
+    Raises:
+        MessageError: There are too few or too many values, or one is of another type.
+    """
+    hints = _hints(kind)
+    if len(values) != len(hints):
+        raise MessageError(f"{kind.__name__} with {len(values)} values")
+    for value, (name, hint) in zip(values, hints.items(), strict=True):
+        _typed(value, hint, name)
+    return kind(*values)
 
 
 # From the worker to the coordinator
@@ -140,17 +236,14 @@ class Collection(Message):
     benchmarks: list[CollectedBenchmark]
     errors: list[CollectionError]
 
-    @classmethod
-    def from_fields(cls, fields: dict[str, Any]) -> Self:
-        """Returns the message with these fields, as JSON gives them."""
-        benchmarks = [CollectedBenchmark(*row) for row in fields["benchmarks"]]
-        errors = [CollectionError(*row) for row in fields["errors"]]
-        return cls(benchmarks, errors)
-
 
 @dataclass(frozen=True)
 class Entered(Message):
-    """A benchmark begins, and with it a new epoch."""
+    """A benchmark begins, and with it a new epoch.
+
+    For every benchmark of the order, and in that order, a worker sends this message once and then
+    `Finished` once, whatever happens in between.
+    """
 
     benchmark: str
 
@@ -158,6 +251,8 @@ class Entered(Message):
 @dataclass(frozen=True)
 class Ready(Message):
     """The test has called its benchmark fixture, and the worker waits for a command there.
+
+    It is sent again in the same benchmark if a plugin runs the test again.
 
     Attributes:
         allowed_rounds: Rounds that the test's author allows; None where there is no limit.
@@ -194,8 +289,17 @@ class Times(Message):
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Self:
-        """Returns the message with these fields, as JSON gives them."""
-        return cls([Reading(*row) for row in fields["batches"]])
+        """Returns the message with these fields, as JSON gives them.
+
+        Raises:
+            MessageError: As for every message; also where a batch has no call, or ends before it
+                begins.
+        """
+        message = super().from_fields(fields)
+        for batch in message.batches:
+            if batch.calls < 1 or min(batch[1:6]) < 0:
+                raise MessageError(f"a batch reads {tuple(batch)}")
+        return message
 
 
 @dataclass(frozen=True)
@@ -204,11 +308,6 @@ class Calls(Message):
 
     sites: list[CallSite]
 
-    @classmethod
-    def from_fields(cls, fields: dict[str, Any]) -> Self:
-        """Returns the message with these fields, as JSON gives them."""
-        return cls([CallSite(*row) for row in fields["sites"]])
-
 
 @dataclass(frozen=True)
 class NotPassed(Message):
@@ -216,12 +315,13 @@ class NotPassed(Message):
 
     Attributes:
         phase: The phase of the test.
-        outcome: What happened in it.
+        outcome: What happened in it. `rerun` means that a plugin runs the test again because of
+            it, so that this attempt does not count.
         text: The end of the reason.
     """
 
     phase: Literal["setup", "call", "teardown"]
-    outcome: Literal["failed", "skipped"]
+    outcome: Literal["failed", "skipped", "rerun"]
     text: str
 
 
@@ -287,10 +387,13 @@ class TakeTurns(Message):
     Attributes:
         rounds: Rounds in a batch.
         mine: For each turn of both workers, whether it is yours.
+        series: The number of these turns, equal for both workers. It is part of every token, so
+            that none is taken for one of other turns.
     """
 
     rounds: int
     mine: list[bool]
+    series: int = 0
 
 
 @dataclass(frozen=True)

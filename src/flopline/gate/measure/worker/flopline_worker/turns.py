@@ -43,6 +43,7 @@ def serve(link: Link, batch: Batch, prepare: Prepare) -> Message:
         command = link.receive()
         match command:
             case TakeTurns():
+                link.series = command.series
                 link.send(Times(take_turns(link, batch, command.rounds, command.mine)))
             case SizeBatch():
                 link.send(_batch_size(batch, command))
