@@ -15,7 +15,6 @@ from .protocol import (
     CollectedBenchmark,
     Collection,
     CollectionError,
-    Conflict,
     Entered,
     Finished,
     NotPassed,
@@ -46,8 +45,8 @@ class LockstepPlugin:
         self.errors: list[CollectionError] = []
         self.refusal = ""
 
-    def pytest_configure(self, config: Any) -> None:
-        """Patches pytest-benchmark, and reports options under which nothing can be timed.
+    def pytest_configure(self) -> None:
+        """Patches pytest-benchmark.
 
         Not earlier, because up to version 8 pytest warns of a plugin that was imported before it
         could rewrite its asserts, and suites turn warnings into errors.
@@ -59,8 +58,6 @@ class LockstepPlugin:
         except (ImportError, RuntimeError) as error:
             self.refusal = str(error)
             pytest.exit(self.refusal, returncode=pytest.ExitCode.USAGE_ERROR)
-        for option in conflicts(config):
-            self.link.send(Conflict(option))
 
     def pytest_collectreport(self, report: Any) -> None:
         """Keeps what could not be collected."""
@@ -106,12 +103,7 @@ class LockstepPlugin:
             self.link.send(NotPassed(report.when, outcome, reason(report)))
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        """Reports that a benchmark is over.
-
-        If its test changed the current folder, it is changed back, so that the next test does not
-        find itself elsewhere.
-        """
-        os.chdir(self.home)
+        """Reports that a benchmark is over."""
         self.link.send(Finished(nodeid))
 
 
@@ -133,14 +125,3 @@ def reason(report: Any) -> str:
     if isinstance(text, tuple):  # of a skipped test: file, line and reason
         text = text[-1]
     return str(text)[-TEXT:]
-
-
-def conflicts(config: Any) -> list[str]:
-    """Returns the options that are set and under which pytest-benchmark does not time."""
-    option = config.option
-    active = []
-    if getattr(option, "numprocesses", None) or getattr(option, "dist", "no") != "no":
-        active.append("xdist")
-    if getattr(option, "benchmark_skip", False):
-        active.append("--benchmark-skip")
-    return active

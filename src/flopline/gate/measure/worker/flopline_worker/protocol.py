@@ -9,9 +9,10 @@ standard library.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self
+
+from .originals import Original
 
 
 class Reading(NamedTuple):
@@ -84,7 +85,7 @@ class Message:
     def to_line(self, epoch: int) -> bytes:
         """Returns the message as a line of JSON."""
         fields = {"kind": type(self).__name__, "epoch": epoch, **vars(self)}
-        return json.dumps(fields).encode() + b"\n"
+        return Original.encode(fields).encode() + b"\n"
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Self:
@@ -99,7 +100,7 @@ def from_line(line: bytes | bytearray) -> tuple[int, Message]:
         ValueError: The line is not JSON.
         KeyError: It has no epoch, or is no known kind of message.
     """
-    fields = json.loads(line)
+    fields = Original.decode(line.decode())
     kind = KINDS[fields.pop("kind")]
     epoch = fields.pop("epoch")
     return epoch, kind.from_fields(fields)
@@ -121,13 +122,6 @@ class Hello(Message):
     python: str
     randomised: bool
     packages: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Conflict(Message):
-    """pytest has an option under which pytest-benchmark times nothing."""
-
-    option: str
 
 
 @dataclass(frozen=True)
