@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from tests.gate.support.make_sides import LIGHT
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -16,7 +18,7 @@ import pytest
 from flopline.gate.measure.worker.flopline_worker.neutral import NeutralPlugin
 sys.exit(pytest.main(sys.argv[1:], plugins=[NeutralPlugin()]))
 """
-LIGHT = ("-p", "no:flopline", "-p", "no:hypothesispytest", "-p", "no:platformdirs")
+QUICK = ("-rA", "--benchmark-max-time=0.01", "--benchmark-min-rounds=1")
 
 
 def install(folder: Path, distribution: str, name: str, text: str) -> None:
@@ -48,7 +50,7 @@ def run(folder: Path, *arguments: str, path: Path | None = None) -> tuple[int, s
     temporary.mkdir(exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(path or ""), "TMPDIR": str(temporary)}
     ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *LIGHT, "-rA", *arguments],
+        [sys.executable, "-c", PROGRAM, *LIGHT, *QUICK, *arguments],
         cwd=folder,
         env=environment,
         capture_output=True,
