@@ -115,18 +115,16 @@ def test_arguments_choose_among_the_benchmarks(sides: list[Side]) -> None:
 # What cannot be compared
 
 
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        (["-n", "2"], "xdist"),
-        (["--benchmark-skip"], "--benchmark-skip is set"),
-    ],
-)
-def test_arguments_under_which_nothing_is_timed_are_refused(
-    sides: list[Side], arguments: list[str], text: str
-) -> None:
-    with pytest.raises(SuiteError, match=text):
-        collected(sides, *arguments)
+def test_arguments_with_which_pytest_runs_no_test_are_refused(sides: list[Side]) -> None:
+    with pytest.raises(SuiteError, match="shows something and runs no test; leave out --help"):
+        collected(sides, "--version")
+
+
+def test_an_error_that_pytest_does_not_catch_is_told_by_its_text(sides: list[Side]) -> None:
+    (sides[1].tree / "conftest.py").write_text("def pytest_configure(config, nonsense): pass\n")
+    text = r"(?s)candidate: .*exit code 3.*PluginValidationError: .*nonsense"
+    with pytest.raises(WorkerError, match=text):
+        collected(sides)
 
 
 def test_arguments_that_pytest_refuses_are_an_error_with_its_own_words(sides: list[Side]) -> None:

@@ -1,6 +1,7 @@
 """Stands in for pytest: prints what a session sees where the real one would run tests."""
 
 import json
+import os
 import sys
 
 
@@ -9,12 +10,13 @@ def hookimpl(**_):
 
 
 def main(arguments, plugins):
-    assert [plugin.__name__ for plugin in plugins] == ["flopline-lockstep"]
+    assert [plugin.__name__ for plugin in plugins] == ["flopline-lockstep", "flopline-neutral"]
     with open("/proc/self/personality") as file:
         personality = int(file.read(), 16)
     facts = {
         "arguments": arguments,
         "argv": sys.argv,
+        "environment": dict(os.environ),
         "modules": sorted(sys.modules),
         "path": sys.path,
         "personality": personality,

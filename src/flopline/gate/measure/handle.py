@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Self
 
 from flopline import FloplineError
+from flopline.gate.measure.worker.flopline_worker.link import PIPES_CLOSED
 from flopline.gate.measure.worker.flopline_worker.protocol import (
     Abort,
     Bye,
@@ -197,7 +198,9 @@ class WorkerHandle:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5)
         code = self.process.returncode
-        if code is not None and code < 0:
+        if code == PIPES_CLOSED:
+            how = "the test closed the descriptors through which it was timed"
+        elif code is not None and code < 0:
             how = f"killed by signal {signal.Signals(-code).name}"
         else:
             how = f"exit code {code}"

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from flopline import FloplineError
+from flopline.gate.measure.complaint import complaint
 from flopline.gate.measure.handle import WorkerError, WorkerGoneError, WorkerHandle
 from flopline.gate.measure.worker.flopline_worker.protocol import (
     Bye,
     Collection,
     CollectionError,
-    Conflict,
     Hello,
     Message,
     Order,
@@ -29,11 +29,8 @@ if TYPE_CHECKING:
 
 Expected = TypeVar("Expected", bound=Message)
 
-CONFLICTS = {
-    "xdist": "the arguments use xdist, which switches benchmarks off; leave out -n and --dist",
-    "--benchmark-skip": "--benchmark-skip is set, so nothing can be compared; leave it out",
-}
-"""What a user must do about an option under which nothing is timed."""
+ALL_LINES = 1000
+"""Lines of a worker's output in which the reason is looked for, counted from its end."""
 
 NOT_INHERITED = (
     *("PYTHONPATH", "PYTEST_ADDOPTS", "PYTEST_PLUGINS"),  # they are meant for the coordinator
@@ -107,7 +104,7 @@ def pair(
 
     Raises:
         WorkerError: A side could not be started, or pytest ended without collecting.
-        SuiteError: The arguments switch benchmarks off.
+        SuiteError: With these arguments pytest runs no test.
     """
     handles: list[WorkerHandle] = []
     with contextlib.ExitStack() as stack:
@@ -129,7 +126,7 @@ def pair(
                 next_slot = (slot + 1) % len(sides)
                 handle = WorkerHandle.start(
                     side,
-                    [*arguments, f"--basetemp={folder}/pytest"],
+                    arguments,
                     environment,
                     peer=(pipes[slot][0], pipes[next_slot][1]),
                 )
@@ -164,16 +161,17 @@ def _expect(handle: WorkerHandle, kind: type[Expected]) -> Expected:
         message = handle.receive()
     except WorkerGoneError as error:
         raise WorkerError(f"{error.side}: the worker {error.outcome}: {error.text}") from error
-    match message:
-        case Bye():
-            text = message.text or handle.tail()
-            raise WorkerError(
-                f"{handle.side}: pytest ended with exit code {message.status} before any "
-                f"benchmark:\n{text}"
+    if isinstance(message, Bye):
+        if message.status == 0:
+            raise SuiteError(
+                f"{handle.side}: with these arguments pytest shows something and runs no test; "
+                f"leave out --help, --version, --fixtures, --markers and the like"
             )
-        case Conflict():
-            advice = CONFLICTS.get(message.option, f"{message.option} is set; leave it out")
-            raise SuiteError(f"{handle.side}: {advice}")
+        text = complaint(message.text or handle.tail(ALL_LINES))
+        raise WorkerError(
+            f"{handle.side}: pytest ended with exit code {message.status} before any benchmark: "
+            f"{text}"
+        )
     if not isinstance(message, kind):
         sent, expected = type(message).__name__, kind.__name__
         raise WorkerError(f"{handle.side}: the worker sent {sent} where {expected} was expected")
@@ -185,7 +183,7 @@ def list_benchmarks(sides: Sequence[Side], arguments: Sequence[str]) -> list[Col
 
     Raises:
         WorkerError: A side could not be started, or pytest ended without collecting.
-        SuiteError: The arguments switch benchmarks off.
+        SuiteError: With these arguments pytest runs no test.
     """
     with pair(sides, arguments, hash_seed=1, padding=0) as (handles, collected):
         for handle in handles:

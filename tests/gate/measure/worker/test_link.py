@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from flopline.gate.measure.worker.flopline_worker.link import PIPES_CLOSED, move_up
 from flopline.gate.measure.worker.flopline_worker.protocol import Abort, NotPassed, Pin, Stop
 
 if TYPE_CHECKING:
@@ -76,3 +77,47 @@ print("went on")
     command = [sys.executable, "-c", program]
     ended = subprocess.run(command, capture_output=True, check=False, timeout=60)
     assert (ended.returncode, ended.stdout, ended.stderr) == (3, b"", b"")
+
+
+def test_pipes_lie_where_a_test_that_closes_its_descriptors_does_not_hit_them() -> None:
+    pipe = os.pipe()
+    low = [os.dup(end) for end in pipe]
+    moved = move_up([*low, low[0]])
+    try:
+        assert min(moved) >= 900
+        assert len(set(moved)) == 3
+        os.write(moved[1], b"through")
+        assert os.read(moved[2], 10) == b"through"
+        for descriptor in low:
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(descriptor)
+    finally:
+        for descriptor in (*pipe, *moved):
+            os.close(descriptor)
+
+
+def test_few_descriptors_are_enough() -> None:
+    program = """
+import os, resource
+from flopline.gate.measure.worker.flopline_worker.link import move_up
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+print(*move_up(os.pipe()))
+"""
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    assert ended.stdout == b"48 49\n"
+
+
+def test_a_worker_whose_pipes_a_test_closed_ends_at_once() -> None:
+    program = """
+import os
+from flopline.gate.measure.worker.flopline_worker.link import Link, move_up
+from flopline.gate.measure.worker.flopline_worker.protocol import Stop
+link = Link(*move_up([*os.pipe(), *os.pipe()]))
+os.closerange(3, 2000)
+link.send(Stop())
+print("went on")
+"""
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (PIPES_CLOSED, b"", b"")

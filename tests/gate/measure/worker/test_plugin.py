@@ -2,26 +2,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import pytest
-
-from flopline.gate.measure.worker.flopline_worker.plugin import conflicts, reason, source_digest
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({}, []),
-        ({"numprocesses": None, "dist": "no", "benchmark_skip": False}, []),
-        ({"numprocesses": 2}, ["xdist"]),
-        ({"numprocesses": 0, "dist": "load"}, ["xdist"]),
-        ({"benchmark_skip": True}, ["--benchmark-skip"]),
-    ],
-)
-def test_conflicts_are_the_options_under_which_nothing_is_timed(
-    options: dict[str, object], expected: list[str]
-) -> None:
-    config = SimpleNamespace(option=SimpleNamespace(**options))
-    assert conflicts(config) == expected
+from flopline.gate.measure.worker.flopline_worker.plugin import reason, source_digest
 
 
 def first() -> None:

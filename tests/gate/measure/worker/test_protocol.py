@@ -23,7 +23,6 @@ from flopline.gate.record import Batch
 
 MESSAGES = [
     protocol.Hello(python="3.11.7", randomised=False, packages={"pytest": "9.0"}),
-    protocol.Conflict("xdist"),
     protocol.Collection(
         [CollectedBenchmark("test_a.py::test_ü[x y]", "test_a.py", "0123")],
         [CollectionError("test_b.py", "No module\nof this name")],

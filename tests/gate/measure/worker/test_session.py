@@ -14,6 +14,7 @@ import pytest
 
 from flopline.gate.measure.handle import WORKER
 from flopline.gate.measure.worker.flopline_worker.protocol import Bye, Hello, Message, from_line
+from flopline.gate.measure.worker.flopline_worker.session import OF_OTHER_RUNNERS
 from tests.gate.support.processes import SUITES
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def start(folder: Path, *options: str, path: str = "") -> tuple[list[Message], s
         ended = subprocess.run(
             [sys.executable, "-P", *options, str(folder), *map(str, descriptors), "-k", "x"],
             pass_fds=(commands, theirs),
-            env={"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "CODSPEED_ENV": "runner"},
             capture_output=True,
             text=True,
             check=False,
@@ -83,14 +84,14 @@ def test_the_worker_imports_nothing_of_flopline_but_itself(seen: dict[str, Any])
     assert ours == {"flopline_worker"}
 
 
-def test_pytest_gets_the_arguments_and_benchmarks_are_switched_on(seen: dict[str, Any]) -> None:
+def test_pytest_gets_the_arguments_and_no_others(seen: dict[str, Any]) -> None:
     assert seen["argv"] == ["pytest", "-k", "x"]
-    assert seen["arguments"][-2:] == ["-k", "x"]
-    assert "--benchmark-enable" in seen["arguments"]
+    assert seen["arguments"] == ["-k", "x"]
 
 
-def test_options_of_missing_plugins_are_not_passed(seen: dict[str, Any]) -> None:
-    assert not {"-n0", "--timeout=0", "--no-cov", "--reruns=0"} & set(seen["arguments"])
+def test_pytest_is_not_told_that_another_program_runs_the_tests(seen: dict[str, Any]) -> None:
+    assert "PYTHONPATH" in seen["environment"]
+    assert not OF_OTHER_RUNNERS & seen["environment"].keys()
 
 
 def test_it_is_reported_whether_addresses_are_randomised(seen: dict[str, Any]) -> None:

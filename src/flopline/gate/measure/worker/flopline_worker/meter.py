@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import os
 import resource
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .originals import Original
 from .protocol import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     Batch = Callable[[int], Reading]
+    Clock = Callable[[], int]
 
 PATIENCE = 10
 """How many times its timed seconds a batch may take together with its setups and teardowns."""
@@ -23,24 +22,45 @@ SLOW_CALL = 0.05
 
 
 class Meter:
-    """Both clocks and the scheduler's counters around a piece of work, summed over pieces."""
+    """Both clocks and the scheduler's counters around a piece of work, summed over pieces.
+
+    The functions that read them are defaults of parameters: these are bound once, and there is no
+    faster way to a function.
+    """
 
     def __init__(self) -> None:
         self.wall = self.cpu = self.process = 0
         self.voluntary = self.involuntary = 0
 
-    def __enter__(self) -> None:
-        usage = resource.getrusage(resource.RUSAGE_THREAD)
-        self.before = (usage.ru_nvcsw, usage.ru_nivcsw, time.process_time_ns())
-        self.cpu_before = time.thread_time_ns()
-        self.wall_before = time.perf_counter_ns()
+    def __enter__(
+        self,
+        getrusage: Callable[[int], resource.struct_rusage] = Original.getrusage,
+        thread: int = resource.RUSAGE_THREAD,
+        process_time_ns: Clock = Original.process_time_ns,
+        thread_time_ns: Clock = Original.thread_time_ns,
+        perf_counter_ns: Clock = Original.perf_counter_ns,
+    ) -> None:
+        usage = getrusage(thread)
+        self.before = (usage.ru_nvcsw, usage.ru_nivcsw, process_time_ns())
+        self.cpu_before = thread_time_ns()
+        self.wall_before = perf_counter_ns()
 
-    def __exit__(self, *_: object) -> None:
-        self.wall += time.perf_counter_ns() - self.wall_before
-        self.cpu += time.thread_time_ns() - self.cpu_before
+    def __exit__(
+        self,
+        _kind: object,
+        _error: object,
+        _traceback: object,
+        perf_counter_ns: Clock = Original.perf_counter_ns,
+        thread_time_ns: Clock = Original.thread_time_ns,
+        process_time_ns: Clock = Original.process_time_ns,
+        getrusage: Callable[[int], resource.struct_rusage] = Original.getrusage,
+        thread: int = resource.RUSAGE_THREAD,
+    ) -> None:
+        self.wall += perf_counter_ns() - self.wall_before
+        self.cpu += thread_time_ns() - self.cpu_before
         voluntary, involuntary, process = self.before
-        self.process += time.process_time_ns() - process
-        usage = resource.getrusage(resource.RUSAGE_THREAD)
+        self.process += process_time_ns() - process
+        usage = getrusage(thread)
         self.voluntary += usage.ru_nvcsw - voluntary
         self.involuntary += usage.ru_nivcsw - involuntary
 
@@ -79,9 +99,9 @@ def spin(calls: int) -> Reading:
 
 def pin(cpus: Sequence[int]) -> None:
     """Moves every thread of this process to the given CPUs."""
-    for thread in Path("/proc/self/task").iterdir():
+    for thread in Original.listdir("/proc/self/task"):
         try:
-            os.sched_setaffinity(int(thread.name), cpus)
+            Original.sched_setaffinity(int(thread), cpus)
         except OSError:  # the thread has ended meanwhile
             continue
 
@@ -104,9 +124,9 @@ def size_batch(batch: Batch, seconds: float, at_most: float) -> tuple[int, int]:
     rounds, used = 1, 0
     timed_per_round = real_per_round = math.inf
     while True:
-        begin = time.perf_counter()
+        begin = Original.perf_counter()
         timed = batch(rounds).wall
-        real = time.perf_counter() - begin
+        real = Original.perf_counter() - begin
         used += rounds
         timed_per_round = min(timed_per_round, timed / rounds)
         real_per_round = min(real_per_round, real / rounds)

@@ -47,6 +47,12 @@ SUPPORTED: dict[str, set[tuple[str, ...]]] = {
 """The parameters of each replaced method in the versions 4.0 to 5.3."""
 
 
+class PlainTimer:
+    """The timer of a suite that sets none; it is not looked up in a module, see `originals`."""
+
+    default = default_timer
+
+
 class UnsupportedVersionError(RuntimeError):
     """The installed pytest-benchmark has methods that this file does not know."""
 
@@ -280,7 +286,7 @@ def time_in_turns(
         allowed_rounds: Rounds that the test's author allows; None where there is no limit.
         calls_per_round: Calls of the benchmarked function in a round.
     """
-    has_own_timer = fixture._timer is not default_timer
+    has_own_timer = fixture._timer is not PlainTimer.default
     # Until 5.1 there is no such class, because the runner pauses tracers and profilers itself.
     pause = getattr(pytest_benchmark.fixture, "PauseInstrumentation", contextlib.nullcontext)
     stats = fixture._make_stats(1)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from .meter import spin
+from .originals import Original
 from .protocol import (
     CollectedBenchmark,
     Collection,
     CollectionError,
-    Conflict,
     Entered,
     Finished,
     NotPassed,
@@ -35,8 +35,6 @@ TEXT = 4000
 """Characters of an error's text that are reported, counted from its end."""
 PASSED_OVER = "it was passed over: a plugin or conftest.py took the test and did not run it"
 SAME_NAME = "several tests have this name, so a number could not be told to be one's"
-STOPPING = {"maxfail": 0, "collectonly": False, "setuponly": False, "setupplan": False}
-"""Options under which not every test is run, and what they are without effect."""
 
 
 class LockstepPlugin:
@@ -57,8 +55,8 @@ class LockstepPlugin:
         self.refusal = ""
         self.phases = 0
 
-    def pytest_configure(self, config: Any) -> None:
-        """Patches pytest-benchmark, and reports options under which nothing can be timed.
+    def pytest_configure(self) -> None:
+        """Patches pytest-benchmark.
 
         Not earlier, because up to version 8 pytest warns of a plugin that was imported before it
         could rewrite its asserts, and suites turn warnings into errors.
@@ -70,11 +68,6 @@ class LockstepPlugin:
         except (ImportError, RuntimeError) as error:
             self.refusal = str(error)
             pytest.exit(self.refusal, returncode=pytest.ExitCode.USAGE_ERROR)
-        for option in conflicts(config):
-            self.link.send(Conflict(option))
-        for option, without_effect in STOPPING.items():
-            if hasattr(config.option, option):
-                setattr(config.option, option, without_effect)
 
     def pytest_collectreport(self, report: Any) -> None:
         """Keeps what could not be collected."""
@@ -129,7 +122,7 @@ class LockstepPlugin:
             self.link.send(NotPassed("call", "failed", text[-TEXT:]))
             with contextlib.suppress(BaseException):
                 item.ihook.pytest_runtest_teardown(item=item, nextitem=following)
-        os.chdir(self.home)
+        Original.chdir(self.home)
         self.link.send(Finished(name))
 
     def pytest_runtest_logreport(self, report: Any) -> None:
@@ -210,14 +203,3 @@ def reason(report: Any) -> str:
     if isinstance(text, tuple):  # of a skipped test: file, line and reason
         text = text[-1]
     return str(text)[-TEXT:]
-
-
-def conflicts(config: Any) -> list[str]:
-    """Returns the options that are set and under which pytest-benchmark does not time."""
-    option = config.option
-    active = []
-    if getattr(option, "numprocesses", None) or getattr(option, "dist", "no") != "no":
-        active.append("xdist")
-    if getattr(option, "benchmark_skip", False):
-        active.append("--benchmark-skip")
-    return active

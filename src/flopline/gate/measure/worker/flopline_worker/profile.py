@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import sys
-import time
 import types
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .originals import Original
 from .protocol import CallSite
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class CallCounter:
 
     def note(self, frame: types.FrameType, event: str, argument: Any) -> None:
         """Notes that a function is called or returns."""
-        now = time.perf_counter()
+        now = Original.perf_counter()
         in_c = event.startswith("c_")
         caller = frame if in_c else frame.f_back
         if in_c and caller is self.own_frame:  # the call of sys.setprofile that ends the profile
@@ -98,16 +97,16 @@ def count_calls(function: Callable[[], Any]) -> tuple[list[CallSite], Any]:
         The call sites, and what the function returned.
     """
     counter = CallCounter(sys._getframe())
-    before = sys.getprofile()
-    collecting = gc.isenabled()
-    gc.disable()
-    sys.setprofile(counter.note)
+    before = Original.getprofile()
+    collecting = Original.is_collecting()
+    Original.disable_collector()
+    Original.setprofile(counter.note)
     try:
         result = function()
     finally:
-        sys.setprofile(before)
+        Original.setprofile(before)
         if collecting:
-            gc.enable()
+            Original.enable_collector()
     return counter.sites(), result
 
 

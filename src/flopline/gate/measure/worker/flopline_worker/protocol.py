@@ -9,11 +9,12 @@ standard library.
 
 from __future__ import annotations
 
-import json
 import types
 import typing
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self
+
+from .originals import Original
 
 LARGEST = 1e15
 """No number in a message is as large; a larger one was not counted or measured."""
@@ -93,7 +94,7 @@ class Message:
     def to_line(self, epoch: int) -> bytes:
         """Returns the message as a line of JSON."""
         fields = {"kind": type(self).__name__, "epoch": epoch, **vars(self)}
-        return json.dumps(fields).encode() + b"\n"
+        return Original.encode(fields).encode() + b"\n"
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Self:
@@ -113,7 +114,7 @@ def from_line(line: bytes | bytearray) -> tuple[int, Message]:
             other types than that kind.
     """
     try:
-        fields = json.loads(line)
+        fields = Original.decode(line.decode())
     except (ValueError, RecursionError) as error:
         raise MessageError(f"no JSON: {error}") from None
     if not isinstance(fields, dict):
@@ -126,23 +127,13 @@ def from_line(line: bytes | bytearray) -> tuple[int, Message]:
     return epoch, KINDS[kind].from_fields(fields)
 
 
-_HINTS: dict[type, dict[str, Any]] = {}
-"""The types of the fields of each class of this file, by name; filled when they are needed."""
-
-
-def _hints(kind: type) -> dict[str, Any]:
-    if kind not in _HINTS:
-        _HINTS[kind] = typing.get_type_hints(kind)
-    return _HINTS[kind]
-
-
 def _checked(kind: type, fields: dict[str, Any]) -> dict[str, Any]:
     """Returns the fields of a message, in which rows have become named tuples.
 
     Raises:
         MessageError: A field is missing, is unknown, or has a value of another type.
     """
-    hints = _hints(kind)
+    hints = HINTS[kind]
     if fields.keys() != hints.keys():
         raise MessageError(f"{kind.__name__} with the fields {sorted(fields)!r:.100}")
     return {name: _typed(value, hints[name], name) for name, value in fields.items()}
@@ -193,7 +184,7 @@ def _row(values: list[Any], kind: Any) -> Any:
     Raises:
         MessageError: There are too few or too many values, or one is of another type.
     """
-    hints = _hints(kind)
+    hints = HINTS[kind]
     if len(values) != len(hints):
         raise MessageError(f"{kind.__name__} with {len(values)} values")
     for value, (name, hint) in zip(values, hints.items(), strict=True):
@@ -217,13 +208,6 @@ class Hello(Message):
     python: str
     randomised: bool
     packages: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Conflict(Message):
-    """pytest has an option under which pytest-benchmark times nothing."""
-
-    option: str
 
 
 @dataclass(frozen=True)
@@ -413,3 +397,12 @@ class Abort(Message):
 
 KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in Message.__subclasses__()}
 """Every message by the name that stands for it in a line."""
+
+ROWS = (Reading, CallSite, CollectedBenchmark, CollectionError)
+HINTS: dict[type, dict[str, Any]] = {
+    kind: typing.get_type_hints(kind) for kind in (*KINDS.values(), *ROWS)
+}
+"""The types of the fields of every message and row, by name.
+
+They are found out at once, because later a test may have replaced what that takes.
+"""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import sys
+import traceback
 
-from .link import Link
+from .link import Link, move_up
 from .protocol import Bye, Hello
 
 ADDR_NO_RANDOMIZE = 0x0040000  # <sys/personality.h>
 ASK_PERSONALITY = 0xFFFFFFFF  # personality(2): returns the present one and changes nothing
 CANNOT_START = 4
 """The exit status where pytest is missing; it is the one that pytest has for a usage error."""
+FAILED = 3
+"""The exit status that pytest has for an error that is none of a test."""
+OF_OTHER_RUNNERS = {"CODSPEED_ENV", "PYTEST_XDIST_WORKER", "PYTEST_TIMEOUT"}
+"""Variables with which another program tells pytest that it runs the tests, or for how long."""
 
 
 def main(arguments: list[str]) -> int:
@@ -27,19 +31,27 @@ def main(arguments: list[str]) -> int:
     """
     randomised = fix_layout()
     descriptors, arguments = arguments[:4], arguments[4:]
-    link = Link(*map(int, descriptors))
+    link = Link(*move_up([int(descriptor) for descriptor in descriptors]))
+    for name in OF_OTHER_RUNNERS & os.environ.keys():
+        del os.environ[name]
     sys.argv[:] = ["pytest", *arguments]
     link.send(Hello(platform.python_version(), randomised, packages()))
     try:
         import pytest
 
+        from .neutral import NeutralPlugin
         from .plugin import LockstepPlugin
     except ImportError as error:
         link.send(Bye(CANNOT_START, str(error)))
         return CANNOT_START
     plugin = LockstepPlugin(link)
-    status = int(pytest.main([*options(), *arguments], plugins=[plugin]))
-    link.send(Bye(status, plugin.refusal))
+    try:
+        status = int(pytest.main(arguments, plugins=[plugin, NeutralPlugin()]))
+        text = plugin.refusal
+    except Exception as error:  # noqa: BLE001  # pytest does not catch all that a conftest raises
+        traceback.print_exc()
+        status, text = FAILED, f"{type(error).__name__}: {error}"
+    link.send(Bye(status, text))
     return status
 
 
@@ -73,23 +85,3 @@ def packages() -> dict[str, str]:
     distributions = list(importlib.metadata.distributions())
     # The first on the path is the one that is imported, so it must come last here.
     return {each.metadata["Name"]: each.version for each in reversed(distributions)}
-
-
-def options() -> list[str]:
-    """Returns pytest's arguments that switch benchmarks on, and other plugins off.
-
-    These plugins would otherwise run, repeat, time out or measure the timed tests.
-    """
-    chosen = ["--benchmark-enable", "--continue-on-collection-errors"]
-    for plugin in ("cacheprovider", "randomly", "random_order", "codspeed"):
-        chosen += ["-p", f"no:{plugin}"]
-    neutral = {
-        "xdist": ["-n0", "--dist=no"],
-        "pytest_timeout": ["--timeout=0"],
-        "pytest_cov": ["--no-cov"],
-        "pytest_rerunfailures": ["--reruns=0"],
-    }
-    for module, arguments in neutral.items():
-        if importlib.util.find_spec(module) is not None:
-            chosen += arguments
-    return chosen

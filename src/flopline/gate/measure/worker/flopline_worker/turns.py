@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import math
-import time
 from typing import TYPE_CHECKING
 
 from .meter import SLOW_CALL, pin, size_batch
+from .originals import Original
 from .profile import count_calls
 from .protocol import (
     BatchSize,
@@ -48,10 +47,10 @@ def serve(link: Link, batch: Batch, prepare: Prepare) -> Message:
             case SizeBatch():
                 link.send(_batch_size(batch, command))
             case CollectGarbage():
-                gc.collect()
+                Original.collect_garbage()
                 # The next collection would walk through everything again, 0.2 s with torch, unless
                 # what is left is frozen.
-                gc.freeze()
+                Original.freeze_garbage()
                 link.send(GarbageCollected())
             case Pin():
                 pin(command.cpus)
@@ -96,6 +95,6 @@ def _batch_size(batch: Batch, command: SizeBatch) -> BatchSize:
     if command.at_most == 0:
         return BatchSize(rounds=1, used=0, slow=False)
     at_most = math.inf if command.at_most is None else command.at_most
-    begin = time.perf_counter()
+    begin = Original.perf_counter()
     rounds, used = size_batch(batch, command.seconds, at_most)
-    return BatchSize(rounds, used, slow=time.perf_counter() - begin > SLOW_CALL)
+    return BatchSize(rounds, used, slow=Original.perf_counter() - begin > SLOW_CALL)
