@@ -62,9 +62,10 @@ class AsvBenchmark:
     param_names: tuple[str, ...]
     params: list[list[str | int]]
     run: Callable[[], object]
+    workload: Workload | None = None
 
     def setup(self, *point: str | int) -> None:
-        """Prepares a case and verifies it once.
+        """Prepares a case and verifies it before it is timed.
 
         Raises:
             NotImplementedError: The scale does not include the case, or the version lacks its
@@ -77,7 +78,16 @@ class AsvBenchmark:
             raise NotImplementedError(f"{name} is not in the scale {SCALE}")
         workload = prepare(Case.parse(name))
         verify(workload)
-        self.run = workload.run
+        self.run, self.workload = workload.run, workload
+
+    def teardown(self, *_: str | int) -> None:
+        """Verifies the case again, after it was timed.
+
+        Raises:
+            WrongAnswerError: The result has become wrong; asv records a failure, not the times.
+        """
+        if self.workload is not None:
+            verify(self.workload)
 
 
 def prepare(case: Case) -> Workload:

@@ -24,6 +24,7 @@ NAMES = [f"toy/strategy={strategy}/n={n}" for strategy, n in toy.COMBINATIONS]
 def plan(project: Project, *, existing: bool = True, torch: str = "2.13.0") -> measuring.Measuring:
     return measuring.Measuring(
         root=project.root,
+        repository=project.root,
         results=project.results,
         cases=NAMES,
         scale="quick",

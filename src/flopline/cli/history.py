@@ -6,6 +6,7 @@ not do its work; 3 most cases are undecided.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from flopline.cli.console import Json, complain, fail, print_json, print_text, r
 from flopline.sheet import to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from flopline.history.configuration import Configuration
     from flopline.history.record import History, UnreadableFile
@@ -30,8 +31,23 @@ Machine = Annotated[
     str | None, typer.Option(metavar="NAME", help="Use only the results of this machine.")
 ]
 
-SHOWN_FAILURES = 20
-"""At most this many failed cases are named, which is about a screenful."""
+NOTHING_CHANGED = "nothing was changed"
+"""What is left behind by a command that only reads."""
+
+SHOWN = 20
+"""At most this many cases or benchmarks are named, which is about a screenful."""
+
+
+@contextlib.contextmanager
+def _interruptible(outcome: str) -> Iterator[None]:
+    """Ends the command with a sentence when Ctrl-C, SIGTERM or SIGHUP asks for it."""
+    from flopline.history import interruption
+
+    with interruption.ended_by_signals():
+        try:
+            yield
+        except KeyboardInterrupt:
+            fail(f"interrupted; {outcome}")
 
 
 def _configuration() -> Configuration:
@@ -47,6 +63,9 @@ def _history(configuration: Configuration, machine: str | None) -> History:
     from flopline.history import results
 
     history = results.read(configuration.results)
+    if history.not_times:
+        names = ", ".join(history.not_times[:SHOWN])
+        complain(f"left out, because they measure no time: {names}")
     return history if machine is None else history.of_machine(machine)
 
 
@@ -71,17 +90,18 @@ def compare_commits(
     Exit codes: 0 no regression, 1 a regression,
     2 nothing was compared or a case was lost, 3 most cases are undecided.
     """
-    configuration = _configuration()
-    from flopline import git
-    from flopline.history import compare
+    with _interruptible(NOTHING_CHANGED):
+        configuration = _configuration()
+        from flopline import git
+        from flopline.history import compare
 
-    history = _history(configuration, machine)
-    report = compare.compare_commits(
-        history,
-        compare.Commit(baseline, git.resolve(configuration.root, baseline)),
-        compare.Commit(candidate, git.resolve(configuration.root, candidate)),
-        configuration.thresholds,
-    )
+        history = _history(configuration, machine)
+        report = compare.compare_commits(
+            history,
+            compare.Commit(baseline, git.resolve(configuration.repository, baseline)),
+            compare.Commit(candidate, git.resolve(configuration.repository, candidate)),
+            configuration.thresholds,
+        )
     _name_files_left_out(history.unreadable)
     if as_json:
         print_json(report.as_json())
@@ -102,13 +122,14 @@ def list_regressions(*, machine: Machine = None, as_json: Json = False) -> None:
     Exit codes: 0 there are none, 1 there are some, 2 there was nothing to search
     or the newest commit's file cannot be read.
     """
-    configuration = _configuration()
-    from flopline import git
-    from flopline.history import steps
+    with _interruptible(NOTHING_CHANGED):
+        configuration = _configuration()
+        from flopline import git
+        from flopline.history import steps
 
-    history = _history(configuration, machine)
-    branch = git.branch(configuration.root, configuration.branch)
-    report = steps.regressions(history, branch, configuration.thresholds)
+        history = _history(configuration, machine)
+        branch = git.branch(configuration.repository, configuration.branch)
+        report = steps.regressions(history, branch, configuration.thresholds)
     _name_files_left_out(history.unreadable)
     if report.elsewhere:
         commits = ", ".join(commit[:8] for commit in report.elsewhere)
@@ -116,7 +137,7 @@ def list_regressions(*, machine: Machine = None, as_json: Json = False) -> None:
     if not report.searched:
         fail(
             "no commit of this branch has results that can be read; measure some: "
-            "nox -s history -- --commits 5"
+            "nox -s history -- --commits 5, in another project asv run"
         )
     if as_json:
         print_json(report.as_json())
@@ -176,12 +197,15 @@ def run_commits(
     Exit codes: 0 done, 1 a case failed and is recorded as failed,
     2 nothing could be measured.
     """
-    configuration = _configuration()
-    measuring = require("flopline.history.measuring")
-    from flopline.history import runner
+    with _interruptible("what was measured is kept, and the next call goes on"):
+        configuration = _configuration()
+        from flopline.history import interruption
 
-    try:
-        commits = runner.choose(configuration.root, revisions or [], newest)
+        with interruption.held_back():
+            measuring = require("flopline.history.measuring")
+        from flopline.history import runner
+
+        commits = runner.choose(configuration.repository, revisions or [], newest)
         plan = measuring.prepare(
             configuration,
             machine=machine,
@@ -191,12 +215,10 @@ def run_commits(
             existing=existing,
         )
         failed = runner.measure(plan, commits, show=_show_at_once)
-    except KeyboardInterrupt:
-        fail("interrupted; what was measured is kept, and the next call goes on")
-    for case in failed[:SHOWN_FAILURES]:
+    for case in failed[:SHOWN]:
         complain(f"failed at {case}")
-    if len(failed) > SHOWN_FAILURES:
-        complain(f"and {len(failed) - SHOWN_FAILURES} more cases failed")
+    if len(failed) > SHOWN:
+        complain(f"and {len(failed) - SHOWN} more cases failed")
     raise typer.Exit(1 if failed else 0)
 
 

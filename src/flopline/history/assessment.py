@@ -30,6 +30,10 @@ ALPHA = 0.002
 """Samples differ if equal ones were at least this improbable, per case; asv uses the same."""
 
 
+ENOUGH = 8
+"""So many samples of each always suffice for the test; binomials of thousands take seconds."""
+
+
 def threshold_of(case: AsvCase, thresholds: Thresholds) -> float:
     """Returns the slowdown that counts for a case: the largest of those whose pattern matches.
 
@@ -47,8 +51,8 @@ def are_different(baseline: Measurement, candidate: Measurement) -> bool | None:
     and so never finds a difference between 6 and 6 samples.) Otherwise the speeds are different if
     the confidence intervals do not overlap.
     """
-    m, n = len(baseline.samples), len(candidate.samples)
-    if m and n and 2 / math.comb(m + n, m) < ALPHA:
+    few, many = sorted((len(baseline.samples), len(candidate.samples)))
+    if few >= ENOUGH or (few and 2 / math.comb(few + many, few) < ALPHA):
         test = stats.mannwhitneyu(baseline.samples, candidate.samples)
         return bool(test.pvalue < ALPHA)
     (low, high), (candidate_low, candidate_high) = baseline.interval, candidate.interval

@@ -278,7 +278,7 @@ def _why_nothing(history: History, baseline: Commit, candidate: Commit) -> str:
         if commit.hash not in measured:
             return (
                 f"there are no results of {commit.name} ({commit.hash[:8]}); measure it: "
-                f"nox -s history -- {commit.name}"
+                f"nox -s history -- {commit.name}, in another project asv run {commit.hash[:8]}^!"
             )
     return (
         f"{baseline.name} and {candidate.name} were measured, but never on one machine in one "

@@ -6,11 +6,15 @@ pages.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
 import platform
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +24,7 @@ from flopline import FloplineError, machine
 from flopline.history.record import HARDWARE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 GIB = 2**30
 
@@ -87,15 +91,41 @@ def _default_name(facts: Mapping[str, str]) -> str:
     for word in words:
         without_filler = re.sub(r"\((R|TM)\)|processor|cpu", "", word, flags=re.IGNORECASE)
         parts.append(re.sub(r"[^a-z0-9]+", "-", without_filler.lower()).strip("-"))
-    return "-".join([*parts, facts["num_cpu"]])
+    words = [part for part in parts if part] or ["machine"]  # some kernels name no processor
+    return "-".join([*words, facts["num_cpu"]])
 
 
 class MachineError(FloplineError, RuntimeError):
     """This machine cannot be entered into asv's machine file."""
 
 
+LONGEST_NAME = 100
+"""Bytes of a machine's name; asv makes names of files and of folders of it."""
+
+TAKEN = ("version", "benchmarks.json")
+"""What is something else to asv in its machine file and among its results."""
+
+
+def check_name(name: str) -> None:
+    """Refuses a name of a machine that cannot be the name of a folder of results.
+
+    Raises:
+        MachineError: It is empty, too long, taken, not visible, or it leads elsewhere.
+    """
+    fits = name.isprintable() and name.strip() == name and "/" not in name and "\\" not in name
+    starts_well = not name.startswith((".", "-"))
+    if name and name not in TAKEN and fits and starts_well and len(name.encode()) <= LONGEST_NAME:
+        return
+    raise MachineError(
+        f"a machine cannot be named {name!r}: its results lie in a folder of this name. Choose a "
+        "name such as runner-1 with --machine"
+    )
+
+
 def write(facts: Mapping[str, str], results: Path, path: Path | None = None) -> None:
     """Writes the facts of this machine into asv's machine file; other machines' entries are kept.
+
+    The file is replaced as a whole, and runs that write at the same time wait for each other.
 
     Args:
         facts: The facts; `machine` is the machine's name.
@@ -105,30 +135,73 @@ def write(facts: Mapping[str, str], results: Path, path: Path | None = None) -> 
 
     Raises:
         MachineError: There are results of other hardware under this name, or the machine file is
-            not JSON.
+            not JSON, or it cannot be written.
     """
     name = facts["machine"]
-    _refuse_other_hardware(facts, results / name / "machine.json")
-    target = path or Path.home() / ".asv-machine.json"
-    entries: dict[str, object] = {"version": 1}
-    if target.is_file():
-        entries = _load(target)
-    entries[name] = dict(facts)
-    target.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+    check_name(name)
+    _refuse_other_hardware(facts, results / name)
+    target = (path or Path.home() / ".asv-machine.json").resolve()
+    try:
+        with _locked(target.with_name(f"{target.name}.lock")):
+            entries: dict[str, object] = {"version": 1}
+            if target.exists():
+                entries = _load(target)
+            if entries.get(name) == dict(facts):
+                return
+            entries[name] = dict(facts)
+            _replace(target, json.dumps(entries, indent=2) + "\n")
+    except OSError as error:
+        raise MachineError(
+            f"{target}, in which asv keeps the facts of machines, cannot be written, and holds "
+            f"what it held: {error}; set HOME to a folder with space that can be written"
+        ) from error
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Waits until no other process has locked a file; the lock ends with the process at the latest.
+
+    The file stays, because whoever removed it could remove the lock of another process.
+    """
+    with path.open("a", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _replace(path: Path, content: str) -> None:
+    """Replaces a file as a whole and keeps its mode, or keeps the file as it was."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            temporary.chmod(path.stat().st_mode & 0o7777)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _load(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        raise MachineError(f"{path} is not a file; remove it")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MachineError(f"{path} is not JSON ({error}); repair or remove it") from error
     if not isinstance(content, dict):
         raise MachineError(f"{path} is not a JSON object; repair or remove it")
     return content
 
 
-def _refuse_other_hardware(facts: Mapping[str, str], recorded: Path) -> None:
-    if not recorded.is_file():
+def _refuse_other_hardware(facts: Mapping[str, str], folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise MachineError(f"{folder} is not a folder; choose another name with --machine")
+    recorded = folder / "machine.json"
+    if not recorded.exists():
         return
     known = _load(recorded)
     compared = [fact for fact in HARDWARE if fact in known and fact in facts]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import runpy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from flopline import FloplineError, data
 from flopline.history import machine_file
-from flopline.history.record import ResultsError
+from flopline.history.record import ResultsError, is_of
 from flopline.history.results import read_run
 from flopline.workload import Case
 
@@ -26,7 +29,8 @@ class Measuring:
     """How commits are measured.
 
     Attributes:
-        root: The checkout; its suite measures every commit.
+        root: The folder of the configuration; its suite measures every commit.
+        repository: Where git knows the commits.
         results: asv's results folder.
         cases: The names of the cases to measure.
         scale: The scale that these cases belong to.
@@ -39,6 +43,7 @@ class Measuring:
     """
 
     root: Path
+    repository: Path
     results: Path
     cases: Sequence[str]
     scale: str
@@ -68,8 +73,99 @@ class Measuring:
         return variables
 
 
+class DeviceError(FloplineError, ValueError):
+    """The cases cannot be measured on this device, or not in this number type."""
+
+
+def check_device(device: str, dtype: str) -> None:
+    """Refuses a device that this machine lacks, and a number type that the device lacks.
+
+    Raises:
+        DeviceError: This cannot be measured here.
+    """
+    kind, colon, index = device.partition(":")
+    if device != "cpu" and (kind != "cuda" or (colon and not re.fullmatch("[0-9]{1,4}", index))):
+        raise DeviceError(f"--device is {device!r}; allowed are cpu, cuda and cuda:N")
+    if device == "cpu" and dtype == "tf32":
+        raise DeviceError("--dtype tf32 exists on CUDA devices only; add --device cuda")
+    if device == "cpu":
+        return
+    if not torch.cuda.is_available():
+        raise DeviceError(
+            f"--device {device}: torch {torch.__version__} finds no CUDA device here; use cpu"
+        )
+    count = torch.cuda.device_count()
+    if colon and int(index) >= count:
+        raise DeviceError(f"--device {device}: there are {count} CUDA devices here, counted from 0")
+
+
 class NoCasesError(FloplineError, FileNotFoundError):
-    """The checkout has no list of what is measured."""
+    """The checkout has no list of what is measured, or it is not flopline's."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a suite says about how it is measured.
+
+    Attributes:
+        cases: The names of the cases of the chosen scale.
+        rounds: Processes for each case.
+        repeat: Samples for each process.
+    """
+
+    cases: Sequence[str]
+    rounds: int
+    repeat: int
+
+
+LISTS = ("CASES", "ROUNDS", "REPEAT")
+"""The names that flopline's list of cases defines."""
+
+
+def read_suite(folder: Path, scale: str) -> Suite:
+    """Reads the list of cases in the suite of a checkout.
+
+    Raises:
+        NoCasesError: There is no list, it is not flopline's, or it cannot be run.
+    """
+    path = folder / "cases.py"
+    other = (
+        "so this suite is not flopline's: measure it with `asv run`, and compare the results with "
+        "`flopline history compare` and `regressions`"
+    )
+    if not path.is_file():
+        raise NoCasesError(f"there is no {path}, which lists what is measured, {other}")
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
+    except (OSError, RecursionError, SyntaxError, ValueError) as error:
+        raise NoCasesError(f"{path} cannot be read: {error}") from error
+    missing = [name for name in LISTS if name not in set(_assigned(tree))]
+    if missing:
+        raise NoCasesError(f"{path} does not define {', '.join(missing)}, {other}")
+    try:
+        values = runpy.run_path(str(path))
+        cases = values["CASES"][scale]
+        for name in cases:
+            Case.parse(name)
+        return Suite(list(cases), int(values["ROUNDS"]), int(values["REPEAT"]))
+    except (Exception, SystemExit) as error:
+        raise NoCasesError(
+            f"{path} gives no list of cases for the scale {scale}: "
+            f"{type(error).__name__}: {error}; {other}"
+        ) from error
+
+
+def _assigned(tree: ast.Module) -> Iterator[str]:
+    """Yields the names that a module assigns at its top level."""
+    for statement in tree.body:
+        targets: list[ast.expr] = []
+        if isinstance(statement, ast.Assign):
+            targets = statement.targets
+        elif isinstance(statement, ast.AnnAssign):
+            targets = [statement.target]
+        for target in targets:
+            names = target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
+            yield from (name.id for name in names if isinstance(name, ast.Name))
 
 
 def prepare(
@@ -92,14 +188,16 @@ def prepare(
         existing: True to measure in this program's environment.
 
     Raises:
-        NoCasesError: The checkout has no list of cases.
+        DeviceError: This machine lacks the device, or the device the number type.
+        MachineError: The machine's name cannot be the name of a folder.
+        NoCasesError: The checkout has no list of cases of flopline's.
         DataError: The training data are not the airfoil table.
         FileNotFoundError: FLOPLINE_DATA names no file.
     """
-    cases_file = configuration.root / "benchmarks" / "cases.py"
-    if not cases_file.is_file():
-        raise NoCasesError(f"there is no {cases_file}, which lists what is measured")
-    suite = runpy.run_path(str(cases_file))
+    check_device(device, dtype)
+    if machine is not None:
+        machine_file.check_name(machine)
+    suite = read_suite(configuration.suite, scale)
     facts = machine_file.describe(
         machine,
         device=device,
@@ -109,13 +207,14 @@ def prepare(
     )
     return Measuring(
         root=configuration.root,
+        repository=configuration.repository,
         results=configuration.results,
-        cases=suite["CASES"][scale],
+        cases=suite.cases,
         scale=scale,
         device=device,
         dtype=dtype,
-        rounds=suite["ROUNDS"],
-        repeat=suite["REPEAT"],
+        rounds=suite.rounds,
+        repeat=suite.repeat,
         facts=facts,
         existing=existing or device != "cpu",
     )
@@ -162,7 +261,11 @@ def missing_rounds(measuring: Measuring, commit: str) -> int:
 
 
 def _files(measuring: Measuring, commit: str) -> list[Path]:
-    return sorted((measuring.results / measuring.machine).glob(f"{commit[:8]}-*.json"))
+    folder = measuring.results / measuring.machine
+    if not folder.is_dir():
+        return []
+    files = [path for path in folder.iterdir() if path.suffix == ".json" and is_of(path, commit)]
+    return sorted(files)
 
 
 def _comparable_runs(measuring: Measuring, commit: str) -> Iterator[AsvRun]:

@@ -12,18 +12,87 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from asv import util
+from asv.commands import publish as asv_publish
 from asv.console import log
 from asv.graph import make_summary_graph
 from asv.publishing import OutputPublisher
+from asv.repo import get_repo
+from asv.results import Results
 
 from flopline import FloplineError, git, units
-from flopline.history import page, results
+from flopline.history import configuration, page, results
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    from flopline.history.record import History
 
 PAGE = "gflops.html"
 """The file of the page that is added."""
+
+
+def setup() -> None:
+    """Is called by asv when it has loaded this plugin: lets it publish only what can be read.
+
+    asv skips a file that is no JSON, and ends with a traceback at, or never comes back from, one
+    that holds something else.
+    """
+    asv_publish.get_repo = checked_repository
+    asv_publish.iter_results = readable_results
+    asv_publish.iter_machine_files = readable_machine_files
+
+
+def checked_repository(conf: Any) -> Any:
+    """Returns asv's repository, when the configuration and the results can be used.
+
+    Raises:
+        UserError: A value of the configuration is of the wrong kind, or there are no results.
+    """
+    repository = get_repo(conf)
+    try:
+        settings = configuration.check(conf, Path.cwd(), Path(configuration.FILE))
+    except FloplineError as error:
+        raise util.UserError(str(error)) from error
+    _history(settings.results)
+    return repository
+
+
+def readable_results(folder: str) -> Iterator[Any]:
+    """Yields asv's results from every file that flopline can read.
+
+    Raises:
+        UserError: The folder holds no results.
+    """
+    for run in _history(Path(folder)).runs:
+        try:
+            yield Results.load(str(run.path), machine_name=run.machine)
+        except (AttributeError, TypeError, ValueError, util.UserError) as error:
+            log.warning(f"left out: {run.path}: {error}")
+
+
+def readable_machine_files(folder: str) -> Iterator[str]:
+    """Yields the files of the machines that have results.
+
+    Raises:
+        UserError: The folder holds no results, or one of these files does not name its machine.
+    """
+    for machine in sorted({run.machine for run in _history(Path(folder)).runs}):
+        path = Path(folder, machine, "machine.json")
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise util.UserError(f"{path} cannot be read: {error}") from error
+        if not isinstance(content, dict) or content.get("machine") != machine:
+            raise util.UserError(f"{path} does not say that the machine is {machine}")
+        yield str(path)
+
+
+def _history(folder: Path) -> History:
+    try:
+        return results.read(folder)
+    except FloplineError as error:
+        raise util.UserError(str(error)) from error
 
 
 class GflopsSeries(OutputPublisher):  # type: ignore[misc]  # asv ships no types
@@ -92,28 +161,32 @@ class GflopsDirection(OutputPublisher):  # type: ignore[misc]  # asv ships no ty
     def publish(cls, conf: Any, repo: Any, benchmarks: Any, graphs: Any, revisions: Any) -> None:
         """Changes the files in the folder of the pages."""
         site = Path(conf.html_dir)
-        edit(site / "summarylist.js", LIST)
-        edit(site / "index.html", NAVIGATION)
-        path = site / "regressions.json"
-        content = json.loads(path.read_text(encoding="utf-8"))
-        content["regressions"] = [in_gflops(row, benchmarks) for row in content["regressions"]]
-        path.write_text(json.dumps(content), encoding="utf-8")
-        _write_page(conf, site / PAGE)
+        try:
+            edit(site / "summarylist.js", LIST)
+            edit(site / "index.html", NAVIGATION)
+            path = site / "regressions.json"
+            content = json.loads(path.read_text(encoding="utf-8"))
+            content["regressions"] = [in_gflops(row, benchmarks) for row in content["regressions"]]
+            path.write_text(json.dumps(content), encoding="utf-8")
+            _write_page(conf, site / PAGE)
+        except FloplineError as error:
+            raise util.UserError(str(error)) from error
 
 
 def _write_page(conf: Any, target: Path) -> None:
     root = Path.cwd()
-    history = results.read(Path(conf.results_dir))
-    branch = git.branch(root, conf.branches[0])
+    settings = configuration.check(conf, root, root / configuration.FILE)
+    history = results.read(settings.results)
+    branch = git.branch(settings.repository, settings.branch)
     for file in history.unreadable:
         log.warning(f"left out: {file}")
     elsewhere = {run.commit for run in history.runs} - set(branch)
     if elsewhere:
         commits = ", ".join(sorted(commit[:8] for commit in elsewhere))
-        log.warning(f"measured, but not on {conf.branches[0]}, so on no page: {commits}")
-    tags = git.tags(root)
-    sections = page.sections(history, branch, tags, conf.regressions_thresholds)
-    target.write_text(page.render(conf.project, sections, tags), encoding="utf-8")
+        log.warning(f"measured, but not on {settings.branch}, so on no page: {commits}")
+    tags = git.tags(settings.repository)
+    sections = page.sections(history, branch, tags, settings.thresholds)
+    target.write_text(page.render(str(conf.project), sections, tags), encoding="utf-8")
 
 
 VARIABLES = "var text, change_str, change = 0, sort_value = 0;"

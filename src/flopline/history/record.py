@@ -52,6 +52,7 @@ class Benchmark:
         unit: The unit of the results, for example `seconds`.
         flops: Floating-point operations of one call for all values of the parameters; None if the
             suite does not declare them.
+        is_time: False for what is no time: asv also measures memory, and tracks any numbers.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Benchmark:
     version: str
     unit: str
     flops: Mapping[Values, int] | None
+    is_time: bool = True
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,12 @@ class UnreadableFile:
 
     def is_of(self, commit: str) -> bool:
         """Returns whether the file's name is that of a commit."""
-        return self.path.name.startswith(f"{commit[:8]}-")
+        return is_of(self.path, commit)
+
+
+def is_of(path: Path, commit: str) -> bool:
+    """Returns whether a file is named after a commit; asv takes eight digits of its hash."""
+    return path.name.startswith(f"{commit[:8]}-")
 
 
 class ResultsError(FloplineError, ValueError):
@@ -141,6 +148,11 @@ class History:
     benchmarks: Mapping[str, Benchmark]
     runs: Sequence[AsvRun]
     unreadable: Sequence[UnreadableFile]
+
+    @property
+    def not_times(self) -> list[str]:
+        """The benchmarks of the suite that measure no time, so that no command judges them."""
+        return sorted(entry.name for entry in self.benchmarks.values() if not entry.is_time)
 
     def flops(self, case: AsvCase) -> int | None:
         """Returns the floating-point operations of one call, or None if they are unknown."""

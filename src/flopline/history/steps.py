@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -222,4 +223,6 @@ def _weight(measurement: Measurement) -> float | None:
     """
     low, high = measurement.interval
     width = high - low
-    return 2 / width if 0 < width < math.inf else None
+    # Doubles of the size of the time cannot be closer to each other than this.
+    smallest = measurement.seconds * sys.float_info.epsilon / 2
+    return 2 / width if smallest < width < math.inf else None

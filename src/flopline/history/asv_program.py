@@ -1,0 +1,87 @@
+"""asv as `flopline history run` starts it: `python -m flopline.history.asv_program FILE run ...`.
+
+asv is the same; its surroundings are made safe for what the user keeps.
+
+- The facts of the machine come from FILE, because asv would cut off and write again the file in
+  the user's home folder, which holds all machines.
+- Files of results are replaced as a whole, because asv would cut them off first: a full disk or the
+  end of the process would lose what was measured before.
+- It can be interrupted, even where a shell started the command in the background, and it ends in
+  order when the process that started it dies.
+- What it cannot do ends with a sentence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from asv import machine, util
+from asv import main as asv_main
+
+SET_DEATH_SIGNAL = 1
+"""The number of PR_SET_PDEATHSIG in Linux's prctl."""
+
+
+def main() -> None:
+    """Runs asv with the arguments that follow the machine file."""
+    _, file, *arguments = sys.argv
+    sys.argv = ["asv", *arguments]
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGINT)
+    machine.MachineCollection.get_machine_file_path = staticmethod(lambda: file)
+    util.write_json = write_whole
+    try:
+        if os.getppid() != parent:  # it died before its death could be noticed
+            raise KeyboardInterrupt  # noqa: TRY301  # ends here as it ends later
+        asv_main.main()
+    except (BrokenPipeError, KeyboardInterrupt):  # nobody reads any more, or nobody waits
+        end_session(os.getpid())
+    except Exception as error:  # noqa: BLE001  # asv leaves many of them to Python
+        sys.exit(f"asv failed: {type(error).__name__}: {error}")
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def end_session(leader: int) -> None:
+    """Kills the processes of a session, its leader the last.
+
+    asv puts what it starts into groups of their own, but not into other sessions.
+    """
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # The name, in parentheses, may hold anything; state, parent, group and session follow.
+            facts = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            process = int(path.parent.name)
+            if int(facts[3]) == leader and process != leader:
+                os.kill(process, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(leader, signal.SIGKILL)
+
+
+WRITE_JSON = util.write_json
+
+
+def write_whole(path: str, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # as asv's
+    """Writes JSON as asv does, into a file that then replaces the one that was asked for."""
+    temporary = Path(f"{path}.{os.getpid()}")
+    try:
+        WRITE_JSON(str(temporary), *arguments, **options)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+if __name__ == "__main__":
+    main()
