@@ -1,18 +1,16 @@
-"""Measuring a batch: the clocks and counters around it, its size, and where it runs."""
+"""Measuring a batch: the clocks and counters around it, and its size."""
 
 from __future__ import annotations
 
 import math
-import os
 import resource
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .protocol import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     Batch = Callable[[int], Reading]
 
@@ -75,15 +73,6 @@ def spin(calls: int) -> Reading:
             for i in range(60):
                 total += i * i % 7
     return meter.reading(calls)
-
-
-def pin(cpus: Sequence[int]) -> None:
-    """Moves every thread of this process to the given CPUs."""
-    for thread in Path("/proc/self/task").iterdir():
-        try:
-            os.sched_setaffinity(int(thread.name), cpus)
-        except OSError:  # the thread has ended meanwhile
-            continue
 
 
 def size_batch(batch: Batch, seconds: float, at_most: float) -> tuple[int, int]:

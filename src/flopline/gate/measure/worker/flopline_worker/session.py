@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 
+from .lifeline import end_with_coordinator
 from .link import Link
 from .protocol import Bye, Hello
 
@@ -25,6 +26,7 @@ def main(arguments: list[str]) -> int:
         arguments: The descriptors of four pipes (to read from and to write to the coordinator, to
             read from and to write to the other worker), then the arguments of pytest.
     """
+    end_with_coordinator()
     randomised = fix_layout()
     descriptors, arguments = arguments[:4], arguments[4:]
     link = Link(*map(int, descriptors))

@@ -7,7 +7,8 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from .meter import SLOW_CALL, pin, size_batch
+from .affinity import pin
+from .meter import SLOW_CALL, size_batch
 from .profile import count_calls
 from .protocol import (
     BatchSize,
