@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -21,12 +20,14 @@ from flopline.gate.record import ExitCode, GateRecord, Settings
 from flopline.gate.sides import environment
 from flopline.gate.sides.build import BuildError
 from flopline.gate.sides.versions import VersionError
+from flopline.gate.signals import HELD_BACK
 from flopline.gate.tell import junit, markdown, text
 from flopline.gate.tell.summary import summarise
 from tests.gate.support.make_records import RECORD, changed
 from tests.support import checkouts
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -245,16 +246,15 @@ def test_whatever_stops_the_gate_is_one_line_and_exit_code_2(
     assert refusal("--baseline", "main") == "flopline: what happened [/bold]; what to do"
 
 
+@pytest.mark.parametrize("number", HELD_BACK)
 def test_a_terminated_run_ends_like_an_interrupted_one(
-    refusal: Refusal, measuring: Measuring
+    refusal: Refusal, measuring: Measuring, number: signal.Signals
 ) -> None:
     def run(*_: object, **__: object) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
 
-    before = signal.getsignal(signal.SIGTERM)
     measuring(run)
     assert refusal("--baseline", "main") == "flopline: interrupted; nothing was written"
-    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_self_check_prints_the_rates_and_ends_with_0(monkeypatch: pytest.MonkeyPatch) -> None:

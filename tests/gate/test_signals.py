@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM wait until a process has been started or ended."""
+"""Signals wait until a process has been started or ended; a program ends in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class TerminatedError(Exception):
-    """SIGTERM has arrived."""
+    """SIGTERM or SIGHUP has arrived."""
 
 
 @pytest.fixture(autouse=True)
@@ -26,9 +26,12 @@ def handlers() -> Iterator[list[Any]]:
     def terminate(number: int, _: object) -> None:
         raise TerminatedError(number)
 
-    before = signal.signal(signal.SIGTERM, terminate)
-    yield [signal.default_int_handler, terminate]
-    signal.signal(signal.SIGTERM, before)
+    before = {number: signal.getsignal(number) for number in HELD_BACK}
+    signal.signal(signal.SIGTERM, terminate)
+    signal.signal(signal.SIGHUP, terminate)
+    yield [signal.default_int_handler, terminate, terminate]
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def present() -> list[Any]:
@@ -36,7 +39,12 @@ def present() -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, TerminatedError)]
+    ("number", "error"),
+    [
+        (signal.SIGINT, KeyboardInterrupt),
+        (signal.SIGTERM, TerminatedError),
+        (signal.SIGHUP, TerminatedError),
+    ],
 )
 def test_a_signal_arrives_when_the_block_is_done(
     handlers: list[Any], number: signal.Signals, error: type[BaseException]

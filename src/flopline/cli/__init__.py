@@ -11,15 +11,30 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from flopline import FloplineError, __version__
 from flopline.cli import chapter, gate, history, show, suite
-from flopline.cli.console import complain, print_text
+from flopline.cli.console import complain, fail, print_text
+from flopline.gate.signals import INTERRUPTED, end_in_order
+
+
+class Commands(TyperGroup):
+    """The commands; an interruption ends each of them with a message."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  # its type depends on the version of typer
+        """Runs the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            fail("interrupted")
+
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -35,15 +50,25 @@ def main() -> None:
 
     What flopline or the operating system refuses ends with a message and exit code 2. A defect of
     flopline itself also ends with exit code 2, after a traceback, because Python's own exit code
-    for it would be 1, which means a regression.
+    for it would be 1, which means a regression. The same holds for a signal that asks to end,
+    wherever it arrives.
     """
+    interruption = end_in_order()
     try:
         app()
+    except SystemExit:
+        if interruption.arrived:
+            sys.exit(INTERRUPTED)
+        raise
+    except KeyboardInterrupt:
+        complain("interrupted")
+        sys.exit(INTERRUPTED)
     except (FloplineError, OSError) as error:
         complain(str(error))
         sys.exit(2)
     except Exception:
-        traceback.print_exc()
+        if not interruption.arrived:
+            traceback.print_exc()
         sys.exit(2)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,6 +13,7 @@ import typer
 
 from flopline.cli.console import fail, print_text, refuse_unwritable, show_progress, stdout
 from flopline.gate.record import ExitCode, Settings
+from flopline.gate.signals import held_back
 from flopline.progress import Progress
 
 if TYPE_CHECKING:
@@ -144,6 +144,14 @@ Alpha = Annotated[
     typer.Option(metavar="PERCENT", help="Accept this probability of any false alarm in the run."),
 ]
 Budget = Annotated[str, typer.Option(metavar="SECONDS", help="Measure for at most this long.")]
+AlternateSetup = Annotated[
+    bool,
+    typer.Option(
+        "--alternate-setup",
+        help="Let the fixtures of only one side live at a time, for suites with one fixed port, "
+        "file or database. This is noisier.",
+    ),
+]
 SelfCheck = Annotated[
     int,
     typer.Option(
@@ -185,6 +193,7 @@ def gate(
     budget: Budget = "300s",
     suite_from: SuiteFrom = "candidate",
     isolated: Isolated = False,
+    alternate_setup: AlternateSetup = False,
     self_check: SelfCheck = 0,
     json_file: JsonFile = None,
     markdown_file: MarkdownFile = None,
@@ -202,6 +211,7 @@ def gate(
         budget=parse_number("--budget", budget, "s", low=1, high=1e6),
         arguments=tuple(context.args),
         suite_from=suite_from,
+        alternate=alternate_setup,
     )
     options = GateOptions(
         settings=settings,
@@ -262,7 +272,9 @@ def compare(options: GateOptions) -> None:
 
     with _prepared(options) as (baseline, candidate, report):
         record = run.run(baseline, candidate, options.settings, report=report)
-    options.outputs.write(record)
+        # Before the folders are removed: a second signal shortens that.
+        with held_back():
+            options.outputs.write(record)
     print_record(record)
     raise typer.Exit(record.exit_code)
 
@@ -303,8 +315,11 @@ def print_record(record: GateRecord) -> None:
 @contextlib.contextmanager
 def _prepared(options: GateOptions) -> Iterator[tuple[Side, Side, Report]]:
     """Makes both sides ready to be started, and shows the progress of what is done with them."""
+    from flopline.gate.measure.orphans import adopted
+
     try:
-        with _terminated_like_interrupted(), show_progress("gate") as report:
+        # What a build or a suite has started, and left behind, ends with the run.
+        with show_progress("gate") as report, adopted():
             report(Progress("building"))
             with _sides(options) as (baseline, candidate):
                 yield baseline, candidate, report
@@ -321,13 +336,3 @@ def _sides(options: GateOptions) -> contextlib.AbstractContextManager[tuple[Side
     return environment.sides(
         here, options.baseline or "", options.candidate, isolated=options.isolated
     )
-
-
-@contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Handles SIGTERM like Ctrl-C, so that a cancelled job does not leave its workers behind."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -149,6 +149,8 @@ class Block:
         canary: Quads in which the candidate's slot did exactly `detect` more work.
         control: Quads in which both slots did equal work.
         lost: Why the other benchmarks have no numbers, by node id.
+        alternate: Benchmarks that were measured one side after the other, because both sides need
+            something of which there is one.
     """
 
     stage: Stage
@@ -165,6 +167,7 @@ class Block:
     canary: list[Quad]
     control: list[Quad]
     lost: dict[str, Loss]
+    alternate: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -263,6 +266,7 @@ class Settings:
         budget: The number of seconds that the run may take.
         arguments: The arguments for pytest.
         suite_from: The side whose benchmark files both sides ran; `each` if each ran its own.
+        alternate: Whether the fixtures of only one side may live at a time.
     """
 
     detect: float = 0.03
@@ -270,6 +274,7 @@ class Settings:
     budget: float = 300.0
     arguments: tuple[str, ...] = ()
     suite_from: Literal["candidate", "baseline", "each"] = "candidate"
+    alternate: bool = False
 
     @property
     def margin(self) -> float:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from flopline import FloplineError, __version__, records
 from flopline.gate.judge import controls, verdict
 from flopline.gate.judge.answer import answer, differing, why
-from flopline.gate.measure.block import run_block
+from flopline.gate.measure.alternate import Blocks
 from flopline.gate.measure.calls import count_calls, differences
 from flopline.gate.measure.handle import WorkerError
-from flopline.gate.measure.pair import list_benchmarks
+from flopline.gate.measure.pair import TAKEN, TAKEN_ADVICE, list_benchmarks
+from flopline.gate.measure.patience import Patience
 from flopline.gate.record import Comparison, ExitCode, GateRecord, Loss, SideFacts
 from flopline.gate.schedule import Budget, Evidence, Schedule, confirm, screen, second_look
 from flopline.gate.sides.overlay import overlay
@@ -78,22 +79,27 @@ def run(
     budget = Budget(settings.budget, time.monotonic)
     usable = cpus or sorted(os.sched_getaffinity(0))
 
+    patience = Patience.of(settings.budget)
+
     def measure(request: BlockRequest) -> Block:
         def announce(benchmark: str) -> None:
             report(replace(request.progress, detail=benchmark))
 
-        stretched = slowdown or {}
-        return run_block(
-            baseline, candidate, request, settings, cpus=usable, slowdown=stretched, report=announce
-        )
+        return blocks.measure(request, announce)
 
     def explain(benchmarks: Sequence[str]) -> dict[str, list[Difference]]:
         report(Progress("explaining"))
-        return explain_calls(baseline, candidate, settings, benchmarks)
+        return explain_calls(baseline, candidate, settings, benchmarks, patience=patience)
+
+    def tell(text: str) -> None:
+        report(Progress("collecting", detail=text))
 
     report(Progress("collecting"))
-    suite = share_suite(baseline, candidate, settings)
+    suite = share_suite(baseline, candidate, settings, patience=replace(patience, tell=tell))
     evidence = Evidence(settings, suite.benchmarks, losses=suite.losses, warnings=suite.warnings)
+    blocks = Blocks(
+        baseline, candidate, settings, usable, slowdown or {}, patience, evidence.warnings
+    )
     findings = investigate(
         evidence, budget, schedule or Schedule.of(settings), measure=measure, explain=explain
     )
@@ -172,7 +178,9 @@ class Suite:
     warnings: list[str]
 
 
-def share_suite(baseline: Side, candidate: Side, settings: Settings) -> Suite:
+def share_suite(
+    baseline: Side, candidate: Side, settings: Settings, *, patience: Patience | None = None
+) -> Suite:
     """Lists what each side has, and gives both sides the benchmark files of one of them.
 
     With `suite_from` as `each` the sides keep their own files, and a benchmark whose source differs
@@ -183,7 +191,7 @@ def share_suite(baseline: Side, candidate: Side, settings: Settings) -> Suite:
         WorkerError: A side does not start.
         SuiteError: The suite cannot be compared with these arguments.
     """
-    before, after = list_benchmarks([baseline, candidate], settings.arguments)
+    before, after = list_benchmarks([baseline, candidate], settings.arguments, patience=patience)
     warnings = [*_uncollected("baseline", before), *_uncollected("candidate", after)]
 
     source, target, chosen = candidate, baseline, after
@@ -229,6 +237,8 @@ def _uncollected(side: SideName, collected: Collected) -> list[str]:
     warnings = []
     for error in collected.errors:
         reason = error.text.strip()[-300:]
+        if TAKEN.search(reason):
+            reason = f"{reason} ({TAKEN_ADVICE})"
         warnings.append(f"{side}: {error.file} could not be collected: {reason}")
     return warnings
 
@@ -381,10 +391,15 @@ def conclude(evidence: Evidence, findings: Findings) -> tuple[str, ExitCode]:
 
 
 def explain_calls(
-    baseline: Side, candidate: Side, settings: Settings, benchmarks: Sequence[str]
+    baseline: Side,
+    candidate: Side,
+    settings: Settings,
+    benchmarks: Sequence[str],
+    *,
+    patience: Patience | None = None,
 ) -> dict[str, list[Difference]]:
     """Returns the calls that differ, per benchmark that could be profiled on both sides."""
-    profiles = count_calls(baseline, candidate, settings.arguments, benchmarks)
+    profiles = count_calls(baseline, candidate, settings.arguments, benchmarks, patience=patience)
     roots = (baseline.roots, candidate.roots)
     explanations = {}
     for name, calls in profiles.items():

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flopline.gate.measure import handle as handles
 from flopline.gate.measure.block import run_block
+from flopline.gate.measure.patience import Patience
 from flopline.gate.record import BlockRequest, Settings
 from flopline.progress import Progress
 from tests.gate.support.make_sides import LIGHT, make_side, make_sides
@@ -46,6 +46,7 @@ def measure(
     arguments: tuple[str, ...] = (),
     slowdown: dict[str, float] | None = None,
     report: Report = ignore,
+    patience: Patience | None = None,
 ) -> Block:
     """Runs one block of the screen."""
     return run_block(
@@ -55,6 +56,7 @@ def measure(
         cpus=CPUS,
         slowdown=slowdown or {},
         report=report,
+        patience=patience,
     )
 
 
@@ -303,10 +305,8 @@ def faulty(folder: Path, fault: str, side: SideName = "candidate") -> tuple[Side
     return baseline, candidate
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> Report:
-    """A report after which a silence of one second in the faulty benchmark is a hang."""
-    return lambda name: monkeypatch.setattr(handles, "SILENCE", 1.0 if name == FAULT else 120.0)
+IMPATIENT = Patience(quiet=3.0)
+"""With it a worker hangs in which nothing moves for three seconds."""
 
 
 MILD = {
@@ -353,10 +353,10 @@ def test_what_goes_wrong_on_one_side_costs_no_other_benchmark(mild: tuple[Block,
     ],
 )
 def test_a_crash_costs_its_benchmark_and_stops_the_block(
-    tmp_path: Path, impatient: Report, fault: str, side: SideName, text: str
+    tmp_path: Path, fault: str, side: SideName, text: str
 ) -> None:
     sides = faulty(tmp_path, fault, side)
-    block = measure(sides, BEFORE, FAULT, AFTER, report=impatient)
+    block = measure(sides, BEFORE, FAULT, AFTER, patience=IMPATIENT)
     assert list(block.quads) == [BEFORE]
     crash, stopped = block.lost[FAULT], block.lost[AFTER]
     assert (crash.side, crash.phase, crash.outcome) == (side, "process", "crashed")
@@ -366,16 +366,14 @@ def test_a_crash_costs_its_benchmark_and_stops_the_block(
     assert block.canary
 
 
-def test_a_replaced_benchmark_fixture_is_an_error_of_pytest_benchmark(
-    tmp_path: Path, impatient: Report
-) -> None:
+def test_a_replaced_benchmark_fixture_is_an_error_of_pytest_benchmark(tmp_path: Path) -> None:
     # As suites for pytest-codspeed do where that is not installed.
     sides = faulty(tmp_path, "")
     for side in sides:
         own = "import pytest\n@pytest.fixture\ndef benchmark():\n    return lambda f, *a: f(*a)\n"
         (side.tree / "conftest.py").write_text(own)
         (side.tree / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
-    block = measure(sides, BEFORE, report=impatient)
+    block = measure(sides, BEFORE, patience=IMPATIENT)
     loss = block.lost[BEFORE]
     if loss.outcome == "unused":  # up to version 5.2 pytest-benchmark lets it pass
         assert "without calling its benchmark fixture" in loss.text
@@ -384,11 +382,11 @@ def test_a_replaced_benchmark_fixture_is_an_error_of_pytest_benchmark(
         assert "TypeError: unexpected type for `benchmark` in funcargs" in loss.text
 
 
-def test_a_hanging_benchmark_is_ended_after_the_silence(tmp_path: Path, impatient: Report) -> None:
-    block = measure(faulty(tmp_path, "hang"), BEFORE, FAULT, AFTER, report=impatient)
+def test_a_hanging_benchmark_is_ended_after_the_silence(tmp_path: Path) -> None:
+    block = measure(faulty(tmp_path, "hang"), BEFORE, FAULT, AFTER, patience=IMPATIENT)
     assert list(block.quads) == [BEFORE]
     assert (block.lost[FAULT].side, block.lost[FAULT].outcome) == ("candidate", "hung")
-    assert "nothing received for 1 s" in block.lost[FAULT].text
+    assert "nothing in it has moved for" in block.lost[FAULT].text
     assert block.lost[AFTER].outcome == "stopped"
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flopline.gate.measure import handle as handles
 from flopline.gate.measure.handle import WorkerError, WorkerGoneError, WorkerHandle
+from flopline.gate.measure.patience import Patience
 from flopline.gate.measure.worker.flopline_worker.protocol import (
     BatchSize,
     Bye,
@@ -78,9 +78,9 @@ def test_a_worker_that_was_killed_is_gone_for_sending_and_receiving(worker: Work
 
 
 def test_a_worker_that_sends_nothing_hangs_after_the_silence(
-    worker: WorkerHandle, monkeypatch: pytest.MonkeyPatch
+    worker: WorkerHandle,
 ) -> None:
-    monkeypatch.setattr(handles, "SILENCE", 0.2)
+    worker.patience = Patience(quiet=0.2)
     with pytest.raises(WorkerGoneError, match="nothing received for") as error:
         worker.receive()
     assert (error.value.side, error.value.outcome) == ("candidate", "hung")

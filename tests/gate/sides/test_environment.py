@@ -192,21 +192,21 @@ def test_ctrl_c_leaves_no_folder_even_while_it_is_made_or_removed(
     tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     write(tmp_path, {"old/a.py": "", "new/a.py": ""})
-    make, remove = tempfile.mkdtemp, tempfile.TemporaryDirectory.cleanup
+    make, remove = tempfile.mkdtemp, shutil.rmtree
 
     def made(*arguments: Any, **named: Any) -> str:  # noqa: ANN401  # as mkdtemp
         folder: str = make(*arguments, **named)
         signal.raise_signal(signal.SIGINT)
         return folder
 
-    def removed(folder: tempfile.TemporaryDirectory[str]) -> None:
+    def removed(*arguments: Any, **named: Any) -> None:  # noqa: ANN401  # as rmtree
         signal.raise_signal(signal.SIGINT)
-        remove(folder)
+        remove(*arguments, **named)
 
     if moment == "made":
         monkeypatch.setattr(tempfile, "mkdtemp", made)
     else:
-        monkeypatch.setattr(tempfile.TemporaryDirectory, "cleanup", removed)
+        monkeypatch.setattr(shutil, "rmtree", removed)
     with pytest.raises(KeyboardInterrupt), sides(tmp_path / "new", "../old"):
         pass
     assert not list(temporary.iterdir())

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from flopline.gate.measure.exchange import BenchmarkEndedError, Exchange
 from flopline.gate.measure.handle import WorkerError, WorkerGoneError
 from flopline.gate.measure.pair import pair
+from flopline.gate.measure.patience import Patience
 from flopline.gate.measure.worker.flopline_worker.protocol import (
     Abort,
     BatchSize,
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from flopline.gate.measure.worker.flopline_worker.protocol import NotPassed
     from flopline.gate.record import BlockRequest, Settings
     from flopline.gate.sides.environment import Side
+
+    Measure = Callable[["BlockMeasurement", Sequence[str], Callable[[str], None]], None]
 
 BATCH_SECONDS = 2.5e-4
 """How long a batch should last.
@@ -76,7 +79,7 @@ MIN_CONTROL_CALLS = 100
 SIDES: tuple[SideName, ...] = ("baseline", "candidate")
 
 
-def run_block(
+def run_block(  # noqa: PLR0913  # what is measured, how and by whom
     baseline: Side,
     candidate: Side,
     request: BlockRequest,
@@ -85,6 +88,8 @@ def run_block(
     cpus: Sequence[int],
     slowdown: Mapping[str, float] = MappingProxyType({}),
     report: Callable[[str], None] = lambda _benchmark: None,
+    patience: Patience | None = None,
+    measure: Measure | None = None,
 ) -> Block:
     """Measures one block.
 
@@ -96,7 +101,10 @@ def run_block(
         cpus: The CPUs that may be used.
         slowdown: Per benchmark, the fraction by which the candidate's readings are lengthened, to
             test the gate.
-        report: A function that is called with each benchmark's node id before it is timed.
+        report: A function that is called with each benchmark's node id before it is timed, and
+            with who is silent for long.
+        patience: How long the workers may be silent; by default that of a run without a budget.
+        measure: Measures the benchmarks; by default both sides in turns.
 
     Raises:
         WorkerError: A side could not be started or does not collect.
@@ -110,7 +118,10 @@ def run_block(
     cpu = coins.choice(list(cpus))
     slots = [candidate, baseline] if candidate_first else [baseline, candidate]
     begin, ticks = time.monotonic(), _cpu_ticks()
-    workers = pair(slots, settings.arguments, hash_seed=hash_seed, padding=padding)
+    watched = replace(patience or Patience(), tell=report)
+    workers = pair(
+        slots, settings.arguments, hash_seed=hash_seed, padding=padding, patience=watched
+    )
     with workers as (handles, (first, second)):
         measurement = BlockMeasurement(
             Exchange(handles), coins, cpu, cpus, request.seconds, settings.detect, slowdown
@@ -118,7 +129,7 @@ def run_block(
         measurement.measure_controls()
         measurement.lost = _missing(request, slots, (first, second))
         on_both = [name for name in request.benchmarks if name not in measurement.lost]
-        measurement.measure_benchmarks(on_both, report)
+        (measure or BlockMeasurement.measure_benchmarks)(measurement, on_both, report)
         # If one worker is gone, the other one would wait for a command, and we for its end.
         if not measurement.gone:
             for handle in handles:

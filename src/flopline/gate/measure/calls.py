@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flopline.gate.measure.handle import WorkerHandle
+    from flopline.gate.measure.patience import Patience
     from flopline.gate.record import SideName
     from flopline.gate.sides.environment import Side
 
@@ -40,7 +41,12 @@ __all__ = ["CallSite", "count_calls", "differences"]
 
 
 def count_calls(
-    baseline: Side, candidate: Side, arguments: Sequence[str], benchmarks: Sequence[str]
+    baseline: Side,
+    candidate: Side,
+    arguments: Sequence[str],
+    benchmarks: Sequence[str],
+    *,
+    patience: Patience | None = None,
 ) -> dict[str, dict[SideName, list[CallSite]]]:
     """Returns the calls that one call of each benchmarked function makes, by benchmark and side.
 
@@ -51,13 +57,16 @@ def count_calls(
         candidate: The version that is judged.
         arguments: Arguments for pytest.
         benchmarks: Node ids of benchmarks that both sides have.
+        patience: How long the workers may be silent; by default that of a run without a budget.
 
     Raises:
         WorkerError: A side could not be started or does not collect.
         SuiteError: The arguments switch benchmarks off.
     """
     counted: dict[str, dict[SideName, list[CallSite]]] = {}
-    with pair([baseline, candidate], arguments, hash_seed=1, padding=0) as (handles, _):
+    sides = [baseline, candidate]
+    workers = pair(sides, arguments, hash_seed=1, padding=0, patience=patience)
+    with workers as (handles, _):
         for handle in handles:
             with contextlib.suppress(WorkerGoneError):
                 handle.send(Order(list(benchmarks)))

@@ -5,24 +5,29 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import resource
 import selectors
 import signal
 import subprocess
 import tempfile
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Self
 
 from flopline import FloplineError
+from flopline.gate.measure.patience import Patience, Silence
 from flopline.gate.measure.worker.flopline_worker.link import PIPES_CLOSED
 from flopline.gate.measure.worker.flopline_worker.protocol import (
     Abort,
     Bye,
+    Entered,
+    Finished,
+    Hello,
     MessageError,
     Ready,
     from_line,
 )
+from flopline.gate.signals import held_back
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,14 +36,20 @@ if TYPE_CHECKING:
     from flopline.gate.record import SideName
     from flopline.gate.sides.environment import Side
 
-SILENCE = 120.0
-"""Seconds after which a worker that sends nothing is taken to hang."""
 WORKER = Path(__file__).with_name("worker")
 """The folder that a worker is started with."""
 LONGEST = 1 << 26
 """Bytes of the longest line that a worker may send; a benchmark that was collected takes 200."""
 TAIL_LINES = 15
 """Lines of a worker's output that an error shows, counted from its end."""
+ABORT_SECONDS = 2.0
+"""How long a worker that hangs may take to print where it stands."""
+STACK = re.compile(r"^Current thread .*:\n((?:  File .*\n){1,6})", re.MULTILINE)
+"""The innermost calls in what Python prints when a signal aborts it."""
+WAITS_FOR_TURN = re.compile(
+    r"\A  File \".*flopline_worker/link\.py\", line \d+ in wait$", re.MULTILINE
+)
+"""How that begins in a worker that waits until the other one hands over the turn."""
 
 
 class WorkerError(FloplineError, RuntimeError):
@@ -74,7 +85,10 @@ class WorkerHandle:
         reading: Descriptor of the pipe from the worker; reading from it does not block.
         writing: Descriptor of the pipe to the worker.
         output: The file that the worker's output goes to.
+        patience: How long it may be silent.
         epoch: The epoch of the last message; see `protocol`.
+        doing: Where in its session it is, in words.
+        peer: The worker with which it takes turns, if there is one.
     """
 
     side: SideName
@@ -82,7 +96,10 @@ class WorkerHandle:
     reading: int
     writing: int
     output: IO[bytes]
+    patience: Patience = field(default_factory=Patience)
     epoch: int = 0
+    doing: str = "at its start"
+    peer: Self | None = None
     _received: bytearray = field(default_factory=bytearray)
 
     @classmethod
@@ -92,6 +109,7 @@ class WorkerHandle:
         arguments: Sequence[str],
         environment: Mapping[str, str],
         peer: tuple[int, int],
+        patience: Patience | None = None,
     ) -> Self:
         """Starts a worker in a process group of its own.
 
@@ -103,6 +121,7 @@ class WorkerHandle:
             environment: The whole environment, except for the side's own variables.
             peer: Descriptors from which the other worker's tokens are read, and to which tokens
                 for the other worker are written.
+            patience: How long it may be silent; by default that of a run without a budget.
 
         Raises:
             WorkerError: The interpreter could not be started.
@@ -134,7 +153,8 @@ class WorkerHandle:
             os.close(from_coordinator)
             os.close(to_coordinator)
         os.set_blocking(from_worker, False)
-        return cls(side.name, process, from_worker, to_worker, output)
+        allowed = patience or Patience()
+        return cls(side.name, process, from_worker, to_worker, output, allowed)
 
     def send(self, command: Message) -> None:
         """Sends a command for the current benchmark.
@@ -151,19 +171,21 @@ class WorkerHandle:
         """Waits for the next message and returns it.
 
         Raises:
-            WorkerGoneError: The worker ended, has sent nothing for `SILENCE`, or sent something
-                that is no message.
+            WorkerGoneError: The worker ended, was silent for longer than its patience allows, or
+                sent something that is no message.
         """
-        deadline = time.monotonic() + SILENCE
+        both = [self] if self.peer is None else [self, self.peer]
+        silence = Silence([worker.process.pid for worker in both], self.patience)
         with selectors.DefaultSelector() as selector:
             selector.register(self.reading, selectors.EVENT_READ)
             while b"\n" not in self._received:
-                self._read(selector, deadline)
+                self._read(selector, silence)
         line, _, self._received = self._received.partition(b"\n")
         try:
             self.epoch, message = from_line(line)
         except MessageError as error:
             raise self.astray(f"it sent a line that is no message ({error})") from None
+        self._follow(message)
         return message
 
     def astray(self, what: str) -> WorkerGoneError:
@@ -174,14 +196,25 @@ class WorkerHandle:
         """
         return WorkerGoneError(self.side, "crashed", f"{what}; {self.tail()}")
 
-    def _read(self, selector: selectors.BaseSelector, deadline: float) -> None:
+    def _follow(self, message: Message) -> None:
+        """Keeps where in its session the worker is."""
+        match message:
+            case Hello():
+                self.doing = "collecting"
+            case Entered():
+                self.doing = f"in the setup of {message.benchmark}"
+            case Ready():
+                self.doing = self.doing.replace("in the setup of ", "in ")
+            case Finished():
+                self.doing = f"after {message.benchmark}"
+
+    def _read(self, selector: selectors.BaseSelector, silence: Silence) -> None:
         """Reads what there is of a message, after waiting for at most a second.
 
         After a crash, a process that a test started may hold the pipe open. So once a second it is
         checked whether the worker itself still lives.
         """
-        remaining = max(0.0, deadline - time.monotonic())
-        ready = selector.select(min(1.0, remaining))
+        ready = selector.select(silence.interval())
         chunk = os.read(self.reading, 1 << 16) if ready else None
         if chunk:
             self._received += chunk
@@ -189,10 +222,32 @@ class WorkerHandle:
                 raise self.astray(f"it sent a line of more than {LONGEST >> 20} MiB")
         elif chunk == b"" or self.process.poll() is not None:
             raise self._gone()
-        elif time.monotonic() >= deadline:
-            text = f"nothing received for {SILENCE:.0f} s; {self.tail()}"
-            self.process.kill()  # whoever waits for its turn notices that there is none
-            raise WorkerGoneError(self.side, "hung", text)
+        elif reason := silence.look(f"{self.side} {self.doing}"):
+            raise self._hung(reason)
+
+    def _hung(self, reason: str) -> WorkerGoneError:
+        """Returns the error for a worker that hangs, with the line where it does; ends it.
+
+        If it waits for its turn, it is the other worker that hangs.
+        """
+        stack = self.abort()
+        if self.peer is not None and WAITS_FOR_TURN.search(stack):
+            peer, stack = self.peer, self.peer.abort()
+            return WorkerGoneError(peer.side, "hung", f"{peer.doing}: {reason}\n{stack}")
+        return WorkerGoneError(self.side, "hung", f"{self.doing}: {reason}\n{stack}")
+
+    def abort(self) -> str:
+        """Ends the worker; returns its innermost calls, or what it has printed at last.
+
+        pytest lets Python print the calls of every thread when a signal aborts it.
+        """
+        with contextlib.suppress(OSError):
+            resource.prlimit(self.process.pid, resource.RLIMIT_CORE, (0, 0))
+            self.process.send_signal(signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(ABORT_SECONDS)
+        stack = STACK.search(self._printed())
+        return stack[1].rstrip() if stack else self.tail()
 
     def _gone(self) -> WorkerGoneError:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -211,8 +266,7 @@ class WorkerHandle:
 
         If pytest itself failed with an error, that error comes before them.
         """
-        self.output.seek(0)
-        text = self.output.read().decode(errors="replace")
+        text = self._printed()
         internal_errors = re.findall(
             r"^INTERNALERROR> ([\w.]+(?:Error|Exception): .*)", text, re.MULTILINE
         )
@@ -231,11 +285,21 @@ class WorkerHandle:
                     self.send(Abort())
                 message = self.receive()
 
-    def close(self) -> None:
+    def _printed(self) -> str:
+        """Returns all that the worker has printed."""
+        self.output.seek(0)
+        return self.output.read().decode(errors="replace")
+
+    def end(self) -> None:
         """Ends the worker and everything in its process group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        os.close(self.reading)
-        os.close(self.writing)
-        self.output.close()
+
+    def close(self) -> None:
+        """Ends the worker, and gives up everything that belongs to it."""
+        with held_back():
+            self.end()
+            os.close(self.reading)
+            os.close(self.writing)
+            self.output.close()

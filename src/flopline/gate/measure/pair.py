@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
-import tempfile
+import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from flopline import FloplineError
 from flopline.gate.measure.complaint import complaint
 from flopline.gate.measure.handle import WorkerError, WorkerGoneError, WorkerHandle
+from flopline.gate.measure.orphans import adopted
 from flopline.gate.measure.worker.flopline_worker.protocol import (
     Bye,
     Collection,
@@ -21,10 +22,12 @@ from flopline.gate.measure.worker.flopline_worker.protocol import (
     Order,
 )
 from flopline.gate.signals import held_back
+from flopline.gate.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from flopline.gate.measure.patience import Patience
     from flopline.gate.sides.environment import Side
 
 Expected = TypeVar("Expected", bound=Message)
@@ -50,6 +53,20 @@ KEEP_FREED_MEMORY = {
 Otherwise the top of the heap may be returned to the kernel and faulted in again on every call,
 depending on unrelated allocations; that differs between processes by up to a factor of two.
 """
+
+
+TAKEN = re.compile(
+    r"address already in use|already allocated|already in use|EADDRINUSE|database is locked"
+    r"|resource temporarily unavailable|BlockingIOError|FileExistsError|could not acquire|LockError"
+    r"|lock file|already running|already exists|Timeout.*lock",
+    re.IGNORECASE,
+)
+"""How errors read where something of a fixed name is in use, for example by the other side."""
+TAKEN_ADVICE = (
+    "Both sides run at the same time. Let the suite choose its port, file or database by "
+    "FLOPLINE_SLOT, which is 0 on one side and 1 on the other; or give --alternate-setup, if a "
+    "fixture needs it"
+)
 
 
 class CollectedSource(NamedTuple):
@@ -89,7 +106,12 @@ class SuiteError(FloplineError, ValueError):
 
 @contextlib.contextmanager
 def pair(
-    sides: Sequence[Side], arguments: Sequence[str], *, hash_seed: int, padding: int
+    sides: Sequence[Side],
+    arguments: Sequence[str],
+    *,
+    hash_seed: int,
+    padding: int,
+    patience: Patience | None = None,
 ) -> Iterator[tuple[list[WorkerHandle], list[Collected]]]:
     """Starts one worker per side, which collects its suite; ends them when the context is left.
 
@@ -98,6 +120,7 @@ def pair(
         arguments: Arguments for pytest.
         hash_seed: PYTHONHASHSEED of all workers.
         padding: Bytes by which the environment of all workers is padded.
+        patience: How long the workers may be silent; by default that of a run without a budget.
 
     Yields:
         The handles and what was collected, both in the order of the sides.
@@ -110,7 +133,8 @@ def pair(
     with contextlib.ExitStack() as stack:
         # A signal now could leave a process behind that nobody would end.
         with held_back(), contextlib.ExitStack() as ends:
-            temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flopline-")))
+            temporary = stack.enter_context(temporary_folder("flopline-"))
+            stack.enter_context(adopted())
             pipes = []  # one towards each worker
             for _ in sides:
                 pipe = os.pipe()
@@ -129,9 +153,12 @@ def pair(
                     arguments,
                     environment,
                     peer=(pipes[slot][0], pipes[next_slot][1]),
+                    patience=patience,
                 )
                 stack.callback(handle.close)
                 handles.append(handle)
+            for handle, peer in itertools.pairwise([*handles, *handles[:-1]]):
+                handle.peer = peer
         yield handles, [_collected(handle) for handle in handles]
 
 
@@ -168,6 +195,8 @@ def _expect(handle: WorkerHandle, kind: type[Expected]) -> Expected:
                 f"leave out --help, --version, --fixtures, --markers and the like"
             )
         text = complaint(message.text or handle.tail(ALL_LINES))
+        if TAKEN.search(text):
+            text = f"{text}\n{TAKEN_ADVICE}"
         raise WorkerError(
             f"{handle.side}: pytest ended with exit code {message.status} before any benchmark: "
             f"{text}"
@@ -178,14 +207,22 @@ def _expect(handle: WorkerHandle, kind: type[Expected]) -> Expected:
     return message
 
 
-def list_benchmarks(sides: Sequence[Side], arguments: Sequence[str]) -> list[Collected]:
+def list_benchmarks(
+    sides: Sequence[Side], arguments: Sequence[str], *, patience: Patience | None = None
+) -> list[Collected]:
     """Returns what each side has, without running any of it.
+
+    Args:
+        sides: The sides.
+        arguments: Arguments for pytest.
+        patience: How long the workers may be silent; by default that of a run without a budget.
 
     Raises:
         WorkerError: A side could not be started, or pytest ended without collecting.
         SuiteError: With these arguments pytest runs no test.
     """
-    with pair(sides, arguments, hash_seed=1, padding=0) as (handles, collected):
+    workers = pair(sides, arguments, hash_seed=1, padding=0, patience=patience)
+    with workers as (handles, collected):
         for handle in handles:
             handle.send(Order([]))
         for handle in handles:

@@ -10,8 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -30,7 +29,7 @@ from flopline.gate.sides.project import (
 )
 from flopline.gate.sides.tree import NOT_COPIED, TEMPORARY_PREFIX, is_behind_link, remove
 from flopline.gate.sides.versions import current, resolve
-from flopline.gate.signals import held_back
+from flopline.gate.temporary import remove_dead, temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,7 +102,8 @@ def sides(
         GitError: Git failed.
     """
     versions = resolve(start, baseline, candidate)
-    with _temporary_folder() as root:
+    remove_dead()
+    with temporary_folder(TEMPORARY_PREFIX) as root:
         workspaces = []
         for version in versions:
             folder = root / FOLDERS[version.name]
@@ -137,26 +137,12 @@ def interpreters(start: Path, baseline: str, candidate: str) -> Iterator[tuple[S
     """
     start = start.resolve()
     checkout = git.checkout_root(start)
-    with _temporary_folder() as root:
+    remove_dead()
+    with temporary_folder(TEMPORARY_PREFIX) as root:
         yield (
             _interpreter_side(current(start, checkout, "baseline"), baseline, root),
             _interpreter_side(current(start, checkout, "candidate"), candidate, root),
         )
-
-
-@contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    """Makes a folder that is removed even if Ctrl-C arrives while it is made or removed."""
-    with ExitStack() as stack:
-        with held_back():
-            folder = tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX)
-            stack.callback(_clean_up, folder)
-        yield Path(folder.name).resolve()
-
-
-def _clean_up(folder: tempfile.TemporaryDirectory[str]) -> None:
-    with held_back():
-        folder.cleanup()
 
 
 def _imported_side(version: Version, python: str, project: Path) -> Side:

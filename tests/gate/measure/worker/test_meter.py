@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flopline.gate.measure.worker.flopline_worker.meter import Meter, pin, size_batch, spin
+from flopline.gate.measure.worker.flopline_worker.meter import Meter, size_batch, spin
 from flopline.gate.measure.worker.flopline_worker.protocol import Reading
 
 
@@ -93,20 +92,3 @@ def test_a_meter_sees_sleep_only_on_the_wall_clock_and_among_the_switches() -> N
     assert reading.wall >= 0.04
     assert reading.cpu < reading.wall / 2
     assert reading.voluntary >= 1
-
-
-def test_pinning_moves_every_thread() -> None:
-    before = os.sched_getaffinity(0)
-    cpu = min(before)
-    stop = threading.Event()
-    helper = threading.Thread(target=stop.wait, args=(20,))
-    helper.start()
-    try:
-        pin([cpu])
-        for thread in (0, helper.native_id or 0):
-            assert os.sched_getaffinity(thread) == {cpu}
-    finally:
-        pin(sorted(before))
-        stop.set()
-        helper.join()
-    assert os.sched_getaffinity(0) == before

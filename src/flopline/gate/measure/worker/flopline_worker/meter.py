@@ -1,4 +1,4 @@
-"""Measuring a batch: the clocks and counters around it, its size, and where it runs."""
+"""Measuring a batch: the clocks and counters around it, and its size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .originals import Original
 from .protocol import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     Batch = Callable[[int], Reading]
     Clock = Callable[[], int]
@@ -95,15 +95,6 @@ def spin(calls: int) -> Reading:
             for i in range(60):
                 total += i * i % 7
     return meter.reading(calls)
-
-
-def pin(cpus: Sequence[int]) -> None:
-    """Moves every thread of this process to the given CPUs."""
-    for thread in Original.listdir("/proc/self/task"):
-        try:
-            Original.sched_setaffinity(int(thread), cpus)
-        except OSError:  # the thread has ended meanwhile
-            continue
 
 
 def size_batch(batch: Batch, seconds: float, at_most: float) -> tuple[int, int]:

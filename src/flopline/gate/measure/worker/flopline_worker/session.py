@@ -9,6 +9,7 @@ import platform
 import sys
 import traceback
 
+from .lifeline import end_with_coordinator
 from .link import Link, move_up
 from .protocol import Bye, Hello
 
@@ -29,6 +30,7 @@ def main(arguments: list[str]) -> int:
         arguments: The descriptors of four pipes (to read from and to write to the coordinator, to
             read from and to write to the other worker), then the arguments of pytest.
     """
+    end_with_coordinator()
     randomised = fix_layout()
     descriptors, arguments = arguments[:4], arguments[4:]
     link = Link(*move_up([int(descriptor) for descriptor in descriptors]))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .meter import SLOW_CALL, pin, size_batch
+from .affinity import pin
+from .meter import SLOW_CALL, size_batch
 from .originals import Original
 from .profile import count_calls
 from .protocol import (

@@ -1,0 +1,339 @@
+"""Blocks in which the fixtures of only one side live at a time.
+
+Two sessions of one suite run side by side, so whatever has a fixed name is there twice: a port, a
+file, a database. Some suites cannot share it. Their benchmarks are measured one side after the
+other: both workers are started and collect, then the first one runs its whole session, then the
+second one. A coin decides which side is first, anew in every block, so that a block is as valid as
+any other and no side has an advantage. It is noisier: the batches of a quad are seconds or minutes
+apart instead of a millisecond, so whatever the machine does in between is in the block's value.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from flopline.gate.measure.block import (
+    BATCH_SECONDS,
+    FEW_ROUNDS,
+    MESSAGE_SECONDS,
+    MIN_QUADS_SECONDS,
+    quads_to_take,
+    run_block,
+    slowed,
+    works_off_thread,
+)
+from flopline.gate.measure.exchange import BenchmarkEndedError, Exchange
+from flopline.gate.measure.handle import WorkerGoneError
+from flopline.gate.measure.orphans import end_strays
+from flopline.gate.measure.pair import TAKEN
+from flopline.gate.measure.patience import SILENCE, Patience
+from flopline.gate.measure.worker.flopline_worker.processes import children
+from flopline.gate.measure.worker.flopline_worker.protocol import (
+    Abort,
+    BatchSize,
+    CollectGarbage,
+    GarbageCollected,
+    Order,
+    Ready,
+    SizeBatch,
+    Stop,
+)
+from flopline.gate.record import Loss, Quad
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from flopline.gate.measure.block import BlockMeasurement
+    from flopline.gate.measure.handle import WorkerHandle
+    from flopline.gate.record import Batch, Block, BlockRequest, Settings
+    from flopline.gate.sides.environment import Side
+
+ENDING_SECONDS = 5.0
+"""How long a session that is over may take to leave, before it is ended."""
+IN_SETUP = re.compile(r"\Ain the setup of ")
+"""How the text begins of a worker that hung before its test called the benchmark fixture."""
+
+
+@dataclass(frozen=True)
+class Division:
+    """How a benchmark is divided into batches, which the side that comes first decides.
+
+    Attributes:
+        rounds: Rounds in a batch.
+        quads: How many quads there are; 0 if only a single batch of each side is allowed.
+        wide: Whether it is timed on all CPUs.
+    """
+
+    rounds: int
+    quads: int
+    wide: bool
+
+
+@dataclass
+class SessionAlone:
+    """The session of one side, while the other one waits.
+
+    Attributes:
+        handle: The worker.
+        measurement: The block that it belongs to.
+        divisions: How each benchmark is divided; the second side finds what the first decided.
+        batches: The batches of each benchmark that was measured.
+        lost: Why each other benchmark was not.
+    """
+
+    handle: WorkerHandle
+    measurement: BlockMeasurement
+    divisions: dict[str, Division]
+    batches: dict[str, list[Batch]] = field(default_factory=dict)
+    lost: dict[str, Loss] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Makes the conversation with this worker alone."""
+        self.exchange = Exchange([self.handle])
+
+    def measure(self, benchmarks: Sequence[str], report: Callable[[str], None]) -> None:
+        """Runs the whole session, and ends whatever it leaves behind."""
+        before = set(children(os.getpid()))
+        try:
+            self.exchange.pin(self.measurement.cpus)
+            self.handle.send(Order(list(benchmarks)))
+            for name in benchmarks:
+                report(name)
+                self._measure_benchmark(name)
+            self.handle.finish()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.handle.process.wait(ENDING_SECONDS)
+        except WorkerGoneError as error:
+            undone = [name for name in benchmarks if name not in self.batches | self.lost]
+            for name in undone:
+                text = f"after {undone[0]} {error.outcome}"
+                self.lost[name] = Loss(None, "process", "stopped", text)
+            if undone:
+                self.lost[undone[0]] = Loss(error.side, "process", error.outcome, error.text)
+        self.handle.end()
+        end_strays(before)
+
+    def _measure_benchmark(self, name: str) -> None:
+        """Measures one benchmark, or keeps why it is lost."""
+        self.exchange.problems.clear()
+        side = self.handle.side
+        message = self.exchange.receive(self.handle)
+        batches: list[Batch] = []
+        if isinstance(message, Ready):
+            try:
+                batches = self._time(name, message.allowed_rounds)
+            except BenchmarkEndedError:
+                self.exchange.pin(self.measurement.cpus)
+            else:
+                self.exchange.pin(self.measurement.cpus)
+                self.handle.send(Stop() if batches else Abort())
+                self.exchange.receive(self.handle)
+        if problem := self.exchange.problems.get(side):
+            self.lost[name] = Loss(side, problem.phase, problem.outcome, problem.text)
+        elif batches:
+            self.batches[name] = batches
+        else:
+            text = f"{name} finished without calling its benchmark fixture"
+            self.lost[name] = Loss(side, "call", "unused", text)
+
+    def _time(self, name: str, allowed_rounds: int | None) -> list[Batch]:
+        """Takes the batches of one benchmark, as `BlockMeasurement` takes those of both sides.
+
+        Raises:
+            BenchmarkEndedError: The test failed on the way.
+        """
+        allowed = float("inf") if allowed_rounds is None else float(allowed_rounds)
+        self.exchange.pin([self.measurement.cpu])
+        rounds, remaining, slow = self._size(allowed)
+        division = self.divisions.get(name)
+        if division is not None:
+            rounds = division.rounds
+        (_,) = self.exchange.ask([CollectGarbage()], GarbageCollected)
+        wide = division is not None and division.wide
+        batch_seconds = MIN_QUADS_SECONDS if slow else BATCH_SECONDS
+        if remaining > 2 * rounds and not slow:
+            (warm_up,) = self.exchange.take_turns([0], [rounds])
+            remaining -= rounds
+            wide = wide or works_off_thread(warm_up)
+            batch_seconds = max(warm_up.wall, MESSAGE_SECONDS / 8)
+        if wide:
+            self.exchange.pin(self.measurement.cpus)
+        quads = quads_to_take(self.measurement.seconds, batch_seconds, remaining / (2 * rounds))
+        if division is not None:
+            quads = min(quads, division.quads)
+        self.divisions[name] = Division(rounds, quads, wide)
+        return self.exchange.take_turns([0] * max(1, 2 * quads), [rounds])
+
+    def _size(self, allowed: float) -> tuple[int, float, bool]:
+        """Returns the rounds of a batch, the rounds that remain, and whether a round is slow."""
+        if allowed <= FEW_ROUNDS:
+            return 1, allowed, False
+        at_most = None if allowed == float("inf") else int(allowed // 4)
+        (size,) = self.exchange.ask([SizeBatch(BATCH_SECONDS, at_most)], BatchSize)
+        remaining = allowed - size.used
+        rounds = max(1, min(size.rounds, remaining / 48))
+        return int(rounds), remaining, size.slow
+
+
+def measure_alternately(
+    measurement: BlockMeasurement, benchmarks: Sequence[str], report: Callable[[str], None]
+) -> None:
+    """Measures the benchmarks of a block one side after the other, in the order of the slots."""
+    divisions: dict[str, Division] = {}
+    sessions = []
+    for handle in measurement.exchange.handles:
+        session = SessionAlone(handle, measurement, divisions)
+        session.measure(benchmarks, report)
+        sessions.append(session)
+    by_side = {session.handle.side: session for session in sessions}
+    baseline, candidate = by_side["baseline"], by_side["candidate"]
+    for name in benchmarks:
+        losses = [session.lost[name] for session in sessions if name in session.lost]
+        if losses:
+            own = sorted(losses, key=lambda loss: loss.outcome == "stopped")
+            alone = len(losses) == 1 or own[-1].outcome == "stopped"
+            measurement.lost[name] = own[0] if alone else replace(own[0], side=None)
+            continue
+        quads = form_quads(baseline.batches[name], candidate.batches[name])
+        if name in measurement.slowdown:
+            quads = [slowed(quad, 1 + measurement.slowdown[name]) for quad in quads]
+        measurement.quads[name] = quads
+        if divisions[name].wide:
+            measurement.wide.append(name)
+
+
+def form_quads(baseline: Sequence[Batch], candidate: Sequence[Batch]) -> list[Quad]:
+    """Returns quads of two batches a side in time order, or of one if there is only one."""
+    both = min(len(baseline), len(candidate))
+    size = min(2, both)
+    quads = []
+    for start in range(0, both - size + 1, size):
+        end = start + size
+        quads.append(Quad(tuple(baseline[start:end]), tuple(candidate[start:end])))
+    return quads
+
+
+@dataclass
+class Blocks:
+    """Measures blocks, and benchmarks whose sides disturb each other one side after the other.
+
+    What fails on one side only may fail because the other side, which runs at the same time, has
+    what it needs. So it is tried once more, one side after the other. If that measures it, the
+    sides stay apart for this benchmark. If not, it is lost as every other one.
+
+    Attributes:
+        baseline: The version that is compared with.
+        candidate: The version that is judged.
+        settings: What is asked of the run.
+        cpus: The CPUs that may be used.
+        slowdown: Per benchmark, the fraction by which the candidate's readings are lengthened.
+        patience: How long workers may be silent.
+        warnings: Receives what a reader must know about benchmarks whose sides stay apart.
+        apart: These benchmarks.
+        tried: The benchmarks that were tried apart.
+    """
+
+    baseline: Side
+    candidate: Side
+    settings: Settings
+    cpus: Sequence[int]
+    slowdown: Mapping[str, float]
+    patience: Patience
+    warnings: list[str]
+    apart: set[str] = field(default_factory=set)
+    tried: set[str] = field(default_factory=set)
+
+    def measure(self, request: BlockRequest, report: Callable[[str], None]) -> Block:
+        """Measures a block.
+
+        Raises:
+            WorkerError: A side could not be started or does not collect.
+            SuiteError: The arguments switch benchmarks off.
+        """
+        apart = self.apart.union(request.benchmarks if self.settings.alternate else ())
+        alone = tuple(name for name in request.benchmarks if name in apart)
+        together = tuple(name for name in request.benchmarks if name not in apart)
+        if not together:
+            return self._run(request, alone, self.patience, report, alternate=True)
+        block = self._run(request, together, self.patience, report)
+        if alone:
+            block = merged(block, self._run(request, alone, self.patience, report, alternate=True))
+        clashing = {
+            name: loss
+            for name, loss in block.lost.items()
+            if name in together and name not in self.tried and may_clash(loss)
+        }
+        if clashing:
+            self.tried |= clashing.keys()
+            hasty = replace(self.patience, quiet=SILENCE)
+            again = self._run(request, tuple(clashing), hasty, report, alternate=True)
+            for name in again.quads:
+                self.warnings.append(apart_warning(name, clashing[name]))
+            self.apart |= again.quads.keys()
+            block = merged(block, again)
+        return block
+
+    def _run(
+        self,
+        request: BlockRequest,
+        benchmarks: tuple[str, ...],
+        patience: Patience,
+        report: Callable[[str], None],
+        *,
+        alternate: bool = False,
+    ) -> Block:
+        block = run_block(
+            self.baseline,
+            self.candidate,
+            replace(request, benchmarks=benchmarks),
+            self.settings,
+            cpus=self.cpus,
+            slowdown=self.slowdown,
+            report=report,
+            patience=patience,
+            measure=measure_alternately if alternate else None,
+        )
+        return replace(block, alternate=list(block.quads)) if alternate else block
+
+
+def may_clash(loss: Loss) -> bool:
+    """Returns whether a benchmark may be lost only because both sides run at the same time."""
+    if loss.outcome == "hung":
+        return bool(IN_SETUP.match(loss.text))
+    if loss.outcome not in {"failed", "crashed"}:
+        return False
+    return loss.side is not None or bool(TAKEN.search(loss.text))
+
+
+def apart_warning(name: str, loss: Loss) -> str:
+    """Returns what a reader must know about a benchmark whose sides are measured apart."""
+    lines = loss.text.strip().splitlines() or [loss.outcome]
+    # pytest begins the lines of an error with an E.
+    errors = [line.removeprefix("E ").strip() for line in lines if line.startswith("E ")]
+    reason = (errors or lines)[-1].strip()[:200]
+    return (
+        f"{name} {loss.outcome} while both sides ran at the same time ({reason}), and did not with "
+        "one side after the other; so it was measured like that, which is noisier. Let its "
+        "fixtures choose a port or file by FLOPLINE_SLOT, which is 0 or 1, or give "
+        "--alternate-setup from the start"
+    )
+
+
+def merged(block: Block, other: Block) -> Block:
+    """Returns one block of the benchmarks of two; what the other one measured is not lost."""
+    lost = {name: loss for name, loss in block.lost.items() if name not in other.quads}
+    return replace(
+        block,
+        seconds=block.seconds + other.seconds,
+        quads=block.quads | other.quads,
+        wide=[*block.wide, *other.wide],
+        canary=[*block.canary, *other.canary],
+        control=[*block.control, *other.control],
+        lost=lost | other.lost,
+        alternate=[*block.alternate, *other.alternate],
+    )

@@ -1,0 +1,80 @@
+"""What a suite has started and left behind ends with the block, and nothing else does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flopline.gate.measure.orphans import adopted
+from flopline.gate.measure.pair import pair
+from flopline.gate.measure.worker.flopline_worker.protocol import Bye, Order
+from tests.gate.support.make_sides import LIGHT, make_side
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DAEMON = "setsid sh -c 'echo $$ > {}; exec env -i sleep 90' &"
+
+
+def started(file: Path) -> int:
+    """Returns the process that writes its number to a file, when it has done that."""
+    deadline = time.monotonic() + 20
+    while not (file.exists() and file.read_text().strip()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return int(file.read_text())
+
+
+def lives(process: int) -> bool:
+    return Path(f"/proc/{process}").exists()
+
+
+def test_a_daemon_without_parent_session_and_environment_ends_with_the_block(
+    tmp_path: Path,
+) -> None:
+    with adopted():
+        subprocess.run(["sh", "-c", DAEMON.format(tmp_path / "n")], check=True)
+        daemon = started(tmp_path / "n")
+        assert lives(daemon)
+    assert not lives(daemon)
+
+
+def test_what_this_program_has_started_itself_lives_on(tmp_path: Path) -> None:
+    program = [sys.executable, "-c", "input()"]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, start_new_session=True) as earlier:
+        with adopted(), subprocess.Popen(program, stdin=subprocess.PIPE) as own:
+            subprocess.run(["sh", "-c", DAEMON.format(tmp_path / "n")], check=True)
+            daemon = started(tmp_path / "n")
+            with adopted():
+                pass
+            assert own.poll() is None
+            own.communicate(b"\n")
+        assert earlier.poll() is None
+        earlier.communicate(b"\n")
+    assert not lives(daemon)
+
+
+@pytest.mark.usefixtures("marker")
+def test_a_daemon_that_a_benchmark_starts_does_not_outlive_its_pair(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    run: Callable[[str], str] = DAEMON.format
+    (tmp_path / "test_daemon.py").write_text(
+        "import subprocess\n"
+        "def test_daemon(benchmark):\n"
+        f"    subprocess.run(['sh', '-c', {run(tmp_path / 'n')!r}], check=True)\n"
+    )
+    side = make_side("baseline", tmp_path)
+    with pair([side], LIGHT, hash_seed=1, padding=0) as ((handle,), _):
+        handle.send(Order(["test_daemon.py::test_daemon"]))
+        while not isinstance(handle.receive(), Bye):
+            pass
+        daemon = started(tmp_path / "n")
+        assert lives(daemon)
+    assert not lives(daemon)
+    assert request.getfixturevalue("marker")
