@@ -30,6 +30,7 @@ Outcome = Literal[
     "failed",
     "skipped",
     "rerun",
+    "implausible",
     "crashed",
     "hung",
     "unused",
@@ -115,7 +116,8 @@ class Loss:
         side: The side at fault; None if both are.
         phase: The phase of the test in which it happened; `process` if the worker itself ended.
         outcome: What happened. `rerun` means that a plugin ran the test again, not so that its last
-            attempt could be timed on both sides, `unused` that the test never called its fixture,
+            attempt could be timed on both sides, `implausible` that a side's readings cannot be
+            true, `unused` that the test never called its fixture,
             `stopped` that the other side is at fault, `missing` that one side does not collect the
             benchmark, and `changed` that its source differs between the sides. The last one
             matters only with `--suite-from each`.

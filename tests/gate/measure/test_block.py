@@ -288,6 +288,17 @@ def test_both_workers_finish_after_a_block_without_a_crash(
     assert all(worker.is_finished for worker in workers.values())
 
 
+@pytest.mark.parametrize("text", [None, "", "cpu\n", "nothing of it\n"])
+def test_the_share_of_stolen_time_is_unknown_where_the_kernel_hides_it(
+    run: Callable[..., Block], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    file = tmp_path / "stat"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setattr(blocks, "CPU_TICKS", file)
+    assert run(A).steal is None
+
+
 def test_a_slowdown_lengthens_the_candidates_readings_there_only(
     run: Callable[..., Block],
 ) -> None:

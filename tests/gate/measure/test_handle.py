@@ -120,6 +120,47 @@ def test_the_error_that_pytest_itself_failed_with_comes_first(
         worker.close()
 
 
+def sending(folder: Path, peer: tuple[int, int], line: str) -> WorkerHandle:
+    """Starts a program that sends what this Python expression gives, and waits."""
+    program = f"import os, sys, time; os.write(int(sys.argv[4]), {line}); time.sleep(99)"
+    return start_program(folder, peer, f"""exec {sys.executable} -c "{program}" "$@" """)
+
+
+@pytest.mark.parametrize("line", ["b'hello\\n'", "b'{}\\n'", "b'\\xff\\n'", "b'7\\n'"])
+def test_a_line_that_is_no_message_is_the_workers_end(
+    tmp_path: Path, peer: tuple[int, int], line: str
+) -> None:
+    worker = sending(tmp_path, peer, line)
+    try:
+        with pytest.raises(WorkerGoneError, match="candidate: crashed: it sent a line") as error:
+            worker.receive()
+    finally:
+        worker.close()
+    assert (error.value.side, error.value.outcome) == ("candidate", "crashed")
+
+
+def test_a_line_without_end_is_not_collected_for_ever(
+    tmp_path: Path, peer: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handles, "LONGEST", 1 << 20)
+    worker = sending(tmp_path, peer, "b'x' * (1 << 22)")
+    try:
+        with pytest.raises(WorkerGoneError, match="a line of more than 1 MiB"):
+            worker.receive()
+    finally:
+        worker.close()
+
+
+def test_the_kernel_tells_the_cpu_time_of_a_live_worker_only(worker: WorkerHandle) -> None:
+    before = worker.cpu_seconds()
+    worker.send(SizeBatch(seconds=1e-3, at_most=None))
+    worker.receive()
+    assert (worker.cpu_seconds() or 0) > (before or 0) > 0
+    worker.process.kill()
+    worker.process.wait()
+    assert worker.cpu_seconds() is None
+
+
 def test_closing_ends_everything_that_a_worker_started(
     tmp_path: Path, peer: tuple[int, int]
 ) -> None:

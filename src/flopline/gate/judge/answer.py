@@ -62,11 +62,11 @@ def _count(rows: Sequence[Comparison], verdict: str) -> int:
 def _is_fault(loss: Loss) -> bool:
     """Returns whether a loss must fail the run.
 
-    That is a crash or hang on either side, whether it was this benchmark's or kept this one from
-    running in every block, or a failure on the candidate. A benchmark that the baseline lacks is
-    new, and one that neither side can run does not count.
+    That is readings that cannot be true, a crash or a hang on either side, whether it was this
+    benchmark's or kept this one from running in every block, or a failure on the candidate. A
+    benchmark that the baseline lacks is new, and one that neither side can run does not count.
     """
-    if loss.outcome in ("crashed", "hung", "stopped"):
+    if loss.outcome in ("implausible", "crashed", "hung", "stopped"):
         return True
     return loss.side == "candidate" and loss.outcome != "missing"
 

@@ -76,6 +76,8 @@ PROBE_CALLS = 50
 """Calls of the worker's own function in the batches that tell how long one call takes."""
 MIN_CONTROL_CALLS = 100
 """Calls of that function in a batch, so that a slowdown of 1 % is still a whole call."""
+CPU_TICKS = Path("/proc/stat")
+"""What the CPUs have done since boot; some containers hide it."""
 SIDES: tuple[SideName, ...] = ("baseline", "candidate")
 
 
@@ -310,7 +312,8 @@ class BlockMeasurement:
             exchange.spread(self.cpus, released)
             exchange.release(released, Stop() if quads else Abort())
             exchange.wait()
-        if exchange.problems or len(exchange.called) < len(exchange.handles) or not quads:
+        is_complete = len(exchange.called) == len(exchange.handles) and bool(quads)
+        if exchange.problems or exchange.implausible or not is_complete:
             self.lost[name] = _loss(exchange, alone)
         else:
             self.quads[name] = quads
@@ -496,6 +499,9 @@ def _loss(exchange: Exchange, alone: Collection[SideName]) -> Loss:
     """
     if exchange.problems:
         return _loss_by(exchange.problems)
+    if exchange.implausible:
+        sides = list(exchange.implausible)
+        return Loss(_only(sides), "call", "implausible", exchange.implausible[sides[-1]])
     silent = [side for side in SIDES if side not in exchange.called | exchange.reruns.keys()]
     if silent:
         text = f"{exchange.benchmark} finished without calling its benchmark fixture"
@@ -522,7 +528,7 @@ def _cpu_ticks() -> list[int]:
     They are: user, nice, system, idle, iowait, irq, softirq, steal.
     """
     try:
-        first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0]
+        first = CPU_TICKS.read_text(encoding="ascii").splitlines()[0]
         return [int(word) for word in first.split()[1:9]]
     except (OSError, ValueError, IndexError):
         return []

@@ -15,6 +15,7 @@ from flopline.gate.measure.worker.flopline_worker.protocol import (
     Message,
     NotPassed,
     Pin,
+    Reading,
     Ready,
     TakeTurns,
     Times,
@@ -28,6 +29,15 @@ if TYPE_CHECKING:
     from flopline.gate.record import SideName
 
 Answer = TypeVar("Answer", bound=Message)
+
+UNTIMED = 0.5
+"""The share of its timed CPU seconds that a worker may use between its batches."""
+UNTIMED_SECONDS = 1e-4
+"""CPU seconds that it may use between two batches in addition; 30 to 60 us are common."""
+OFF_THREAD = 0.2
+"""The share of CPU time in other threads from which on a worker's readings are not judged."""
+FEWEST = 20
+"""So many batches are needed to judge by their sum."""
 
 
 class BenchmarkEndedError(FloplineError, RuntimeError):
@@ -54,6 +64,7 @@ class Exchange:
         called: The sides whose present attempt at the test has called its benchmark fixture.
         problems: What did not pass on each side.
         reruns: What did not pass on each side, so that a plugin ran the test again.
+        implausible: Why what the worker of a side says it measured cannot be true.
         gone: The workers that ended, fell silent or went astray.
     """
 
@@ -65,6 +76,7 @@ class Exchange:
     called: set[SideName] = field(default_factory=set)
     problems: dict[SideName, NotPassed] = field(default_factory=dict)
     reruns: dict[SideName, NotPassed] = field(default_factory=dict)
+    implausible: dict[SideName, str] = field(default_factory=dict)
     gone: dict[SideName, WorkerGoneError] = field(default_factory=dict)
     _series: int = 0
 
@@ -85,6 +97,7 @@ class Exchange:
         self.called.clear()
         self.problems.clear()
         self.reruns.clear()
+        self.implausible.clear()
         for handle in self.handles:
             with self._watching(handle):
                 message = handle.receive()
@@ -181,7 +194,34 @@ class Exchange:
         commands = [
             TakeTurns(count, turns, self._series) for count, turns in zip(rounds, mine, strict=True)
         ]
-        return self.ask(commands, Times)
+        before = {handle.side: handle.cpu_seconds() for handle in self.handles}
+        answers = self.ask(commands, Times)
+        for handle in self.handles:
+            begin, end = before[handle.side], handle.cpu_seconds()
+            if handle.side in answers and begin is not None and end is not None:
+                self._weigh(handle.side, answers[handle.side].batches, end - begin)
+        return answers
+
+    def _weigh(self, side: SideName, batches: Sequence[Reading], used: float) -> None:
+        """Compares what a worker says it measured with the CPU seconds that its process used.
+
+        Between its batches a worker does little, unless the test prepares every round. Tests that
+        wait or use threads are not judged, because those threads run between batches, too.
+        """
+        ready = self.ready.get(side)
+        if ready is None or ready.prepares or len(batches) < FEWEST:
+            return
+        process = sum(batch.process for batch in batches)
+        off_thread = process - sum(batch.cpu for batch in batches)
+        waits = sum(batch.voluntary for batch in batches) > 0
+        too_short = process < UNTIMED_SECONDS * len(batches)
+        if waits or too_short or off_thread > OFF_THREAD * process:
+            return
+        if used > (1 + UNTIMED) * process + UNTIMED_SECONDS * len(batches):
+            self.implausible[side] = (
+                f"{len(batches)} batches are said to have taken {process:.2g} s of CPU time, and "
+                f"the process used {used:.2g} s: something changes its clocks or readings"
+            )
 
     def ask(self, commands: Sequence[Message], answer: type[Answer]) -> dict[SideName, Answer]:
         """Sends each side that is being timed its command, and returns the answers.

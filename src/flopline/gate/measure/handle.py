@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 WORKER = Path(__file__).with_name("worker")
 """The folder that a worker is started with."""
+CPUCLOCK_SCHED = 2  # <linux/posix-timers.h>: the time that the scheduler counts for a process
 LONGEST = 1 << 26
 """Bytes of the longest line that a worker may send; a benchmark that was collected takes 200."""
 TAIL_LINES = 15
@@ -260,6 +261,17 @@ class WorkerHandle:
         else:
             how = f"exit code {code}"
         return WorkerGoneError(self.side, "crashed", f"{how}; {self.tail()}")
+
+    def cpu_seconds(self) -> float | None:
+        """Returns the CPU seconds of the worker's process as the kernel counts them.
+
+        Returns None where the kernel does not tell. The clock has the number that
+        clock_getcpuclockid(3) gives it on Linux.
+        """
+        try:
+            return time.clock_gettime((~self.process.pid << 3) | CPUCLOCK_SCHED)
+        except OSError:
+            return None
 
     def tail(self, lines: int = TAIL_LINES) -> str:
         """Returns the last lines of the worker's output.

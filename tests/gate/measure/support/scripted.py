@@ -89,6 +89,9 @@ class ScriptedWorker(WorkerHandle):
             raise WorkerGoneError(self.side, "crashed", "exit code 7")
         return self.answers.popleft()
 
+    def cpu_seconds(self) -> float | None:
+        return None
+
     def tail(self, _lines: int = 0) -> str:
         return "its last words"
 

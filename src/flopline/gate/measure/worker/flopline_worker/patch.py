@@ -299,7 +299,7 @@ def time_in_turns(
         stats.update(duration / calls)
         return meter.reading(calls, duration if has_own_timer else None)
 
-    link.send(Ready(allowed_rounds))
+    link.send(Ready(allowed_rounds, isinstance(rounds, PreparedRounds)))
     command = serve(link, batch, rounds.prepare)
     if isinstance(command, Abort) and not stats.stats.data:
         batch(1)

@@ -240,9 +240,11 @@ class Ready(Message):
 
     Attributes:
         allowed_rounds: Rounds that the test's author allows; None where there is no limit.
+        prepares: Whether a setup or teardown of the test's runs around every round.
     """
 
     allowed_rounds: int | None
+    prepares: bool = False
 
 
 @dataclass(frozen=True)
