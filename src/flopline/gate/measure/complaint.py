@@ -13,7 +13,7 @@ ESSENTIAL = re.compile(
       ^ERROR:\ (?!usage:)   # what pytest refuses
     | ^pytest\S*:\ error:   # the same, of an argument
     | ^ImportError\ while   # a conftest that cannot be imported
-    | ^\S+\.py:\d+:         # where it stopped
+    | ^\S+\.py:\d+:\ in\    # where it stopped
     | ^E\ \ \               # and at which error
     | ^Exit:                # pytest.exit() of a conftest
     """,

@@ -173,6 +173,20 @@ addopts = --junitxml=a.xml --benchmark-json=b.json --benchmark-autosave --benchm
     assert kept(suite) == {"test_a.py", "pytest.ini"}
 
 
+def test_an_option_that_opens_its_file_opens_it_for_the_suite_alone(tmp_path: Path) -> None:
+    option = "    parser.addoption('--{0}', dest='{0}', type=argparse.FileType('w'))\n"
+    declares = "import argparse\ndef pytest_addoption(parser):\n" + option
+    install(tmp_path / "site", "pytest-csv", "csv", declares.format("csv"))
+    test = """
+def test_a(request):
+    assert request.config.option.csv is None
+    request.config.option.table.write("mine")
+"""
+    suite = write(tmp_path / "suite", test_a__py=test, conftest__py=declares.format("table"))
+    assert passed(run(suite, "--csv=a.csv", "--table=b.csv", path=tmp_path / "site"))
+    assert kept(suite) == {"test_a.py", "conftest.py", "b.csv"}
+
+
 def test_the_cache_works_and_lies_in_the_temporary_folder(tmp_path: Path) -> None:
     test = """
 def test_a(request, cache):

@@ -6,6 +6,7 @@ what would change, repeat, sort, stop or measure the tests has no effect.
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import os
 import tempfile
@@ -25,7 +26,7 @@ from .runners import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 SEED = 1
 """The seed for pytest-randomly on both sides, unless the suite has its own."""
@@ -88,10 +89,11 @@ class NeutralPlugin:
         kept = self.packages.get(package)
         if kind is not None:
             kept = hooks_to_keep(kind)
-        now = declared(self.parser) if self.parser is not None else {}
+        now = declared(self.parser)
         if kept is not None:
             self.options |= {now[option] for option in now.keys() - self.known}
         self.known |= now.keys()
+        leave_files_closed(self.parser, self.options)
         for hook in manager.get_hookcallers(plugin) or ():
             if kept is not None and hook.name not in kept:
                 hook._remove_plugin(plugin)
@@ -176,6 +178,19 @@ def declared(parser: Any) -> dict[str, str]:
         for option in group.options:
             attributes |= dict.fromkeys(option.names(), option.dest)
     return attributes
+
+
+def leave_files_closed(parser: Any, options: Collection[str]) -> None:
+    """Makes those of these options that would open a file while they are parsed keep its name.
+
+    `--benchmark-json` empties its file in this way, up to version 5.0 of pytest-benchmark.
+    """
+    for group in (parser._anonymous, *parser._groups):
+        for option in group.options:
+            attributes = option.attrs()
+            opens = isinstance(attributes.get("type"), argparse.FileType)
+            if opens and option.dest in options:
+                attributes["type"] = str
 
 
 def declare_missing(parser: Any, arguments: Sequence[str]) -> set[str]:
