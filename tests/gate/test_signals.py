@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import subprocess
+import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -123,3 +126,52 @@ def test_other_threads_leave_the_handlers_alone(handlers: list[Any]) -> None:
     thread.start()
     thread.join()
     assert seen == [handlers]
+
+
+ENDING = """
+import os, sys, time
+from flopline.gate import signals
+signals.HURRY_SECONDS = 0.5
+interruption = signals.end_in_order()
+try:
+    print("ready", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    time.sleep(float(sys.argv[1]))
+    print("in order", flush=True)
+    sys.exit(2)
+"""
+
+
+def end(shutdown: float, *numbers: int, ignored: int | None = None) -> tuple[int, list[str]]:
+    """Runs a program that takes a while to end, and sends it signals; its exit code and words."""
+    ignore = f"import signal; signal.signal({ignored}, signal.SIG_IGN)\n" if ignored else ""
+    program = [sys.executable, "-c", ignore + ENDING, str(shutdown)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        words = [process.stdout.readline().strip()]
+        for number in numbers:
+            process.send_signal(number)
+            time.sleep(0.05)
+        words += process.stdout.read().split("\n")[:-1]
+    return process.returncode, words
+
+
+@pytest.mark.parametrize("number", HELD_BACK)
+def test_the_first_signal_ends_in_order_and_more_do_not_disturb_that(
+    number: signal.Signals,
+) -> None:
+    whole = ["ready", "interrupted", "in order"]
+    assert end(0.0, number) == (2, whole)
+    assert end(0.3, number, number, signal.SIGINT, signal.SIGTERM) == (2, whole)
+
+
+def test_a_second_signal_limits_the_time_of_a_shutdown_that_would_never_end() -> None:
+    assert end(60.0, signal.SIGINT, signal.SIGTERM) == (2, ["ready", "interrupted"])
+
+
+def test_a_signal_that_was_ignored_from_the_start_stays_ignored() -> None:
+    numbers = (signal.SIGHUP, signal.SIGTERM)
+    words = ["ready", "interrupted", "in order"]
+    assert end(0.0, *numbers, ignored=signal.SIGHUP) == (2, words)

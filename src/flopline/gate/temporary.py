@@ -75,9 +75,9 @@ def _remove(folder: Path) -> None:
     """
     for attempt in ("as it is", "made writable"):
         if attempt == "made writable":
-            for path, _, _ in os.walk(folder):
+            for inner, _, _ in os.walk(folder):
                 with contextlib.suppress(OSError):
-                    Path(path).chmod(0o700)
+                    Path(inner).chmod(0o700)
         for path in (*_others(folder), folder):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)

@@ -382,11 +382,12 @@ def test_a_replaced_benchmark_fixture_is_an_error_of_pytest_benchmark(tmp_path: 
         assert "TypeError: unexpected type for `benchmark` in funcargs" in loss.text
 
 
-def test_a_hanging_benchmark_is_ended_after_the_silence(tmp_path: Path) -> None:
+def test_a_hanging_benchmark_is_ended_and_its_line_is_told(tmp_path: Path) -> None:
     block = measure(faulty(tmp_path, "hang"), BEFORE, FAULT, AFTER, patience=IMPATIENT)
     assert list(block.quads) == [BEFORE]
     assert (block.lost[FAULT].side, block.lost[FAULT].outcome) == ("candidate", "hung")
     assert "nothing in it has moved for" in block.lost[FAULT].text
+    assert "test_faults.py" in block.lost[FAULT].text
     assert block.lost[AFTER].outcome == "stopped"
 
 

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,9 +13,6 @@ from flopline.gate.measure.orphans import adopted
 from flopline.gate.measure.pair import pair
 from flopline.gate.measure.worker.flopline_worker.protocol import Bye, Order
 from tests.gate.support.make_sides import LIGHT, make_side
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 DAEMON = "setsid sh -c 'echo $$ > {}; exec env -i sleep 90' &"
 
@@ -61,13 +57,13 @@ def test_what_this_program_has_started_itself_lives_on(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("marker")
 def test_a_daemon_that_a_benchmark_starts_does_not_outlive_its_pair(
-    tmp_path: Path, request: pytest.FixtureRequest
+    tmp_path: Path,
 ) -> None:
-    run: Callable[[str], str] = DAEMON.format
+    run = DAEMON.format(tmp_path / "n")
     (tmp_path / "test_daemon.py").write_text(
         "import subprocess\n"
         "def test_daemon(benchmark):\n"
-        f"    subprocess.run(['sh', '-c', {run(tmp_path / 'n')!r}], check=True)\n"
+        f"    subprocess.run(['sh', '-c', {run!r}], check=True)\n"
     )
     side = make_side("baseline", tmp_path)
     with pair([side], LIGHT, hash_seed=1, padding=0) as ((handle,), _):
@@ -77,4 +73,3 @@ def test_a_daemon_that_a_benchmark_starts_does_not_outlive_its_pair(
         daemon = started(tmp_path / "n")
         assert lives(daemon)
     assert not lives(daemon)
-    assert request.getfixturevalue("marker")

@@ -175,8 +175,10 @@ class WorkerHandle:
             WorkerGoneError: The worker ended, was silent for longer than its patience allows, or
                 sent something that is no message.
         """
-        both = [self] if self.peer is None else [self, self.peer]
-        silence = Silence([worker.process.pid for worker in both], self.patience)
+        processes = [self.process.pid]
+        if self.peer is not None:
+            processes.append(self.peer.process.pid)
+        silence = Silence(processes, self.patience)
         with selectors.DefaultSelector() as selector:
             selector.register(self.reading, selectors.EVENT_READ)
             while b"\n" not in self._received:

@@ -16,6 +16,7 @@ import pytest
 from flopline.gate.measure.orphans import adopted
 from flopline.gate.measure.worker.flopline_worker import affinity
 from flopline.gate.measure.worker.flopline_worker.affinity import pin
+from flopline.gate.measure.worker.flopline_worker.processes import KERNEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,7 +85,7 @@ def test_pinning_moves_a_daemon_that_has_lost_its_parent_and_its_session(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(affinity, "TEMPORARY", f"TMPDIR={tmp_path}\0".encode())
-    monkeypatch.setattr(affinity, "KERNEL", affinity.KERNEL._replace(parent=os.getpid))
+    monkeypatch.setattr(affinity, "KERNEL", KERNEL._replace(parent=os.getpid))
     number = tmp_path / "number"
     daemon = f"setsid sh -c 'echo $$ > {number}; exec sleep 60' &"
     pin(ALL[:1])
@@ -104,7 +105,7 @@ def test_a_process_that_may_not_be_moved_stays_and_the_others_move(
         os.sched_setaffinity(process, ALL if cpus == ALL else ALL[:1])
 
     with subprocess.Popen(["sleep", "60"]) as child:
-        monkeypatch.setattr(affinity, "KERNEL", affinity.KERNEL._replace(move=refuse))
+        monkeypatch.setattr(affinity, "KERNEL", KERNEL._replace(move=refuse))
         pin(ALL[:1])
         assert os.sched_getaffinity(0) == {ALL[0]}
         assert os.sched_getaffinity(child.pid) == set(ALL)
