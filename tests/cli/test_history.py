@@ -197,8 +197,6 @@ def test_a_suite_that_gained_and_lost_a_benchmark_is_searched(planted: toy.Proje
 
 def test_an_asv_project_of_somebody_else_is_answered(project: toy.Project) -> None:
     least = '// the rest is the default\n{"version": 1, "repo": ".", "branches": ["main"]}'
-        '{\n  // the rest is asv\'s default\n  "version": 1, "repo": ".", "branches": ["main"]\n}'
-    )
     (project.root / "asv.conf.json").write_text(least)
     for arguments in (("compare", "HEAD", "HEAD"), ("regressions",)):
         done = history(project.root, *arguments)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from flopline.gate.measure import handle as handles
 from flopline.gate.measure.handle import WorkerError, WorkerGoneError, WorkerHandle
 from flopline.gate.measure.patience import Patience
 from flopline.gate.measure.worker.flopline_worker.protocol import (

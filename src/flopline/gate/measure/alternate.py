@@ -22,6 +22,8 @@ from flopline.gate.measure.block import (
     FEW_ROUNDS,
     MESSAGE_SECONDS,
     MIN_QUADS_SECONDS,
+    MOST_ATTEMPTS,
+    loss_of,
     quads_to_take,
     run_block,
     slowed,
@@ -39,7 +41,6 @@ from flopline.gate.measure.worker.flopline_worker.protocol import (
     CollectGarbage,
     GarbageCollected,
     Order,
-    Ready,
     SizeBatch,
     Stop,
 )
@@ -100,7 +101,7 @@ class SessionAlone:
         """Runs the whole session, and ends whatever it leaves behind."""
         before = set(children(os.getpid()))
         try:
-            self.exchange.pin(self.measurement.cpus)
+            self.exchange.spread(self.measurement.cpus, [self.handle.side])
             self.handle.send(Order(list(benchmarks)))
             for name in benchmarks:
                 report(name)
@@ -119,27 +120,44 @@ class SessionAlone:
         end_strays(before)
 
     def _measure_benchmark(self, name: str) -> None:
-        """Measures one benchmark, or keeps why it is lost."""
-        self.exchange.problems.clear()
-        side = self.handle.side
-        message = self.exchange.receive(self.handle)
+        """Measures one benchmark, or keeps why it is lost.
+
+        Where a plugin runs the test again, the last attempt counts.
+
+        Raises:
+            WorkerGoneError: The worker ended, fell silent or went astray.
+        """
+        exchange = self.exchange
+        exchange.enter(name)
         batches: list[Batch] = []
-        if isinstance(message, Ready):
-            try:
-                batches = self._time(name, message.allowed_rounds)
-            except BenchmarkEndedError:
-                self.exchange.pin(self.measurement.cpus)
-            else:
-                self.exchange.pin(self.measurement.cpus)
-                self.handle.send(Stop() if batches else Abort())
-                self.exchange.receive(self.handle)
-        if problem := self.exchange.problems.get(side):
-            self.lost[name] = Loss(side, problem.phase, problem.outcome, problem.text)
-        elif batches:
-            self.batches[name] = batches
+        attempts = 0
+        while exchange.ready:
+            batches = []
+            released = set(exchange.ready)
+            if attempts < MOST_ATTEMPTS:
+                attempts += 1
+                batches = self._time_attempt(name)
+                released = set(exchange.playing)
+            exchange.spread(self.measurement.cpus, released)
+            exchange.release(released, Stop() if batches else Abort())
+            exchange.wait()
+        if exchange.problems or exchange.implausible or not exchange.called or not batches:
+            self.lost[name] = loss_of(exchange, [])
         else:
-            text = f"{name} finished without calling its benchmark fixture"
-            self.lost[name] = Loss(side, "call", "unused", text)
+            self.batches[name] = batches
+
+    def _time_attempt(self, name: str) -> list[Batch]:
+        """Times the test, which waits; returns nothing if it fails on the way.
+
+        Raises:
+            WorkerGoneError: The worker ended, fell silent or went astray.
+        """
+        ready = self.exchange.ready[self.handle.side]
+        self.exchange.play()
+        try:
+            return self._time(name, ready.allowed_rounds)
+        except BenchmarkEndedError:
+            return []
 
     def _time(self, name: str, allowed_rounds: int | None) -> list[Batch]:
         """Takes the batches of one benchmark, as `BlockMeasurement` takes those of both sides.
@@ -153,7 +171,7 @@ class SessionAlone:
         division = self.divisions.get(name)
         if division is not None:
             rounds = division.rounds
-        (_,) = self.exchange.ask([CollectGarbage()], GarbageCollected)
+        self.exchange.ask([CollectGarbage()], GarbageCollected)
         wide = division is not None and division.wide
         batch_seconds = MIN_QUADS_SECONDS if slow else BATCH_SECONDS
         if remaining > 2 * rounds and not slow:
@@ -174,7 +192,8 @@ class SessionAlone:
         if allowed <= FEW_ROUNDS:
             return 1, allowed, False
         at_most = None if allowed == float("inf") else int(allowed // 4)
-        (size,) = self.exchange.ask([SizeBatch(BATCH_SECONDS, at_most)], BatchSize)
+        sizes = self.exchange.ask([SizeBatch(BATCH_SECONDS, at_most)], BatchSize)
+        size = sizes[self.handle.side]
         remaining = allowed - size.used
         rounds = max(1, min(size.rounds, remaining / 48))
         return int(rounds), remaining, size.slow

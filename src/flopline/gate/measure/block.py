@@ -314,7 +314,7 @@ class BlockMeasurement:
             exchange.wait()
         is_complete = len(exchange.called) == len(exchange.handles) and bool(quads)
         if exchange.problems or exchange.implausible or not is_complete:
-            self.lost[name] = _loss(exchange, alone)
+            self.lost[name] = loss_of(exchange, alone)
         else:
             self.quads[name] = quads
 
@@ -488,7 +488,7 @@ def slowed(quad: Quad, factor: float) -> Quad:
     return replace(quad, candidate=tuple(candidate))
 
 
-def _loss(exchange: Exchange, alone: Collection[SideName]) -> Loss:
+def loss_of(exchange: Exchange, alone: Collection[SideName]) -> Loss:
     """Returns why a benchmark is lost.
 
     Where both sides have a problem, none is at fault, and the candidate's text is kept.
@@ -502,7 +502,8 @@ def _loss(exchange: Exchange, alone: Collection[SideName]) -> Loss:
     if exchange.implausible:
         sides = list(exchange.implausible)
         return Loss(_only(sides), "call", "implausible", exchange.implausible[sides[-1]])
-    silent = [side for side in SIDES if side not in exchange.called | exchange.reruns.keys()]
+    heard = exchange.called | exchange.reruns.keys()
+    silent = [handle.side for handle in exchange.handles if handle.side not in heard]
     if silent:
         text = f"{exchange.benchmark} finished without calling its benchmark fixture"
         return Loss(_only(silent), "call", "unused", text)

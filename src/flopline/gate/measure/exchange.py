@@ -310,7 +310,7 @@ class Exchange:
         """
         if not self.gone:
             return
-        if len(self.gone) < len(self.handles):
+        if len(self.gone) == 1:
             raise next(iter(self.gone.values()))
         error = self.gone["candidate"]
         raise WorkerGoneError(None, error.outcome, error.text)
