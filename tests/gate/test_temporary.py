@@ -22,9 +22,11 @@ from flopline.gate.temporary import temporary_folder
 tempfile.tempdir = sys.argv[1]
 with temporary_folder("flopline-") as folder:
     (folder / "0").mkdir()
-    subprocess.Popen(["sleep", "90"], env={"TMPDIR": f"{folder}/0", "MARKER": sys.argv[2]})
+    inside = {"TMPDIR": f"{folder}/0", "MARKER": sys.argv[2]}
+    sleeper = subprocess.Popen(["sleep", "90"], env=inside, stdout=subprocess.DEVNULL)
     print(folder, flush=True)
     input()
+    sleeper.kill()
 """
 
 
