@@ -66,6 +66,19 @@ def compatibility(session: nox.Session, benchmark: str) -> None:
 
 
 @nox.session
+def lowest(session: nox.Session) -> None:
+    """Run the gate's tests with the lowest versions that are declared, without torch."""
+    declared = PROJECT["project"]["dependencies"]
+    session.install("-e", ".", *(bound.replace(">=", "==") for bound in declared))
+    session.install("hypothesis", "pytest-xdist")
+    for command in (["--version"], ["list"], ["gate", "--help"], ["history", "run", "--help"]):
+        session.run("flopline", *command, silent=True)
+    rooms = [f"tests/gate/{room}" for room in ("judge", "measure", "tell", "test_storage.py")]
+    options = ("--confcutdir=tests/gate", "--hypothesis-profile=ci", "-m", "not judges_times")
+    session.run("pytest", *options, *rooms, *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style with ruff, and the import rules with import-linter."""
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks import AsvTimer, asv_case, bench_matmul, bench_sgd, cases
 from benchmarks.asv_case import AsvBenchmark
@@ -141,6 +142,25 @@ def test_a_wrong_answer_is_never_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(WrongAnswerError, match="not written"):
         benchmark.setup("full", 256)
     assert not hasattr(benchmark, "run")
+
+
+def test_an_answer_that_becomes_wrong_fails_after_it_was_timed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = itertools.count()
+
+    def late(out: torch.Tensor, b: torch.Tensor, c: torch.Tensor, *, block: int) -> None:
+        torch.mm(b, c, out=out)
+        if next(calls) > 2:
+            out.zero_()
+
+    monkeypatch.setattr(matmul, "products", {"full": late})
+    benchmark = bench_matmul.Whole()
+    benchmark.setup("full", 256)
+    benchmark.run()
+    benchmark.teardown("full", 256)
+    with pytest.raises(WrongAnswerError, match="wrong answer"):
+        benchmark.teardown("full", 256)
 
 
 def test_epochs_are_not_measured_in_a_precision_that_drowns_them(

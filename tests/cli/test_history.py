@@ -167,3 +167,72 @@ def test_an_unknown_commit_is_a_usage_error(planted: toy.Project) -> None:
     assert done.code == 2
     assert "git knows no commit 'v99'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_suite_that_gained_and_lost_a_benchmark_is_searched(planted: toy.Project) -> None:
+    """The newest commit alone has a row of the new one, and the suite has dropped another."""
+    root = planted.root.parent / "changed"
+    project = planted.copy(root)
+    listing = project.results / "benchmarks.json"
+    content = json.loads(listing.read_text())
+    new, lost = "bench_toy.New.sampled_product", "bench_toy.Lost.sampled_product"
+    listing.write_text(json.dumps({**content, new: {**content[NAME], "name": new}}))
+    for commit, added in ((project.commits[-1], new), (project.commits[-2], lost)):
+        (path,) = (project.results / "counter").glob(f"{commit[:8]}-*")
+        run = json.loads(path.read_text())
+        run["results"][added] = run["results"][NAME]
+        path.write_text(json.dumps(run))
+    done = history(root, "regressions")
+    assert (done.code, done.stderr) == (1, "")
+    assert done.stdout.count(project.commits[PLANTED][:8]) == 2
+    assert "New" not in done.stdout, "one point has no step"
+    compared = history(root, "compare", "HEAD~2", "HEAD")
+    assert compared.code == 0, compared.stderr
+    assert compared.stdout.count("not measured at the baseline") == 6
+    published = [sys.executable, "-m", "asv", "publish"]
+    done_by_asv = subprocess.run(published, cwd=root, capture_output=True, text=True, check=False)
+    assert done_by_asv.returncode == 0, done_by_asv.stderr
+    assert "New" in (root / ".asv" / "html" / "gflops.html").read_text()
+
+
+def test_an_asv_project_of_somebody_else_is_answered(project: toy.Project) -> None:
+    least = '// the rest is the default\n{"version": 1, "repo": ".", "branches": ["main"]}'
+    (project.root / "asv.conf.json").write_text(least)
+    for arguments in (("compare", "HEAD", "HEAD"), ("regressions",)):
+        done = history(project.root, *arguments)
+        assert done.code == 2
+        assert "holds no results" in done.stderr
+    (project.root / ".asv" / "results").rename(project.root / "results")
+    done = history(project.root, "regressions")
+    assert "no commit of this branch has results" in done.stderr
+    (project.root / "benchmarks").mkdir()
+    (project.root / "benchmarks" / "cases.py").write_text("raise SystemExit(0)")
+    done = history(project.root, "run")
+    assert done.code == 2
+    assert "so this suite is not flopline's: measure it with `asv run`" in done.stderr
+
+
+@pytest.mark.parametrize("revision", ["--output=x", "--output=x..y", "-h", "--all"])
+def test_a_revision_is_no_option_of_git(project: toy.Project, revision: str) -> None:
+    for arguments in (("compare", "--", revision, "HEAD"), ("run", "--existing", "--", revision)):
+        done = history(project.root, *arguments)
+        assert done.code == 2
+        assert f"git knows no commit {revision!r}" in done.stderr
+    assert sorted(path.name for path in project.root.iterdir()) == [
+        ".asv",
+        ".git",
+        "asv.conf.json",
+        "change",
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--device", "nosuch"), ("--device", ""), ("--dtype", "tf32"), ("--machine", ".")]
+)
+def test_what_cannot_be_measured_is_refused_in_a_sentence(
+    project: toy.Project, arguments: tuple[str, ...]
+) -> None:
+    done = history(project.root, "run", "--existing", *arguments)
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr

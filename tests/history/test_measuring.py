@@ -110,6 +110,39 @@ def test_the_checkouts_own_list_of_cases_is_measured(package: Package) -> None:
     assert prepared(package.root, existing=True).existing
 
 
+@pytest.mark.parametrize(
+    ("device", "dtype", "message"),
+    [
+        ("nosuch", "float32", "allowed are cpu, cuda and cuda:N"),
+        ("", "float32", "allowed are cpu, cuda and cuda:N"),
+        ("cuda:", "float32", "allowed are cpu, cuda and cuda:N"),
+        ("cuda:-1", "float32", "allowed are cpu, cuda and cuda:N"),
+        ("cpu", "tf32", "exists on CUDA devices only"),
+        ("cuda:9999", "tf32", "CUDA device"),
+    ],
+)
+def test_what_this_machine_cannot_measure_is_refused(device: str, dtype: str, message: str) -> None:
+    with pytest.raises(measuring.DeviceError, match=message):
+        measuring.check_device(device, dtype)
+
+
+SUITES = {
+    "raise SystemExit(0)": "does not define CASES, ROUNDS, REPEAT, so this suite is not flopline's",
+    "CASES = {}; ROUNDS, REPEAT = 1, 1": "no list of cases for the scale quick: KeyError",
+    "CASES = ROUNDS = REPEAT = 3": "TypeError",
+    "CASES = {'quick': ['a']}; ROUNDS = REPEAT = 1": "'a' is not a case",
+    "CASES = ROUNDS = REPEAT = 1; raise SystemExit(0)": "SystemExit",
+    "def": "cannot be read: invalid syntax",
+}
+
+
+@pytest.mark.parametrize("source", SUITES)
+def test_a_list_of_cases_of_somebody_else_is_refused(tmp_path: Path, source: str) -> None:
+    (tmp_path / "cases.py").write_text(source)
+    with pytest.raises(measuring.NoCasesError, match=SUITES[source]):
+        measuring.read_suite(tmp_path, "quick")
+
+
 def test_a_checkout_without_a_list_of_cases_is_refused(project: Project) -> None:
     with pytest.raises(measuring.NoCasesError, match=r"there is no .*cases\.py"):
         prepared(project.root)

@@ -128,3 +128,46 @@ def test_results_that_are_left_out_are_named(project: toy.Project) -> None:
     assert f"measured, but not on HEAD, so on no page: {beside[:8]}" in output
     assert "left out: " in output
     assert paths[0].name in output
+
+
+HOSTILE = {
+    "env_vars": None,
+    "results": [[NAME]],
+    "result_columns": 3,
+    "params": {"machine": "counter", "cpu": ["a"]},
+    "durations": "none",
+}
+
+
+def test_results_that_would_break_asv_are_named_and_left_out(project: toy.Project) -> None:
+    paths = [project.record(commit, toy.speeds()) for commit in project.commits]
+    while len(paths) <= len(HOSTILE):
+        paths.append(project.record(project.commit(), toy.speeds()))
+    for path, (key, value) in zip(paths, HOSTILE.items(), strict=False):
+        path.write_text(json.dumps({**load(path), key: value}))
+    output = asv_publish(project)
+    for path in paths[: len(HOSTILE)]:
+        assert path.name in output.replace(" ", "")
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"regressions_thresholds": {"(": 0.1}}, "no regular expression"),
+        ({"branches": [None]}, "git knows no commit 'master'"),
+        ({"project": ["toy"]}, "project and repo are names"),
+    ],
+)
+def test_a_configuration_that_would_break_asv_is_refused(
+    project: toy.Project, change: dict[str, Any], message: str
+) -> None:
+    project.record(project.commits[0], toy.speeds())
+    content = json.dumps({**toy.CONFIGURATION, **change})
+    (project.root / "asv.conf.json").write_text(content)
+    command = [sys.executable, "-m", "asv", "publish"]
+    done = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=False)
+    output = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 1
+    assert message in output
+    assert "Traceback" not in output

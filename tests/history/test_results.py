@@ -165,3 +165,31 @@ def test_an_unknown_machine_is_refused_with_the_known_names(project: Project) ->
     broken.write_text("{")
     with pytest.raises(record.ResultsError, match=r"'three'; there are: one, two"):
         results.read(project.results).of_machine("three")
+
+
+def test_what_measures_no_time_is_left_out_by_its_kind_or_name(project: Project) -> None:
+    path = project.record(project.commits[0], speeds())
+    content = json.loads(path.read_text())
+    row = content["results"][NAME]
+    others = ("bench_toy.Toy.track_zero", "bench_toy.peakmem_list", "bench_toy.Renamed.mem_x")
+    for name in others:
+        content["results"][name] = [[0.0] * len(COMBINATIONS), *row[1:2]]
+    path.write_text(json.dumps(content))
+    listing = project.results / "benchmarks.json"
+    benchmarks = json.loads(listing.read_text())
+    tracked = {**benchmarks[NAME], "name": others[0], "type": "track", "unit": "unit"}
+    listing.write_text(json.dumps({**benchmarks, others[0]: tracked}))
+    history = results.read(project.results)
+    assert history.unreadable == []
+    assert history.not_times == [others[0]]
+    assert {case.benchmark for case in history.runs[0].measurements} == {NAME}
+
+
+def test_lists_with_more_combinations_than_memory_are_named(project: Project) -> None:
+    path = project.record(project.commits[0], speeds())
+    content = json.loads(path.read_text())
+    set_cell(content, "params", [["1"] * 1000] * 9)
+    set_cell(content, "result", None)
+    path.write_text(json.dumps(content))
+    (file,) = results.read(project.results).unreadable
+    assert "more than a million combinations" in file.reason

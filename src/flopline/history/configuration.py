@@ -107,7 +107,10 @@ def check(settings: Any, root: Path, path: Path) -> Configuration:  # noqa: ANN4
     branches = settings.branches
     if not isinstance(branches, list):
         _refuse(path, "branches", branches, "a list of names")
-    branch = None if branches[0] is None else _text(path, "branches", branches[0])
+    for name in branches:
+        if name is not None:
+            _text(path, "branches", name)
+    branch = branches[0]
     return Configuration(
         root=root,
         repository=repository,

@@ -16,6 +16,7 @@ from asv import util
 from asv.commands import publish as asv_publish
 from asv.console import log
 from asv.graph import make_summary_graph
+from asv.plugins import regressions as asv_regressions
 from asv.publishing import OutputPublisher
 from asv.repo import get_repo
 from asv.results import Results
@@ -40,6 +41,7 @@ def setup() -> None:
     """
     asv_publish.get_repo = checked_repository
     asv_publish.iter_results = readable_results
+    asv_regressions.iter_results = readable_results
     asv_publish.iter_machine_files = readable_machine_files
 
 
@@ -47,11 +49,17 @@ def checked_repository(conf: Any) -> Any:
     """Returns asv's repository, when the configuration and the results can be used.
 
     Raises:
-        UserError: A value of the configuration is of the wrong kind, or there are no results.
+        UserError: A value of the configuration is of the wrong kind, git does not know a branch, or
+            there are no results.
     """
+    for name in (conf.project, conf.repo):
+        if not isinstance(name, str):
+            raise util.UserError(f"asv.conf.json: project and repo are names, not {name!r}")
     repository = get_repo(conf)
     try:
         settings = configuration.check(conf, Path.cwd(), Path(configuration.FILE))
+        for branch in conf.branches:
+            git.resolve(settings.repository, repository.get_branch_name(branch))
     except FloplineError as error:
         raise util.UserError(str(error)) from error
     _history(settings.results)

@@ -224,6 +224,8 @@ def _benchmark(path: Path, name: str, entry: object) -> Benchmark:
     try:
         if not isinstance(entry, dict):
             raise TypeError(f"it is {short(entry)}")  # noqa: TRY301  # told with the others below
+        if entry.get("name") != name:
+            raise ValueError(f"it is named {short(entry.get('name'))}")  # noqa: TRY301  # as above
         params, names = _lists(entry.get("params", [])), entry.get("param_names", [])
         if len(names) != len(params) or not all(isinstance(word, str) for word in names):
             raise ValueError(f"its parameters are named {short(names)}")  # noqa: TRY301  # as above
