@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from flopline.gate.measure.exchange import BenchmarkEndedError, Exchange
 from flopline.gate.measure.handle import WorkerError, WorkerGoneError
-from flopline.gate.measure.pair import pair
+from flopline.gate.measure.pair import pair, reporting_order
 from flopline.gate.measure.worker.flopline_worker.protocol import (
     Abort,
     BatchSize,
@@ -44,7 +44,7 @@ from flopline.gate.record import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from flopline.gate.measure.worker.flopline_worker.protocol import NotPassed
+    from flopline.gate.measure.worker.flopline_worker.protocol import LoadedFile, NotPassed
     from flopline.gate.record import BlockRequest, Settings
     from flopline.gate.sides.environment import Side
 
@@ -81,6 +81,7 @@ def run_block(
     cpus: Sequence[int],
     slowdown: Mapping[str, float] = MappingProxyType({}),
     report: Callable[[str], None] = lambda _benchmark: None,
+    loaded: Callable[[SideName, list[LoadedFile]], None] | None = None,
 ) -> Block:
     """Measures one block.
 
@@ -93,6 +94,8 @@ def run_block(
         slowdown: Per benchmark, the fraction by which the candidate's readings are lengthened, to
             test the gate.
         report: A function that is called with each benchmark's node id before it is timed.
+        loaded: A function that receives, after everything was timed, the code that each side has
+            loaded from its own folders and from the user's checkout; None if nobody wants to know.
 
     Raises:
         WorkerError: A side could not be started or does not collect.
@@ -111,6 +114,8 @@ def run_block(
         measurement = BlockMeasurement(
             Exchange(handles), coins, cpu, cpus, request.seconds, settings.detect, slowdown
         )
+        if loaded is not None:
+            measurement.watched = {side.name: side for side in slots}
         measurement.measure_controls()
         on_both = [
             name for name in request.benchmarks if name in first.items and name in second.items
@@ -119,7 +124,9 @@ def run_block(
         # If one worker is gone, the other one would wait for a command, and we for its end.
         if not measurement.gone:
             for handle in handles:
-                handle.finish()
+                files = handle.finish()
+                if loaded is not None and files is not None:
+                    loaded(handle.side, files)
     return Block(
         stage=request.stage,
         hash_seed=hash_seed,
@@ -174,6 +181,7 @@ class BlockMeasurement:
         canary: Quads of the worker's own function with more work on the candidate's side.
         control: Quads of the worker's own function with equal work.
         gone: Whether a worker ended or fell silent.
+        watched: The sides that report in the end which code they have loaded.
     """
 
     exchange: Exchange
@@ -189,6 +197,7 @@ class BlockMeasurement:
     canary: list[Quad] = field(default_factory=list)
     control: list[Quad] = field(default_factory=list)
     gone: bool = False
+    watched: dict[SideName, Side] = field(default_factory=dict)
 
     def measure_controls(self) -> None:
         """Times the worker's own function, with more work on the candidate's side and with equal.
@@ -228,7 +237,10 @@ class BlockMeasurement:
         try:
             self.exchange.spread(self.cpus, SIDES)
             for handle in self.exchange.handles:
-                handle.send(Order(list(benchmarks)))
+                order = Order(list(benchmarks))
+                if handle.side in self.watched:
+                    order = reporting_order(benchmarks, self.watched[handle.side])
+                handle.send(order)
             for name in benchmarks:
                 report(name)
                 self._measure_benchmark(name)

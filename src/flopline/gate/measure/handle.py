@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Self
 
 from flopline import FloplineError
-from flopline.gate.measure.worker.flopline_worker.protocol import Bye, from_line
+from flopline.gate.measure.worker.flopline_worker.protocol import Bye, Loaded, from_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from flopline.gate.measure.worker.flopline_worker.protocol import Message
+    from flopline.gate.measure.worker.flopline_worker.protocol import LoadedFile, Message
     from flopline.gate.record import SideName
     from flopline.gate.sides.environment import Side
 
@@ -189,14 +189,20 @@ class WorkerHandle:
         )
         return "\n".join([*internal_errors[-1:], *text.splitlines()[-lines:]])
 
-    def finish(self) -> None:
+    def finish(self) -> list[LoadedFile] | None:
         """Waits until pytest has torn down its session.
 
-        A worker that crashes or hangs in it is not an error, because nothing is missing from it.
+        A worker that crashes or hangs in it is not an error, because no time is missing from it.
+
+        Returns:
+            The files from which it has loaded code; None if it did not report any.
         """
+        files = None
         with contextlib.suppress(WorkerGoneError):
-            while not isinstance(self.receive(), Bye):
-                pass
+            while not isinstance(message := self.receive(), Bye):
+                if isinstance(message, Loaded):
+                    files = message.files
+        return files
 
     def close(self) -> None:
         """Ends the worker and everything in its process group."""

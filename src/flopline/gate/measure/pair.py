@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -25,6 +25,7 @@ from flopline.gate.signals import held_back
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from flopline.gate.measure.worker.flopline_worker.protocol import LoadedFile
     from flopline.gate.sides.environment import Side
 
 Expected = TypeVar("Expected", bound=Message)
@@ -77,6 +78,8 @@ class Collected:
         python: The interpreter's version.
         packages: Versions of the distributions that it sees, by name.
         randomised: Whether address-space randomisation could not be switched off.
+        loaded: The code that it has loaded from the side's own folders and the user's checkout;
+            empty where that was not asked.
     """
 
     items: dict[str, CollectedSource]
@@ -84,6 +87,7 @@ class Collected:
     python: str
     packages: dict[str, str]
     randomised: bool
+    loaded: list[LoadedFile] = field(default_factory=list)
 
 
 class SuiteError(FloplineError, ValueError):
@@ -186,8 +190,13 @@ def list_benchmarks(sides: Sequence[Side], arguments: Sequence[str]) -> list[Col
         SuiteError: The arguments switch benchmarks off.
     """
     with pair(sides, arguments, hash_seed=1, padding=0) as (handles, collected):
-        for handle in handles:
-            handle.send(Order([]))
-        for handle in handles:
-            handle.finish()
-    return collected
+        for handle, side in zip(handles, sides, strict=True):
+            handle.send(reporting_order([], side))
+        reports = [handle.finish() or [] for handle in handles]
+    return [replace(its, loaded=files) for its, files in zip(collected, reports, strict=True)]
+
+
+def reporting_order(benchmarks: Sequence[str], side: Side) -> Order:
+    """Returns the order to run benchmarks, and to report in the end which code was loaded."""
+    own = "" if side.home is None else str(side.home)
+    return Order(list(benchmarks), own, [str(folder) for folder in side.checkouts])

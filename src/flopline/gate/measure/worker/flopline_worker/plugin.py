@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from .meter import spin
+from .modules import loaded_files
 from .protocol import (
     CollectedBenchmark,
     Collection,
@@ -18,6 +19,7 @@ from .protocol import (
     Conflict,
     Entered,
     Finished,
+    Loaded,
     NotPassed,
     Order,
 )
@@ -45,6 +47,7 @@ class LockstepPlugin:
         self.home = Path.cwd()
         self.errors: list[CollectionError] = []
         self.refusal = ""
+        self.order = Order([])
 
     def pytest_configure(self, config: Any) -> None:
         """Patches pytest-benchmark, and reports options under which nothing can be timed.
@@ -85,6 +88,7 @@ class LockstepPlugin:
         order = serve(self.link, spin, lambda: int)
         if not isinstance(order, Order):
             raise TypeError(f"an order of benchmarks was expected, not {order}")
+        self.order = order
         ordered = set(order.benchmarks)
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in ordered])
         items[:] = [benchmarks[name] for name in order.benchmarks]
@@ -113,6 +117,12 @@ class LockstepPlugin:
         """
         os.chdir(self.home)
         self.link.send(Finished(nodeid))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Reports from which files code was loaded, if that was ordered."""
+        if self.order.own:
+            self.link.send(Loaded(loaded_files(self.order.own, self.order.others)))
 
 
 def source_digest(item: Any) -> str:

@@ -10,7 +10,7 @@ standard library.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Self
 
 
@@ -75,6 +75,20 @@ class CollectionError(NamedTuple):
 
     file: str
     text: str
+
+
+class LoadedFile(NamedTuple):
+    """A file from which a worker has loaded code.
+
+    Attributes:
+        file: Its path, after links are followed.
+        module: The module that it is; empty where the code was loaded in another way.
+        digest: A hash of its content if it is the side's own; otherwise empty.
+    """
+
+    file: str
+    module: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -233,6 +247,18 @@ class Finished(Message):
 
 
 @dataclass(frozen=True)
+class Loaded(Message):
+    """The session is over, and this code was loaded from the folders that the order names."""
+
+    files: list[LoadedFile]
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Self:
+        """Returns the message with these fields, as JSON gives them."""
+        return cls([LoadedFile(*row) for row in fields["files"]])
+
+
+@dataclass(frozen=True)
 class Bye(Message):
     """pytest has ended with this exit status.
 
@@ -250,9 +276,18 @@ class Bye(Message):
 
 @dataclass(frozen=True)
 class Order(Message):
-    """Run these benchmarks, in this order. It is the last command before the first benchmark."""
+    """Run these benchmarks, in this order. It is the last command before the first benchmark.
+
+    Attributes:
+        benchmarks: Node ids.
+        own: The folder in which the side has its code. If it is not empty, the worker reports at
+            the end which files it has loaded from there and from `others`.
+        others: Folders from which it should not load anything.
+    """
 
     benchmarks: list[str]
+    own: str = ""
+    others: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
