@@ -13,19 +13,21 @@ from flopline.gate.judge.answer import answer, differing, why
 from flopline.gate.measure.alternate import Blocks
 from flopline.gate.measure.calls import count_calls, differences
 from flopline.gate.measure.handle import WorkerError
+from flopline.gate.measure.origin import compare_code, listed, refuse_foreign
 from flopline.gate.measure.pair import TAKEN, TAKEN_ADVICE, list_benchmarks
 from flopline.gate.measure.patience import Patience
 from flopline.gate.record import Comparison, ExitCode, GateRecord, Loss, SideFacts
 from flopline.gate.schedule import Budget, Evidence, Schedule, confirm, screen, second_look
-from flopline.gate.sides.overlay import overlay
+from flopline.gate.sides.overlay import Overlaid, overlay
 from flopline.machine import hardware
 from flopline.progress import Progress, silent
 from flopline.units import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from flopline.gate.measure.pair import Collected
+    from flopline.gate.measure.worker.flopline_worker.protocol import LoadedFile
     from flopline.gate.record import Block, BlockRequest, Difference, Quad, Settings, SideName
     from flopline.gate.schedule import Plan
     from flopline.gate.sides.environment import Side
@@ -76,16 +78,23 @@ def run(
     """
     started = records.now()
     machine = hardware()
+    sides = (baseline, candidate)
     budget = Budget(settings.budget, time.monotonic)
     usable = cpus or sorted(os.sched_getaffinity(0))
 
     patience = Patience.of(settings.budget)
+    reports: dict[SideName, list[LoadedFile]] = {}
 
     def measure(request: BlockRequest) -> Block:
         def announce(benchmark: str) -> None:
             report(replace(request.progress, detail=benchmark))
 
-        return blocks.measure(request, announce)
+        block = blocks.measure(request, announce)
+        if blocks.loaded is not None:
+            evidence.warnings.extend(judge_code(sides, reports, suite))
+        if len(reports) == len(sides):
+            blocks.loaded = None
+        return block
 
     def explain(benchmarks: Sequence[str]) -> dict[str, list[Difference]]:
         report(Progress("explaining"))
@@ -98,13 +107,42 @@ def run(
     suite = share_suite(baseline, candidate, settings, patience=replace(patience, tell=tell))
     evidence = Evidence(settings, suite.benchmarks, losses=suite.losses, warnings=suite.warnings)
     blocks = Blocks(
-        baseline, candidate, settings, usable, slowdown or {}, patience, evidence.warnings
+        baseline=baseline,
+        candidate=candidate,
+        settings=settings,
+        cpus=usable,
+        slowdown=slowdown or {},
+        patience=patience,
+        warnings=evidence.warnings,
+        loaded=reports.__setitem__,
     )
     findings = investigate(
         evidence, budget, schedule or Schedule.of(settings), measure=measure, explain=explain
     )
     seconds = budget.spent()
     return _record(suite, evidence, findings, machine=machine, started=started, seconds=seconds)
+
+
+def judge_code(
+    sides: tuple[Side, Side], reports: Mapping[SideName, list[LoadedFile]], suite: Suite
+) -> list[str]:
+    """Returns warnings about the code that the sides have run in a block.
+
+    Args:
+        sides: The baseline and the candidate.
+        reports: The files that they have loaded, as far as they reported them.
+        suite: What they ran.
+
+    Raises:
+        ForeignCodeError: A side has run code of the user's checkout.
+        SameCodeError: What differs between the versions was made equal.
+    """
+    for side in sides:
+        refuse_foreign(side, reports.get(side.name, ()))
+    if len(reports) < len(sides):  # a worker has crashed; the next block will tell
+        return []
+    loaded = (reports["baseline"], reports["candidate"])
+    return compare_code(sides, loaded, suite.overlaid, suite.files)
 
 
 def _record(
@@ -167,6 +205,8 @@ class Suite:
         benchmarks: Node ids of the benchmarks that are measured, in the order in which they run.
         losses: Benchmarks that cannot be compared, and why.
         warnings: What a reader must know about the suite, in words.
+        overlaid: What was made equal on both sides.
+        files: The files of the benchmarks, relative to the sides' trees.
     """
 
     baseline: SideFacts
@@ -176,6 +216,8 @@ class Suite:
     benchmarks: tuple[str, ...]
     losses: dict[str, Loss]
     warnings: list[str]
+    overlaid: Overlaid = field(default_factory=Overlaid)
+    files: frozenset[str] = frozenset()
 
 
 def share_suite(
@@ -184,14 +226,17 @@ def share_suite(
     """Lists what each side has, and gives both sides the benchmark files of one of them.
 
     With `suite_from` as `each` the sides keep their own files, and a benchmark whose source differs
-    between them is lost.
+    between them is lost. The same holds for a file that has both code to measure and benchmarks.
 
     Raises:
         GateError: There is no benchmark.
         WorkerError: A side does not start.
         SuiteError: The suite cannot be compared with these arguments.
+        ForeignCodeError: A side has loaded code of the user's checkout.
     """
     before, after = list_benchmarks([baseline, candidate], settings.arguments, patience=patience)
+    refuse_foreign(baseline, before.loaded)
+    refuse_foreign(candidate, after.loaded)
     warnings = [*_uncollected("baseline", before), *_uncollected("candidate", after)]
 
     source, target, chosen = candidate, baseline, after
@@ -204,13 +249,19 @@ def share_suite(
             f"after --, for example -- tests/benchmarks\n{errors[-2000:]}"
         )
 
-    benchmarks = tuple(chosen.items)
-    losses: dict[str, Loss] = {}
-    if settings.suite_from == "each":
-        benchmarks, losses = _same_source(before, after)
-    elif source.tree != target.tree:
-        files = {benchmark.file for benchmark in chosen.items.values()}
-        overlay(source, target, sorted(files))
+    files = frozenset(benchmark.file for benchmark in chosen.items.values())
+    overlaid = Overlaid(kept=files)
+    if settings.suite_from != "each":
+        overlaid = Overlaid()
+        if source.tree != target.tree:
+            overlaid = overlay(source, target, sorted(files))
+    if overlaid.replaced:
+        names = listed(overlaid.replaced)
+        warnings.append(
+            f"both sides ran the {source.name}'s benchmark files, which differ from the "
+            f"{target.name}'s: {names}"
+        )
+    benchmarks, losses = _comparable(chosen, before, after, overlaid.kept)
     return Suite(
         baseline=_facts(baseline, before),
         candidate=_facts(candidate, after),
@@ -219,6 +270,8 @@ def share_suite(
         benchmarks=benchmarks,
         losses=losses,
         warnings=warnings,
+        overlaid=overlaid,
+        files=files if settings.suite_from == "each" else frozenset(),
     )
 
 
@@ -243,20 +296,27 @@ def _uncollected(side: SideName, collected: Collected) -> list[str]:
     return warnings
 
 
-def _same_source(
-    baseline: Collected, candidate: Collected
+def _comparable(
+    chosen: Collected, baseline: Collected, candidate: Collected, kept: Collection[str]
 ) -> tuple[tuple[str, ...], dict[str, Loss]]:
-    """Returns the benchmarks that are the same on both sides, and those whose source differs."""
+    """Returns the benchmarks that can be compared, and those whose source differs.
+
+    Args:
+        chosen: What the side has whose benchmark files both sides run.
+        baseline: What the baseline has.
+        candidate: What the candidate has.
+        kept: The files of which each side runs its own. Their benchmarks must be the same on both.
+    """
     benchmarks = []
     losses = {}
-    for name, before in baseline.items.items():
-        if name not in candidate.items:
-            continue
-        after = candidate.items[name]
-        if before.digest == after.digest:
+    for name, benchmark in chosen.items.items():
+        if benchmark.file not in kept:
             benchmarks.append(name)
-        else:
-            losses[name] = Loss(None, "collect", "changed", "the benchmark's source changed")
+        elif name in baseline.items and name in candidate.items:
+            if baseline.items[name].digest == candidate.items[name].digest:
+                benchmarks.append(name)
+            else:
+                losses[name] = Loss(None, "collect", "changed", "the benchmark's source changed")
     return tuple(benchmarks), losses
 
 

@@ -121,13 +121,13 @@ def test_nothing_is_written_through_a_link_of_the_other_side(
     pair: tuple[Side, Side], tmp_path: Path
 ) -> None:
     baseline, candidate = pair
-    outside = write(tmp_path / "outside", {"x.py": "safe", "pkg/x.py": "safe"})
-    write(candidate.tree, {"benchmarks/x.py": "new", "src/pkg/x.py": "new"})
+    outside = write(tmp_path / "outside", {"x.py": "safe", "pkg/test_x.py": "safe"})
+    write(candidate.tree, {"benchmarks/x.py": "new", "src/pkg/test_x.py": "new"})
     (baseline.tree / "benchmarks").symlink_to(outside)
     (baseline.tree / "src").symlink_to(outside)
     with pytest.raises(OverlayError, match="leads out of its tree"):
-        overlay(candidate, baseline, ["src/pkg/x.py"])
+        overlay(candidate, baseline, ["src/pkg/test_x.py"])
     overlay(candidate, baseline, ["benchmarks/x.py"])
-    assert content(outside) == {"x.py": "safe", "pkg/x.py": "safe"}
+    assert content(outside) == {"x.py": "safe", "pkg/test_x.py": "safe"}
     assert (baseline.tree / "benchmarks" / "x.py").read_text() == "new"
     assert not (baseline.tree / "benchmarks").is_symlink()

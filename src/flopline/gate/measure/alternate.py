@@ -32,7 +32,7 @@ from flopline.gate.measure.block import (
 from flopline.gate.measure.exchange import BenchmarkEndedError, Exchange
 from flopline.gate.measure.handle import WorkerGoneError
 from flopline.gate.measure.orphans import end_strays
-from flopline.gate.measure.pair import TAKEN
+from flopline.gate.measure.pair import TAKEN, reporting_order
 from flopline.gate.measure.patience import SILENCE, Patience
 from flopline.gate.measure.worker.flopline_worker.processes import children
 from flopline.gate.measure.worker.flopline_worker.protocol import (
@@ -51,7 +51,8 @@ if TYPE_CHECKING:
 
     from flopline.gate.measure.block import BlockMeasurement
     from flopline.gate.measure.handle import WorkerHandle
-    from flopline.gate.record import Batch, Block, BlockRequest, Settings
+    from flopline.gate.measure.worker.flopline_worker.protocol import LoadedFile
+    from flopline.gate.record import Batch, Block, BlockRequest, Settings, SideName
     from flopline.gate.sides.environment import Side
 
 ENDING_SECONDS = 5.0
@@ -102,7 +103,10 @@ class SessionAlone:
         before = set(children(os.getpid()))
         try:
             self.exchange.spread(self.measurement.cpus, [self.handle.side])
-            self.handle.send(Order(list(benchmarks)))
+            order = Order(list(benchmarks))
+            if self.handle.side in self.measurement.watched:
+                order = reporting_order(benchmarks, self.measurement.watched[self.handle.side])
+            self.handle.send(order)
             for name in benchmarks:
                 report(name)
                 self._measure_benchmark(name)
@@ -253,6 +257,7 @@ class Blocks:
         slowdown: Per benchmark, the fraction by which the candidate's readings are lengthened.
         patience: How long workers may be silent.
         warnings: Receives what a reader must know about benchmarks whose sides stay apart.
+        loaded: As for `run_block`.
         apart: These benchmarks.
         tried: The benchmarks that were tried apart.
     """
@@ -264,6 +269,7 @@ class Blocks:
     slowdown: Mapping[str, float]
     patience: Patience
     warnings: list[str]
+    loaded: Callable[[SideName, list[LoadedFile]], None] | None = None
     apart: set[str] = field(default_factory=set)
     tried: set[str] = field(default_factory=set)
 
@@ -277,7 +283,7 @@ class Blocks:
         apart = self.apart.union(request.benchmarks if self.settings.alternate else ())
         alone = tuple(name for name in request.benchmarks if name in apart)
         together = tuple(name for name in request.benchmarks if name not in apart)
-        if not together:
+        if alone and not together:
             return self._run(request, alone, self.patience, report, alternate=True)
         block = self._run(request, together, self.patience, report)
         if alone:
@@ -314,6 +320,7 @@ class Blocks:
             cpus=self.cpus,
             slowdown=self.slowdown,
             report=report,
+            loaded=self.loaded,
             patience=patience,
             measure=measure_alternately if alternate else None,
         )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from flopline.gate.measure.exchange import BenchmarkEndedError, Exchange
 from flopline.gate.measure.handle import WorkerError, WorkerGoneError
-from flopline.gate.measure.pair import pair
+from flopline.gate.measure.pair import pair, reporting_order
 from flopline.gate.measure.patience import Patience
 from flopline.gate.measure.worker.flopline_worker.protocol import (
     Abort,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from flopline.gate.measure.pair import Collected
-    from flopline.gate.measure.worker.flopline_worker.protocol import NotPassed
+    from flopline.gate.measure.worker.flopline_worker.protocol import LoadedFile, NotPassed
     from flopline.gate.record import BlockRequest, Settings
     from flopline.gate.sides.environment import Side
 
@@ -92,6 +92,7 @@ def run_block(  # noqa: PLR0913  # what is measured, how and by whom
     report: Callable[[str], None] = lambda _benchmark: None,
     patience: Patience | None = None,
     measure: Measure | None = None,
+    loaded: Callable[[SideName, list[LoadedFile]], None] | None = None,
 ) -> Block:
     """Measures one block.
 
@@ -107,6 +108,8 @@ def run_block(  # noqa: PLR0913  # what is measured, how and by whom
             with who is silent for long.
         patience: How long the workers may be silent; by default that of a run without a budget.
         measure: Measures the benchmarks; by default both sides in turns.
+        loaded: A function that receives, after everything was timed, the code that each side has
+            loaded from its own folders and from the user's checkout; None if nobody wants to know.
 
     Raises:
         WorkerError: A side could not be started or does not collect.
@@ -128,6 +131,8 @@ def run_block(  # noqa: PLR0913  # what is measured, how and by whom
         measurement = BlockMeasurement(
             Exchange(handles), coins, cpu, cpus, request.seconds, settings.detect, slowdown
         )
+        if loaded is not None:
+            measurement.watched = {side.name: side for side in slots}
         measurement.measure_controls()
         measurement.lost = _missing(request, slots, (first, second))
         on_both = [name for name in request.benchmarks if name not in measurement.lost]
@@ -136,6 +141,9 @@ def run_block(  # noqa: PLR0913  # what is measured, how and by whom
         if not measurement.gone:
             for handle in handles:
                 handle.finish()
+        for handle in handles:
+            if loaded is not None and handle.loaded is not None:
+                loaded(handle.side, handle.loaded)
     return Block(
         stage=request.stage,
         hash_seed=hash_seed,
@@ -211,6 +219,7 @@ class BlockMeasurement:
         canary: Quads of the worker's own function with more work on the candidate's side.
         control: Quads of the worker's own function with equal work.
         gone: Whether a worker ended or fell silent.
+        watched: The sides that report in the end which code they have loaded.
     """
 
     exchange: Exchange
@@ -226,6 +235,7 @@ class BlockMeasurement:
     canary: list[Quad] = field(default_factory=list)
     control: list[Quad] = field(default_factory=list)
     gone: bool = False
+    watched: dict[SideName, Side] = field(default_factory=dict)
 
     def measure_controls(self) -> None:
         """Times the worker's own function, with more work on the candidate's side and with equal.
@@ -272,7 +282,10 @@ class BlockMeasurement:
         try:
             self.exchange.spread(self.cpus, SIDES)
             for handle in self.exchange.handles:
-                handle.send(Order(list(benchmarks)))
+                order = Order(list(benchmarks))
+                if handle.side in self.watched:
+                    order = reporting_order(benchmarks, self.watched[handle.side])
+                handle.send(order)
             for name in benchmarks:
                 report(name)
                 self._measure_benchmark(name)

@@ -24,6 +24,7 @@ from flopline.gate.measure.worker.flopline_worker.protocol import (
     Entered,
     Finished,
     Hello,
+    Loaded,
     MessageError,
     Ready,
     from_line,
@@ -33,7 +34,7 @@ from flopline.gate.signals import held_back
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from flopline.gate.measure.worker.flopline_worker.protocol import Message
+    from flopline.gate.measure.worker.flopline_worker.protocol import LoadedFile, Message
     from flopline.gate.record import SideName
     from flopline.gate.sides.environment import Side
 
@@ -91,6 +92,7 @@ class WorkerHandle:
         epoch: The epoch of the last message; see `protocol`.
         doing: Where in its session it is, in words.
         peer: The worker with which it takes turns, if there is one.
+        loaded: The files from which it has loaded code; None if it did not report them.
     """
 
     side: SideName
@@ -102,6 +104,7 @@ class WorkerHandle:
     epoch: int = 0
     doing: str = "at its start"
     peer: Self | None = None
+    loaded: list[LoadedFile] | None = None
     _received: bytearray = field(default_factory=bytearray)
 
     @classmethod
@@ -290,14 +293,17 @@ class WorkerHandle:
     def finish(self) -> None:
         """Waits until pytest has torn down its session.
 
-        A worker that crashes or hangs in it is not an error, because nothing is missing from it. A
-        benchmark that a plugin runs once more is not timed again.
+        A worker that crashes or hangs in it is not an error, because no time is missing from it. A
+        benchmark that a plugin runs once more is not timed again. What code it has loaded is kept
+        in `loaded`, if it reports that.
         """
         with contextlib.suppress(WorkerGoneError):
             message = self.receive()
             while not isinstance(message, Bye):
                 if isinstance(message, Ready):
                     self.send(Abort())
+                elif isinstance(message, Loaded):
+                    self.loaded = message.files
                 message = self.receive()
 
     def _printed(self) -> str:

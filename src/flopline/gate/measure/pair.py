@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from flopline import FloplineError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from flopline.gate.measure.patience import Patience
+    from flopline.gate.measure.worker.flopline_worker.protocol import LoadedFile
     from flopline.gate.sides.environment import Side
 
 Expected = TypeVar("Expected", bound=Message)
@@ -91,6 +92,8 @@ class Collected:
         python: The interpreter's version.
         packages: Versions of the distributions that it sees, by name.
         randomised: Whether address-space randomisation could not be switched off.
+        loaded: The code that it has loaded from the side's own folders and the user's checkout;
+            empty where that was not asked.
     """
 
     items: dict[str, CollectedSource]
@@ -98,6 +101,7 @@ class Collected:
     python: str
     packages: dict[str, str]
     randomised: bool
+    loaded: list[LoadedFile] = field(default_factory=list)
 
 
 class SuiteError(FloplineError, ValueError):
@@ -223,8 +227,17 @@ def list_benchmarks(
     """
     workers = pair(sides, arguments, hash_seed=1, padding=0, patience=patience)
     with workers as (handles, collected):
-        for handle in handles:
-            handle.send(Order([]))
+        for handle, side in zip(handles, sides, strict=True):
+            handle.send(reporting_order([], side))
         for handle in handles:
             handle.finish()
-    return collected
+    listed = []
+    for handle, its in zip(handles, collected, strict=True):
+        listed.append(replace(its, loaded=handle.loaded or []))
+    return listed
+
+
+def reporting_order(benchmarks: Sequence[str], side: Side) -> Order:
+    """Returns the order to run benchmarks, and to report in the end which code was loaded."""
+    own = "" if side.home is None else str(side.home)
+    return Order(list(benchmarks), own, [str(folder) for folder in side.checkouts])

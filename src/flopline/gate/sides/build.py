@@ -56,12 +56,20 @@ class Workspace:
     Attributes:
         side: `baseline` or `candidate`.
         folder: The folder. The build's log, temporary files and result lie in it.
-        project: The project to build.
+        project: The project at which the gate stands.
+        members: Further projects that are built with it.
     """
 
     side: SideName
     folder: Path
     project: Path
+    members: tuple[Path, ...] = ()
+
+    @property
+    def to_install(self) -> list[str]:
+        """The projects that pip can install, as its arguments."""
+        own = ["."] if is_installable(self.project) else []
+        return own + [str(member) for member in self.members]
 
     @property
     def packages(self) -> Path:
@@ -102,19 +110,19 @@ def build(workspaces: Sequence[Workspace]) -> dict[SideName, Path]:
         BuildError: There is no pip, or it failed. The message names the side and ends with the
             last lines of pip's output.
     """
-    workspaces = [workspace for workspace in workspaces if is_installable(workspace.project)]
+    workspaces = [workspace for workspace in workspaces if workspace.to_install]
     if not workspaces:
         return {}
     _require_pip()
     attempts: list[list[str]] = [[]]
-    if all(has_build_requirements(workspace.project) for workspace in workspaces):
+    if all(_can_build(workspace) for workspace in workspaces):
         attempts = [["--no-build-isolation"], []]
     failures = []
     for options in attempts:
         commands = {}
         for workspace in workspaces:
             target = ["--no-deps", "--upgrade", "--target", str(workspace.packages)]
-            commands[workspace] = [*PIP, *INSTALL, *target, *options, "."]
+            commands[workspace] = [*PIP, *INSTALL, *target, *options, *workspace.to_install]
         failed = _run(commands)
         if not failed:
             return {workspace.side: workspace.packages for workspace in workspaces}
@@ -142,9 +150,7 @@ def build_isolated(workspaces: Sequence[Workspace]) -> dict[SideName, Path]:
     fill_environment = {}
     for workspace in workspaces:
         folder = str(workspace.environment)
-        requirements = harness
-        if is_installable(workspace.project):
-            requirements = [".", *harness]
+        requirements = [*workspace.to_install, *harness]
         make_environment[workspace] = [sys.executable, "-m", "venv", "--without-pip", folder]
         python = ["--python", str(workspace.python)]
         fill_environment[workspace] = [*PIP, *python, *INSTALL, *requirements]
@@ -157,6 +163,12 @@ def build_isolated(workspaces: Sequence[Workspace]) -> dict[SideName, Path]:
         base = {"base": str(workspace.environment)}
         packages[workspace.side] = Path(sysconfig.get_path("purelib", "venv", base))
     return packages
+
+
+def _can_build(workspace: Workspace) -> bool:
+    """Returns True if this environment has everything that building a side's projects requires."""
+    projects = [workspace.project] if is_installable(workspace.project) else []
+    return all(has_build_requirements(project) for project in (*projects, *workspace.members))
 
 
 def has_build_requirements(project: Path) -> bool:

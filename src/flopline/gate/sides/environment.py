@@ -20,11 +20,13 @@ from flopline import git
 from flopline.gate.sides.build import BuildError, Workspace, build, build_isolated
 from flopline.gate.sides.export import export
 from flopline.gate.sides.interpreter import examine, find_interpreter
+from flopline.gate.sides.members import installed_from, members
 from flopline.gate.sides.project import (
     SOURCE_FOLDERS,
     SUITE_NAME,
     distribution_name,
     import_names,
+    is_installable,
     packages_in,
 )
 from flopline.gate.sides.tree import NOT_COPIED, TEMPORARY_PREFIX, is_behind_link, remove
@@ -32,7 +34,7 @@ from flopline.gate.sides.versions import current, resolve
 from flopline.gate.temporary import remove_dead, temporary_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from flopline.gate.record import SideName
     from flopline.gate.sides.versions import Version
@@ -56,6 +58,9 @@ class Side:
         environment: Variables to add.
         packages: The names under which the project's packages are imported.
         site: The folder in which the project is installed; None if it is imported from the tree.
+        home: The folder of the gate's own in which everything of the side lies; None if there is
+            none, because nothing was exported.
+        checkouts: Folders of the user's from which the side must not load code, without links.
     """
 
     version: Version
@@ -64,6 +69,8 @@ class Side:
     environment: dict[str, str]
     packages: frozenset[str]
     site: Path | None = None
+    home: Path | None = None
+    checkouts: tuple[Path, ...] = ()
 
     @property
     def name(self) -> SideName:
@@ -102,19 +109,52 @@ def sides(
         GitError: Git failed.
     """
     versions = resolve(start, baseline, candidate)
+    checkouts = _checkouts(versions)
+    present = installed_from(checkouts)
     remove_dead()
     with temporary_folder(TEMPORARY_PREFIX) as root:
         workspaces = []
         for version in versions:
             folder = root / FOLDERS[version.name]
-            workspaces.append(Workspace(version.name, folder, export(version, folder / "tree")))
+            project = export(version, folder / "tree")
+            further = members(folder / "tree", project, present)
+            workspaces.append(Workspace(version.name, folder, project, tuple(further)))
         installed = build_isolated(workspaces) if isolated else build(workspaces)
         ready = []
         for version, workspace in zip(versions, workspaces, strict=True):
             python = str(workspace.python) if isolated else sys.executable
             site = installed.get(version.name)
-            ready.append(_built_side(version, python, workspace.project, site))
+            side = _built_side(version, python, workspace.project, site)
+            side = replace(side, home=workspace.folder, checkouts=checkouts)
+            ready.append(_with_path(side, present.path))
         yield ready[0], ready[1]
+
+
+def _checkouts(versions: Sequence[Version]) -> tuple[Path, ...]:
+    """Returns the folders from which the versions come, with all worktrees of a repository."""
+    folders: dict[Path, None] = {}
+    for version in versions:
+        folders[version.source.resolve()] = None
+        if version.kind != "folder":
+            for line in git.ask(version.source, "worktree", "list", "--porcelain").splitlines():
+                if line.startswith("worktree "):
+                    folders[Path(line.removeprefix("worktree ")).resolve()] = None
+    return tuple(folders)
+
+
+def _with_path(side: Side, entries: Sequence[Path]) -> Side:
+    """Returns a side that finds in its own tree what the environment finds in the checkout.
+
+    Args:
+        side: The side.
+        entries: Folders on the environment's import path, relative to the checkout.
+    """
+    if side.home is None:
+        return side
+    path = side.environment["PYTHONPATH"].split(os.pathsep)
+    path += [os.path.normpath(side.home / "tree" / entry) for entry in entries]
+    environment = {**side.environment, "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
+    return replace(side, environment=environment)
 
 
 @contextmanager
@@ -164,20 +204,25 @@ def _built_side(version: Version, python: str, project: Path, site: Path | None)
         return _imported_side(version, python, project)
     _complete_tree(project, site, packages)
     _remove_installed_suites(project, site, packages)
-    environment = {"PYTHONPATH": f"{site}{os.pathsep}{project}"}
+    path, names = str(project), packages
+    if not is_installable(project):  # only other projects of the repository were installed
+        beside = _imported_side(version, python, project)
+        path, names = beside.environment["PYTHONPATH"], packages | beside.packages
+    environment = {"PYTHONPATH": f"{site}{os.pathsep}{path}"}
     side = Side(version, python, project, environment, packages, site)
     _check_imports(side, site)
-    return side
+    return replace(side, packages=names)
 
 
 def _installed_packages(site: Path) -> frozenset[str]:
     """Returns the import names of what pip has installed from a project's folder."""
-    files: list[str] = []
+    names: set[str] = set()
     for distribution in metadata.distributions(path=[str(site)]):
         # pip writes this file for what it installs from a folder, not for its dependencies.
         if distribution.read_text("direct_url.json"):
-            files += [str(file) for file in distribution.files or ()]
-    return import_names(files)
+            files = [str(file) for file in distribution.files or ()]
+            names |= import_names(files, distribution.metadata["Name"] or "")
+    return frozenset(names)
 
 
 def _complete_tree(project: Path, site: Path, packages: frozenset[str]) -> None:
@@ -236,14 +281,16 @@ def _interpreter_side(version: Version, requested: str, root: Path) -> Side:
     python = find_interpreter(version.name, requested)
     project = export(version, root / FOLDERS[version.name] / "tree")
     interpreter = examine(version.name, python, requested, distribution_name(project), root)
-    packages = import_names(interpreter.files)
+    packages = import_names(interpreter.files, distribution_name(project))
     _remove_from_tree(project, packages)
     origin = version.label
     if interpreter.installed:
         origin = f"{interpreter.installed} in it, {version.label}"
     label = f"{requested} (Python {interpreter.version}, {origin})"
     side = _imported_side(replace(version, label=label), python, project)
-    return replace(side, packages=side.packages | packages, site=Path(interpreter.site))
+    packages |= side.packages
+    home = root / FOLDERS[version.name]
+    return replace(side, packages=packages, site=Path(interpreter.site), home=home)
 
 
 def _remove_from_tree(project: Path, packages: frozenset[str]) -> None:

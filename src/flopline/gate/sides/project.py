@@ -14,8 +14,16 @@ if TYPE_CHECKING:
 
 SOURCE_FOLDERS = ("src", "lib", "python")
 """Folders that contain packages but are not packages, such as `src` in the src layout."""
-SUITE_NAME = re.compile(r"_*(tests?|bench\w*)")
-"""Folders and modules with such names contain tests or benchmarks, not the code to measure."""
+SUITE_NAME = re.compile(r"_*(tests?|testing|bench(es)?|benchmarks?|benchmarking|perf(ormance)?)_*")
+"""Folders and modules with exactly such names contain tests or benchmarks, not the code to measure.
+
+A longer name, such as `benchtools`, says nothing. A package of such a name that is called as its
+project, or is all that the project has, is the code to measure.
+"""
+SUITE_FILE = re.compile(
+    r"conftest|_*(tests?|bench(es)?|benchmarks?|perf)(_.*)?|.*_(tests?|bench|benchmarks?|perf)"
+)
+"""The names, without suffix, of files that contain tests or benchmarks and nothing else."""
 
 
 def read_pyproject(folder: Path) -> dict[str, Any]:
@@ -64,13 +72,15 @@ def distribution_name(folder: Path) -> str:
     return str(table(content, "tool", "poetry").get("name", ""))
 
 
-def import_names(files: Iterable[str]) -> frozenset[str]:
+def import_names(files: Iterable[str], distribution: str = "") -> frozenset[str]:
     """Returns the top-level names that can be imported from the files of an installation.
 
-    Names of tests and benchmarks are left out, unless there are no others.
+    Names of tests and benchmarks are left out, unless there are no others, or one is the name of
+    the distribution.
 
     Args:
         files: Paths relative to a folder on the import path.
+        distribution: The name of the distribution.
     """
     names = set()
     for file in files:
@@ -78,8 +88,7 @@ def import_names(files: Iterable[str]) -> frozenset[str]:
         name = parts[0] if len(parts) > 1 else inspect.getmodulename(file)
         if name and name.isidentifier() and name != "__pycache__":
             names.add(name)
-    subjects = frozenset(name for name in names if not SUITE_NAME.fullmatch(name))
-    return subjects or frozenset(names)
+    return _without_suites(names, distribution) or frozenset(names)
 
 
 def packages_in(tree: Path) -> frozenset[str]:
@@ -88,4 +97,9 @@ def packages_in(tree: Path) -> frozenset[str]:
     for folder in ("", *SOURCE_FOLDERS):
         for file in (tree / folder).glob("*/__init__.py"):
             names.add(file.parent.name)
-    return frozenset(name for name in names if not SUITE_NAME.fullmatch(name))
+    return _without_suites(names, distribution_name(tree))
+
+
+def _without_suites(names: Iterable[str], distribution: str) -> frozenset[str]:
+    own = re.sub(r"[-_.]+", "_", distribution).lower()
+    return frozenset(name for name in names if name == own or not SUITE_NAME.fullmatch(name))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from .meter import spin
+from .modules import loaded_files
 from .originals import Original
 from .protocol import (
     CollectedBenchmark,
@@ -21,6 +22,7 @@ from .protocol import (
     CollectionError,
     Entered,
     Finished,
+    Loaded,
     NotPassed,
     Order,
 )
@@ -54,6 +56,7 @@ class LockstepPlugin:
         self.errors: list[CollectionError] = []
         self.refusal = ""
         self.phases = 0
+        self.order = Order([])
 
     def pytest_configure(self) -> None:
         """Patches pytest-benchmark.
@@ -97,6 +100,7 @@ class LockstepPlugin:
         order = serve(self.link, spin, lambda: int)
         if not isinstance(order, Order):
             raise TypeError(f"an order of benchmarks was expected, not {order}")
+        self.order = order
         session.items[:] = [benchmarks[name] for name in order.benchmarks]
         for item, following in itertools.zip_longest(session.items, session.items[1:]):
             self._run(item, following)
@@ -141,6 +145,12 @@ class LockstepPlugin:
         if report.when in ("setup", "teardown"):
             phase = report.when
         self.link.send(NotPassed(phase, outcome, reason(report)))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Reports from which files code was loaded, if that was ordered."""
+        if self.order.own:
+            self.link.send(Loaded(loaded_files(self.order.own, self.order.others)))
 
 
 def benchmarks_among(items: list[Any]) -> tuple[dict[str, Any], list[CollectionError]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import types
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Self
 
 from .originals import Original
@@ -85,6 +85,20 @@ class CollectionError(NamedTuple):
 
     file: str
     text: str
+
+
+class LoadedFile(NamedTuple):
+    """A file from which a worker has loaded code.
+
+    Attributes:
+        file: Its path, after links are followed.
+        module: The module that it is; empty where the code was loaded in another way.
+        digest: A hash of its content if it is the side's own; otherwise empty.
+    """
+
+    file: str
+    module: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -319,6 +333,13 @@ class Finished(Message):
 
 
 @dataclass(frozen=True)
+class Loaded(Message):
+    """The session is over, and this code was loaded from the folders that the order names."""
+
+    files: list[LoadedFile]
+
+
+@dataclass(frozen=True)
 class Bye(Message):
     """pytest has ended with this exit status.
 
@@ -336,9 +357,18 @@ class Bye(Message):
 
 @dataclass(frozen=True)
 class Order(Message):
-    """Run these benchmarks, in this order. It is the last command before the first benchmark."""
+    """Run these benchmarks, in this order. It is the last command before the first benchmark.
+
+    Attributes:
+        benchmarks: Node ids.
+        own: The folder in which the side has its code. If it is not empty, the worker reports at
+            the end which files it has loaded from there and from `others`.
+        others: Folders from which it should not load anything.
+    """
 
     benchmarks: list[str]
+    own: str = ""
+    others: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -400,7 +430,7 @@ class Abort(Message):
 KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in Message.__subclasses__()}
 """Every message by the name that stands for it in a line."""
 
-ROWS = (Reading, CallSite, CollectedBenchmark, CollectionError)
+ROWS = (Reading, CallSite, CollectedBenchmark, CollectionError, LoadedFile)
 HINTS: dict[type, dict[str, Any]] = {
     kind: typing.get_type_hints(kind) for kind in (*KINDS.values(), *ROWS)
 }
