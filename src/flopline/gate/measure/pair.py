@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from flopline import FloplineError
+from flopline import FloplineError, git
 from flopline.gate.measure.handle import WorkerError, WorkerGoneError, WorkerHandle
 from flopline.gate.measure.worker.flopline_worker.protocol import (
     Bye,
@@ -36,7 +36,8 @@ CONFLICTS = {
 """What a user must do about an option under which nothing is timed."""
 
 NOT_INHERITED = (
-    *("PYTHONPATH", "PYTEST_ADDOPTS", "PYTEST_PLUGINS"),  # they are meant for the coordinator
+    "PYTHONPATH",  # each side has its own, which leads to what the user's names
+    "PYTEST_ADDOPTS",  # meant for other runs; those of the gate come after --
     *("COLUMNS", "GITHUB_STEP_SUMMARY"),  # a worker's output is not shown
 )
 ONE_THREAD = dict.fromkeys(
@@ -128,13 +129,13 @@ def pair(
                 next_slot = (slot + 1) % len(sides)
                 handle = WorkerHandle.start(
                     side,
-                    [*arguments, f"--basetemp={folder}/pytest"],
+                    [*side.arguments(arguments), f"--basetemp={folder}/pytest"],
                     environment,
                     peer=(pipes[slot][0], pipes[next_slot][1]),
                 )
                 stack.callback(handle.close)
                 handles.append(handle)
-        yield handles, [_collected(handle) for handle in handles]
+        yield handles, [_collected(*both) for both in zip(handles, sides, strict=True)]
 
 
 def shared_environment(hash_seed: int, padding: int) -> dict[str, str]:
@@ -143,17 +144,20 @@ def shared_environment(hash_seed: int, padding: int) -> dict[str, str]:
     It asks for one thread and no spinning, has the given hash seed, and is `padding` bytes larger
     than without padding.
     """
-    inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+    known = git.variables()
+    inherited = {name: value for name, value in known.items() if name not in NOT_INHERITED}
     chosen = {"PYTHONHASHSEED": str(hash_seed), "FLOPLINE_PADDING": "x" * padding}
     return inherited | ONE_THREAD | NO_SPINNING | KEEP_FREED_MEMORY | chosen
 
 
-def _collected(handle: WorkerHandle) -> Collected:
+def _collected(handle: WorkerHandle, side: Side) -> Collected:
     hello = _expect(handle, Hello)
     collection = _expect(handle, Collection)
     items = {}
     for benchmark in collection.benchmarks:
-        items[benchmark.name] = CollectedSource(benchmark.file, benchmark.digest)
+        # The worker reports its files relative to where it was started.
+        file = os.path.relpath(side.folder / benchmark.file, side.tree)
+        items[benchmark.name] = CollectedSource(file, benchmark.digest)
     return Collected(items, collection.errors, hello.python, hello.packages, hello.randomised)
 
 
@@ -166,9 +170,14 @@ def _expect(handle: WorkerHandle, kind: type[Expected]) -> Expected:
     match message:
         case Bye():
             text = message.text or handle.tail()
+            note = ""
+            if "PYTEST_ADDOPTS" in os.environ:
+                note = (
+                    "\nPYTEST_ADDOPTS is not passed on; give the options that are needed after --"
+                )
             raise WorkerError(
                 f"{handle.side}: pytest ended with exit code {message.status} before any "
-                f"benchmark:\n{text}"
+                f"benchmark:\n{text}{note}"
             )
         case Conflict():
             raise SuiteError(f"{handle.side}: {CONFLICTS[message.option]}")

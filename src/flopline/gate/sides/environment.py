@@ -17,10 +17,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flopline import git
+from flopline import FloplineError, git
 from flopline.gate.sides.build import BuildError, Workspace, build, build_isolated
 from flopline.gate.sides.export import export
 from flopline.gate.sides.interpreter import examine, find_interpreter
+from flopline.gate.sides.place import Place
 from flopline.gate.sides.project import (
     SOURCE_FOLDERS,
     SUITE_NAME,
@@ -33,7 +34,7 @@ from flopline.gate.sides.versions import current, resolve
 from flopline.gate.signals import held_back
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from flopline.gate.record import SideName
     from flopline.gate.sides.versions import Version
@@ -53,10 +54,11 @@ class Side:
     Attributes:
         version: The version that it runs.
         python: The path of its interpreter.
-        tree: The folder to run in: the side's own copy of the project.
+        tree: The side's own copy of the project.
         environment: Variables to add.
         packages: The names under which the project's packages are imported.
         site: The folder in which the project is installed; None if it is imported from the tree.
+        place: Where the user stands; None stands for the root of the project.
     """
 
     version: Version
@@ -65,6 +67,7 @@ class Side:
     environment: dict[str, str]
     packages: frozenset[str]
     site: Path | None = None
+    place: Place | None = None
 
     @property
     def name(self) -> SideName:
@@ -72,25 +75,43 @@ class Side:
         return self.version.name
 
     @property
+    def folder(self) -> Path:
+        """The folder to run in: where the user stands, in the side's copy."""
+        return self.tree / self.place.standing if self.place else self.tree
+
+    @property
+    def copy(self) -> Path:
+        """The side's copy of the whole checkout, in which `tree` lies."""
+        depth = len(self.version.project.parts)
+        return (self.tree, *self.tree.parents)[depth]
+
+    @property
     def roots(self) -> tuple[Path, ...]:
         """The folders of the side relative to which its files are reported."""
-        folders = [Path(entry) for entry in self.environment["PYTHONPATH"].split(os.pathsep)]
+        entries = [Path(entry) for entry in self.environment["PYTHONPATH"].split(os.pathsep)]
+        # What lies elsewhere is the same for both sides, and is reported as it is.
+        own = (self.copy, self.site or self.copy)
+        folders = [entry for entry in entries if any(map(entry.is_relative_to, own))]
         folders.append(self.tree)
         if self.site is not None:
             folders.append(self.site)
         return tuple(dict.fromkeys(folders))
 
+    def arguments(self, given: Sequence[str]) -> list[str]:
+        """Returns arguments for pytest in which the paths are those of the side's copy."""
+        return self.place.arguments(given, self.tree) if self.place else list(given)
+
 
 @contextmanager
 def sides(
-    start: Path, baseline: str, candidate: str | None = None, *, isolated: bool = False
+    start: Path | None, baseline: str, candidate: str | None = None, *, isolated: bool = False
 ) -> Iterator[tuple[Side, Side]]:
     """Builds both versions and yields them, ready to be started.
 
     When the context is left, nothing of them remains on the disk.
 
     Args:
-        start: A folder of the project.
+        start: A folder of the project; None stands for the current one.
         baseline: A revision or a folder, as in `versions.resolve`.
         candidate: A revision or a folder, or None, as in `versions.resolve`.
         isolated: True gives each side dependencies of its own instead of this environment's.
@@ -99,59 +120,81 @@ def sides(
         VersionError: There is no such version.
         ExportError: A version could not be written.
         BuildError: A side could not be built, or would not run its own code.
+        ProjectError: A pyproject.toml cannot be understood.
+        PlaceError: The current folder was removed.
+        VanishedError: Something removed the temporary folder meanwhile.
         NoWorkingTreeError: `start` lies in a bare repository or inside a `.git` folder.
         GitError: Git failed.
     """
-    versions = resolve(start, baseline, candidate)
+    place = Place.here() if start is None else Place.around(start)
+    versions = resolve(place.start, baseline, candidate)
     with _temporary_folder() as root:
         workspaces = []
         for version in versions:
             folder = root / FOLDERS[version.name]
-            workspaces.append(Workspace(version.name, folder, export(version, folder / "tree")))
+            project = export(version, folder / "tree")
+            environment = _environment(place, project, root, [])
+            workspaces.append(Workspace(version.name, folder, project, environment))
         installed = build_isolated(workspaces) if isolated else build(workspaces)
         ready = []
         for version, workspace in zip(versions, workspaces, strict=True):
             python = str(workspace.python) if isolated else sys.executable
             site = installed.get(version.name)
-            ready.append(_built_side(version, python, workspace.project, site))
+            ready.append(_built_side(version, python, workspace.project, site, place, root))
         yield ready[0], ready[1]
 
 
 @contextmanager
-def interpreters(start: Path, baseline: str, candidate: str) -> Iterator[tuple[Side, Side]]:
+def interpreters(start: Path | None, baseline: str, candidate: str) -> Iterator[tuple[Side, Side]]:
     """Yields two interpreters as they are, each with a copy of the working tree.
 
     Nothing is built. If the project is installed in an interpreter, and not as editable, it is
     imported from that installation, otherwise from the copy.
 
     Args:
-        start: A folder of the project.
+        start: A folder of the project; None stands for the current one.
         baseline: Path or name of the baseline's interpreter.
         candidate: Path or name of the candidate's interpreter.
 
     Raises:
         InterpreterError: One is not a Python of at least 3.11 with pytest and pytest-benchmark.
         ExportError: The working tree could not be copied.
-        NoWorkingTreeError: `start` lies in a bare repository or inside a `.git` folder.
-        GitError: Git failed.
+        ProjectError, PlaceError, VanishedError, NoWorkingTreeError, GitError: As `sides`.
     """
-    start = start.resolve()
-    checkout = git.checkout_root(start)
+    place = Place.here() if start is None else Place.around(start)
     with _temporary_folder() as root:
         yield (
-            _interpreter_side(current(start, checkout, "baseline"), baseline, root),
-            _interpreter_side(current(start, checkout, "candidate"), candidate, root),
+            _interpreter_side(current(place, "baseline"), baseline, root, place),
+            _interpreter_side(current(place, "candidate"), candidate, root, place),
         )
+
+
+class VanishedError(FloplineError, FileNotFoundError):
+    """The temporary folder of the sides was removed while they were in use."""
 
 
 @contextmanager
 def _temporary_folder() -> Iterator[Path]:
-    """Makes a folder that is removed even if Ctrl-C arrives while it is made or removed."""
+    """Makes a folder that is removed even if Ctrl-C arrives while it is made or removed.
+
+    Raises:
+        VanishedError: It was removed by something else meanwhile.
+    """
     with ExitStack() as stack:
         with held_back():
-            folder = tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX)
-            stack.callback(_clean_up, folder)
-        yield Path(folder.name).resolve()
+            made = tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX)
+            stack.callback(_clean_up, made)
+        folder = Path(made.name).resolve()
+        try:
+            yield folder
+        except (OSError, FloplineError) as error:
+            gone = [name for name in FOLDERS.values() if not (folder / name).exists()]
+            if folder.exists() and (not isinstance(error, FileNotFoundError) or not gone):
+                raise
+            raise VanishedError(
+                f"the temporary folder {folder} was removed while both sides were in it; let "
+                "TMPDIR name a folder that nothing cleans up, and run again"
+            ) from error
 
 
 def _clean_up(folder: tempfile.TemporaryDirectory[str]) -> None:
@@ -159,27 +202,59 @@ def _clean_up(folder: tempfile.TemporaryDirectory[str]) -> None:
         folder.cleanup()
 
 
-def _imported_side(version: Version, python: str, project: Path) -> Side:
+def _environment(place: Place, project: Path, root: Path, own: Sequence[Path]) -> dict[str, str]:
+    """Returns the variables of a side: its own folders come before the user's on the import path.
+
+    Args:
+        place: Where the user stands.
+        project: The side's copy of the project.
+        root: The temporary folder. Git does not look above it, where TMPDIR may lie in a checkout.
+        own: The folders from which the side's code is imported.
+    """
+    users = place.python_path(os.environ.get("PYTHONPATH", ""), project)
+    path = list(dict.fromkeys([*map(str, own), *users]))
+    ceilings = [os.environ.get("GIT_CEILING_DIRECTORIES", ""), str(root)]
+    return {
+        "PYTHONPATH": os.pathsep.join(path),
+        "GIT_CEILING_DIRECTORIES": os.pathsep.join(filter(None, ceilings)),
+    }
+
+
+def _imported_side(version: Version, python: str, project: Path, place: Place, root: Path) -> Side:
     """Returns a side whose project is imported from its tree."""
-    folders = [str(folder) for folder in (project / "src", project) if folder.is_dir()]
-    environment = {"PYTHONPATH": os.pathsep.join(folders)}
-    return Side(version, python, project, environment, packages_in(project))
+    folders = [*_beside_user(project, place), project / "src", project]
+    own = [folder for folder in folders if folder.is_dir()]
+    environment = _environment(place, project, root, own)
+    return Side(version, python, project, environment, packages_in(project), place=place)
 
 
-def _built_side(version: Version, python: str, project: Path, site: Path | None) -> Side:
+def _beside_user(project: Path, place: Place) -> list[Path]:
+    """Returns the folder that is first on the import path because the user stands there, if any.
+
+    So does `python -m pytest`. Inside of a package it is left out, because the package's modules
+    would hide those of the standard library.
+    """
+    folder = project / place.standing
+    if folder == project or (folder / "__init__.py").exists():
+        return []
+    return [folder]
+
+
+def _built_side(
+    version: Version, python: str, project: Path, site: Path | None, place: Place, root: Path
+) -> Side:
     """Returns a side whose project was installed into the folder `site`.
 
     If pip could not install it, or has installed no module, it is imported from its tree.
     """
-    if site is None:
-        return _imported_side(version, python, project)
-    packages = _installed_packages(site)
-    if not packages:
-        return _imported_side(version, python, project)
+    packages = frozenset() if site is None else _installed_packages(site)
+    if site is None or not packages:
+        return _imported_side(version, python, project, place, root)
     _complete_tree(project, site, packages)
     _remove_installed_suites(project, site, packages)
-    environment = {"PYTHONPATH": f"{site}{os.pathsep}{project}"}
-    side = Side(version, python, project, environment, packages, site)
+    own = [site, *_beside_user(project, place), project]
+    environment = _environment(place, project, root, own)
+    side = Side(version, python, project, environment, packages, site, place)
     _check_imports(side, site)
     return side
 
@@ -232,7 +307,7 @@ def _check_imports(side: Side, site: Path) -> None:
     """Raises BuildError if the side would import its packages from anywhere but `site`."""
     done = subprocess.run(
         [side.python, "-P", str(PROBE_IMPORTS), f"{site}{os.sep}", *side.packages],
-        env={**os.environ, **side.environment},
+        env=git.variables() | side.environment,
         capture_output=True,
         text=True,
         check=False,
@@ -245,7 +320,7 @@ def _check_imports(side: Side, site: Path) -> None:
         )
 
 
-def _interpreter_side(version: Version, requested: str, root: Path) -> Side:
+def _interpreter_side(version: Version, requested: str, root: Path, place: Place) -> Side:
     """Returns a side that an interpreter of the user's runs, with a copy of the working tree."""
     python = find_interpreter(version.name, requested)
     project = export(version, root / FOLDERS[version.name] / "tree")
@@ -256,7 +331,7 @@ def _interpreter_side(version: Version, requested: str, root: Path) -> Side:
     if interpreter.installed:
         origin = f"{interpreter.installed} in it, {version.label}"
     label = f"{requested} (Python {interpreter.version}, {origin})"
-    side = _imported_side(replace(version, label=label), python, project)
+    side = _imported_side(replace(version, label=label), python, project, place, root)
     return replace(side, packages=side.packages | packages, site=Path(interpreter.site))
 
 
