@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -184,5 +185,8 @@ def test_a_submodule_that_is_not_there_is_named_with_the_remedy(repo: Path, tmp_
     git.write_commit(outer, both, tmp_path / "written")
     assert content(tmp_path / "written")["inner ü/data.txt"] == "3\n"
     checkouts.git(outer, "submodule", "--quiet", "deinit", "--all", "--force")
+    git.write_commit(outer, both, tmp_path / "kept")
+    assert content(tmp_path / "kept")["inner ü/data.txt"] == "3\n"
+    shutil.rmtree(outer / ".git" / "modules")
     with pytest.raises(git.SubmoduleError, match=r"submodule inner ü .*submodule update --init"):
         git.write_commit(outer, both, tmp_path / "again")

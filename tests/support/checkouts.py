@@ -92,10 +92,12 @@ def checkout(folder: Path, before: dict[str, str], after: dict[str, str]) -> Pat
 
 
 def content(folder: Path) -> dict[str, str]:
-    """Returns the text of every file below a folder; links are left out."""
+    """Returns the text of every file below a folder; links and repositories are left out."""
     texts = {}
+    repositories = [head.parent for head in folder.rglob(".git/HEAD")]
     for file in folder.rglob("*"):
-        if file.is_file() and not file.is_symlink():
+        is_inside = any(file.is_relative_to(repository) for repository in repositories)
+        if file.is_file() and not file.is_symlink() and not is_inside:
             texts[file.relative_to(folder).as_posix()] = file.read_text("utf-8")
     return texts
 

@@ -330,9 +330,8 @@ def _prepared(options: GateOptions) -> Iterator[tuple[Side, Side, Report]]:
 def _sides(options: GateOptions) -> contextlib.AbstractContextManager[tuple[Side, Side]]:
     from flopline.gate.sides import environment
 
-    here = Path.cwd()
     if options.pythons is not None:
-        return environment.interpreters(here, *options.pythons)
+        return environment.interpreters(None, *options.pythons)
     return environment.sides(
-        here, options.baseline or "", options.candidate, isolated=options.isolated
+        None, options.baseline or "", options.candidate, isolated=options.isolated
     )

@@ -187,6 +187,7 @@ def test_a_submodule_that_is_not_there_is_named_with_the_remedy(
 ) -> None:
     baseline, _ = resolve(outer, "HEAD")
     git(outer, "submodule", "--quiet", "deinit", "--all", "--force")
+    shutil.rmtree(outer / ".git" / "modules")
     remedy = r"the baseline.*submodule middle ü .*git submodule update --init"
     with pytest.raises(ExportError, match=remedy):
         exported(baseline, tmp_path)

@@ -34,12 +34,32 @@ def test_a_shell_given_for_an_interpreter_runs_nothing(
 
 
 @pytest.mark.parametrize(
-    "name", ["nowhere/bin/python", "", ".", "plain.py", "/bin/sh", "liar", "empty"]
+    "name",
+    [
+        "nowhere/bin/python",
+        "",
+        ".",
+        "plain.py",
+        "/bin/sh",
+        "liar",
+        "empty",
+        "list",
+        "typed",
+        "deep",
+    ],
 )
 def test_what_is_no_python_is_refused_by_name(
     tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    scripts = {"liar": "#!/bin/sh\necho 3.12\n", "empty": "#!/bin/sh\necho '{}'\n"}
+    facts = {"version": 3, "lacks": "", "site": [], "installed": None, "files": {}}
+    answers = {
+        "liar": "3.12",
+        "empty": "{}",
+        "list": "[]",
+        "typed": json.dumps(facts),
+        "deep": 9999 * "[",
+    }
+    scripts = {name: f"#!/bin/sh\necho '{answer}'\n" for name, answer in answers.items()}
     monkeypatch.chdir(write(tmp_path, {"plain.py": "", **scripts}))
     for script in scripts:
         (tmp_path / script).chmod(0o755)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
-from flopline.gate.sides.project import distribution_name, import_names, is_installable, packages_in
+from flopline.gate.sides.project import (
+    ProjectError,
+    distribution_name,
+    import_names,
+    is_installable,
+    is_project,
+    packages_in,
+)
 from tests.support.checkouts import write
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -21,12 +30,18 @@ if TYPE_CHECKING:
         ({"setup.cfg": ""}, False),
         ({"pyproject.toml": ""}, False),
         ({"pyproject.toml": "[tool.pytest.ini_options]\n"}, False),
-        ({"pyproject.toml": "[project]\n"}, True),
+        ({"pyproject.toml": "[project]\n"}, False),  # an application, as uv sees it
+        ({"pyproject.toml": "[project]\n", "setup.py": ""}, True),
+        ({"pyproject.toml": "[project]\n[tool.uv]\npackage = true\n"}, True),
+        ({"pyproject.toml": "[project]\n[tool.pdm]\ndistribution = true\n"}, True),
+        ({"pyproject.toml": "[build-system]\n[tool.pdm]\ndistribution = false\n"}, False),
+        ({"pyproject.toml": "[build-system]\n[tool.rye]\nvirtual = true\n"}, False),
+        ({"pyproject.toml": "[tool.poetry]\nname = 'x'\n"}, False),
         ({"pyproject.toml": "[build-system]\n"}, True),
         ({"pyproject.toml": "[project]\n[tool.uv]\npackage = false\n"}, False),
         ({"pyproject.toml": "[build-system]\n[tool.poetry]\npackage-mode = false\n"}, False),
         ({"pyproject.toml": "[broken"}, True),  # pip reports what is wrong with it
-        ({"pyproject.toml": "project = 1\ntool = 2\n"}, True),
+        ({"pyproject.toml": f"a = {999 * '['}"}, True),
     ],
 )
 def test_it_is_known_what_pip_can_install(
@@ -36,13 +51,40 @@ def test_it_is_known_what_pip_can_install(
 
 
 @pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("project = 1\n", "project must be a table, and is 1"),
+        ("tool = 2\n", "tool must be"),
+        ("build-system = []\n", "build-system must be"),
+        ("[tool]\nuv = 5\n", "tool.uv must be"),
+        ("[[tool.poetry]]\n", "tool.poetry must be"),
+        ("[build-system]\nrequires = 'hatchling'\n", "build-system.requires must be a list"),
+        ("[build-system]\nrequires = [1]\n", "build-system.requires must be a list"),
+        ("[project]\nname = 1\n", "project.name must be a text"),
+    ],
+)
+@pytest.mark.parametrize("question", [is_installable, is_project, distribution_name])
+def test_a_value_of_a_wrong_type_is_refused_with_file_and_key(
+    tmp_path: Path, question: Callable[[Path], object], text: str, key: str
+) -> None:
+    write(tmp_path, {"pyproject.toml": text})
+    with pytest.raises(ProjectError, match=re.escape(f"{tmp_path / 'pyproject.toml'}: {key}")):
+        question(tmp_path)
+
+
+def test_a_pyproject_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").mkdir()
+    with pytest.raises(ProjectError, match=r"pyproject\.toml cannot be read: Is a directory"):
+        is_installable(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("text", "name"),
     [
         ("", ""),
         ("[project]\nname = 'a'\n[tool.poetry]\nname = 'b'\n", "a"),
         ("[tool.poetry]\nname = 'b'\n", "b"),
         ("[project]\n[tool.poetry]\nname = 'b'\n", ""),
-        ("project = 1\n", ""),
     ],
 )
 def test_the_name_of_a_distribution_is_that_of_its_project(

@@ -139,7 +139,7 @@ class WorkerHandle:
         try:
             process = subprocess.Popen(
                 command,
-                cwd=side.tree,
+                cwd=side.folder,
                 env={**environment, **side.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from flopline import FloplineError
+from flopline import FloplineError, git
 from flopline.gate.measure.complaint import complaint
 from flopline.gate.measure.handle import WorkerError, WorkerGoneError, WorkerHandle
 from flopline.gate.measure.orphans import adopted
@@ -37,9 +37,11 @@ ALL_LINES = 1000
 """Lines of a worker's output in which the reason is looked for, counted from its end."""
 
 NOT_INHERITED = (
-    *("PYTHONPATH", "PYTEST_ADDOPTS", "PYTEST_PLUGINS"),  # they are meant for the coordinator
+    "PYTHONPATH",  # each side has its own, which leads to what the user's names
+    "PYTEST_ADDOPTS",  # meant for other runs; those of the gate come after --
     *("COLUMNS", "GITHUB_STEP_SUMMARY"),  # a worker's output is not shown
 )
+NOT_PASSED_ON = "PYTEST_ADDOPTS is not passed on; give the options that are needed after --"
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
 )
@@ -154,7 +156,7 @@ def pair(
                 next_slot = (slot + 1) % len(sides)
                 handle = WorkerHandle.start(
                     side,
-                    arguments,
+                    side.arguments(arguments),
                     environment,
                     peer=(pipes[slot][0], pipes[next_slot][1]),
                     patience=patience,
@@ -163,7 +165,7 @@ def pair(
                 handles.append(handle)
             for handle, peer in itertools.pairwise([*handles, *handles[:-1]]):
                 handle.peer = peer
-        yield handles, [_collected(handle) for handle in handles]
+        yield handles, [_collected(*both) for both in zip(handles, sides, strict=True)]
 
 
 def shared_environment(hash_seed: int, padding: int) -> dict[str, str]:
@@ -172,17 +174,20 @@ def shared_environment(hash_seed: int, padding: int) -> dict[str, str]:
     It asks for one thread and no spinning, has the given hash seed, and is `padding` bytes larger
     than without padding.
     """
-    inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+    known = git.variables()
+    inherited = {name: value for name, value in known.items() if name not in NOT_INHERITED}
     chosen = {"PYTHONHASHSEED": str(hash_seed), "FLOPLINE_PADDING": "x" * padding}
     return inherited | ONE_THREAD | NO_SPINNING | KEEP_FREED_MEMORY | chosen
 
 
-def _collected(handle: WorkerHandle) -> Collected:
+def _collected(handle: WorkerHandle, side: Side) -> Collected:
     hello = _expect(handle, Hello)
     collection = _expect(handle, Collection)
     items = {}
     for benchmark in collection.benchmarks:
-        items[benchmark.name] = CollectedSource(benchmark.file, benchmark.digest)
+        # The worker reports its files relative to where it was started.
+        file = os.path.relpath(side.folder / benchmark.file, side.tree)
+        items[benchmark.name] = CollectedSource(file, benchmark.digest)
     return Collected(items, collection.errors, hello.python, hello.packages, hello.randomised)
 
 
@@ -201,6 +206,8 @@ def _expect(handle: WorkerHandle, kind: type[Expected]) -> Expected:
         text = complaint(message.text or handle.tail(ALL_LINES))
         if TAKEN.search(text):
             text = f"{text}\n{TAKEN_ADVICE}"
+        if "PYTEST_ADDOPTS" in os.environ:
+            text = f"{text}\n{NOT_PASSED_ON}"
         raise WorkerError(
             f"{handle.side}: pytest ended with exit code {message.status} before any benchmark: "
             f"{text}"

@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from flopline import FloplineError
+from flopline import FloplineError, git
 from flopline.gate.sides.project import is_installable, read_pyproject, table
 from flopline.gate.signals import held_back
 
@@ -43,7 +43,7 @@ VERSIONS_WITHOUT_GIT = {
 }
 """Variables that give a version to build tools, which would otherwise look for one in git.
 
-An exported version has no git history in which they could find it.
+They are set for a folder that lies in no checkout. In all others git answers.
 """
 LAST_LINES = 20
 """How many lines of pip's output an error message shows per side."""
@@ -58,12 +58,14 @@ class Workspace:
         folder: The folder. The build's log, temporary files and result lie in it.
         project: The project at which the gate stands.
         members: Further projects that are built with it.
+        variables: Environment variables to add for its build.
     """
 
     side: SideName
     folder: Path
     project: Path
     members: tuple[Path, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def to_install(self) -> list[str]:
@@ -222,16 +224,25 @@ def _start(workspace: Workspace, command: Sequence[str]) -> subprocess.Popen[byt
     temporary = workspace.folder / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     settings = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "TMPDIR": str(temporary)}
+    environment = git.variables() | dict(workspace.variables) | settings
+    if not any((folder / ".git").exists() for folder in _up_to(workspace)):
+        environment = VERSIONS_WITHOUT_GIT | environment
     with workspace.log.open("wb") as log:
         return subprocess.Popen(
             command,
             cwd=workspace.project,
-            env={**VERSIONS_WITHOUT_GIT, **os.environ, **settings},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def _up_to(workspace: Workspace) -> list[Path]:
+    """Returns the folders from the project up to that of its workspace."""
+    folders = (workspace.project, *workspace.project.parents)
+    return [folder for folder in folders if folder.is_relative_to(workspace.folder)]
 
 
 def _message(failed: Mapping[SideName, str]) -> str:

@@ -16,11 +16,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flopline import git
+from flopline import FloplineError, git
 from flopline.gate.sides.build import BuildError, Workspace, build, build_isolated
 from flopline.gate.sides.export import export
 from flopline.gate.sides.interpreter import examine, find_interpreter
 from flopline.gate.sides.members import installed_from, members
+from flopline.gate.sides.place import Place
 from flopline.gate.sides.project import (
     SOURCE_FOLDERS,
     SUITE_NAME,
@@ -54,13 +55,14 @@ class Side:
     Attributes:
         version: The version that it runs.
         python: The path of its interpreter.
-        tree: The folder to run in: the side's own copy of the project.
+        tree: The side's own copy of the project.
         environment: Variables to add.
         packages: The names under which the project's packages are imported.
         site: The folder in which the project is installed; None if it is imported from the tree.
         home: The folder of the gate's own in which everything of the side lies; None if there is
             none, because nothing was exported.
         checkouts: Folders of the user's from which the side must not load code, without links.
+        place: Where the user stands; None stands for the root of the project.
     """
 
     version: Version
@@ -71,6 +73,7 @@ class Side:
     site: Path | None = None
     home: Path | None = None
     checkouts: tuple[Path, ...] = ()
+    place: Place | None = None
 
     @property
     def name(self) -> SideName:
@@ -78,25 +81,43 @@ class Side:
         return self.version.name
 
     @property
+    def folder(self) -> Path:
+        """The folder to run in: where the user stands, in the side's copy."""
+        return self.tree / self.place.standing if self.place else self.tree
+
+    @property
+    def copy(self) -> Path:
+        """The side's copy of the whole checkout, in which `tree` lies."""
+        depth = len(self.version.project.parts)
+        return (self.tree, *self.tree.parents)[depth]
+
+    @property
     def roots(self) -> tuple[Path, ...]:
         """The folders of the side relative to which its files are reported."""
-        folders = [Path(entry) for entry in self.environment["PYTHONPATH"].split(os.pathsep)]
+        entries = [Path(entry) for entry in self.environment["PYTHONPATH"].split(os.pathsep)]
+        # What lies elsewhere is the same for both sides, and is reported as it is.
+        own = (self.copy, self.site or self.copy)
+        folders = [entry for entry in entries if any(map(entry.is_relative_to, own))]
         folders.append(self.tree)
         if self.site is not None:
             folders.append(self.site)
         return tuple(dict.fromkeys(folders))
 
+    def arguments(self, given: Sequence[str]) -> list[str]:
+        """Returns arguments for pytest in which the paths are those of the side's copy."""
+        return self.place.arguments(given, self.tree) if self.place else list(given)
+
 
 @contextmanager
 def sides(
-    start: Path, baseline: str, candidate: str | None = None, *, isolated: bool = False
+    start: Path | None, baseline: str, candidate: str | None = None, *, isolated: bool = False
 ) -> Iterator[tuple[Side, Side]]:
     """Builds both versions and yields them, ready to be started.
 
     When the context is left, nothing of them remains on the disk.
 
     Args:
-        start: A folder of the project.
+        start: A folder of the project; None stands for the current one.
         baseline: A revision or a folder, as in `versions.resolve`.
         candidate: A revision or a folder, or None, as in `versions.resolve`.
         isolated: True gives each side dependencies of its own instead of this environment's.
@@ -105,26 +126,31 @@ def sides(
         VersionError: There is no such version.
         ExportError: A version could not be written.
         BuildError: A side could not be built, or would not run its own code.
+        ProjectError: A pyproject.toml cannot be understood.
+        PlaceError: The current folder was removed.
+        VanishedError: Something removed the temporary folder meanwhile.
         NoWorkingTreeError: `start` lies in a bare repository or inside a `.git` folder.
         GitError: Git failed.
     """
-    versions = resolve(start, baseline, candidate)
+    place = Place.here() if start is None else Place.around(start)
+    versions = resolve(place.start, baseline, candidate)
     checkouts = _checkouts(versions)
     present = installed_from(checkouts)
     remove_dead()
-    with temporary_folder(TEMPORARY_PREFIX) as root:
+    with _folder_of_sides() as root:
         workspaces = []
         for version in versions:
             folder = root / FOLDERS[version.name]
             project = export(version, folder / "tree")
-            further = members(folder / "tree", project, present)
-            workspaces.append(Workspace(version.name, folder, project, tuple(further)))
+            further = tuple(members(folder / "tree", project, present))
+            environment = _environment(place, project, root, [])
+            workspaces.append(Workspace(version.name, folder, project, further, environment))
         installed = build_isolated(workspaces) if isolated else build(workspaces)
         ready = []
         for version, workspace in zip(versions, workspaces, strict=True):
             python = str(workspace.python) if isolated else sys.executable
             site = installed.get(version.name)
-            side = _built_side(version, python, workspace.project, site)
+            side = _built_side(version, python, workspace.project, site, place, root)
             side = replace(side, home=workspace.folder, checkouts=checkouts)
             ready.append(_with_path(side, present.path))
         yield ready[0], ready[1]
@@ -158,58 +184,113 @@ def _with_path(side: Side, entries: Sequence[Path]) -> Side:
 
 
 @contextmanager
-def interpreters(start: Path, baseline: str, candidate: str) -> Iterator[tuple[Side, Side]]:
+def interpreters(start: Path | None, baseline: str, candidate: str) -> Iterator[tuple[Side, Side]]:
     """Yields two interpreters as they are, each with a copy of the working tree.
 
     Nothing is built. If the project is installed in an interpreter, and not as editable, it is
     imported from that installation, otherwise from the copy.
 
     Args:
-        start: A folder of the project.
+        start: A folder of the project; None stands for the current one.
         baseline: Path or name of the baseline's interpreter.
         candidate: Path or name of the candidate's interpreter.
 
     Raises:
         InterpreterError: One is not a Python of at least 3.11 with pytest and pytest-benchmark.
         ExportError: The working tree could not be copied.
-        NoWorkingTreeError: `start` lies in a bare repository or inside a `.git` folder.
-        GitError: Git failed.
+        ProjectError, PlaceError, VanishedError, NoWorkingTreeError, GitError: As `sides`.
     """
-    start = start.resolve()
-    checkout = git.checkout_root(start)
+    place = Place.here() if start is None else Place.around(start)
     remove_dead()
-    with temporary_folder(TEMPORARY_PREFIX) as root:
+    with _folder_of_sides() as root:
         yield (
-            _interpreter_side(current(start, checkout, "baseline"), baseline, root),
-            _interpreter_side(current(start, checkout, "candidate"), candidate, root),
+            _interpreter_side(current(place, "baseline"), baseline, root, place),
+            _interpreter_side(current(place, "candidate"), candidate, root, place),
         )
 
 
-def _imported_side(version: Version, python: str, project: Path) -> Side:
+class VanishedError(FloplineError, FileNotFoundError):
+    """The temporary folder of the sides was removed while they were in use."""
+
+
+@contextmanager
+def _folder_of_sides() -> Iterator[Path]:
+    """Makes the temporary folder of both sides.
+
+    Raises:
+        VanishedError: It was removed by something else meanwhile.
+    """
+    with temporary_folder(TEMPORARY_PREFIX) as folder:
+        try:
+            yield folder
+        except (OSError, FloplineError) as error:
+            gone = [name for name in FOLDERS.values() if not (folder / name).exists()]
+            if folder.exists() and (not isinstance(error, FileNotFoundError) or not gone):
+                raise
+            raise VanishedError(
+                f"the temporary folder {folder} was removed while both sides were in it; let "
+                "TMPDIR name a folder that nothing cleans up, and run again"
+            ) from error
+
+
+def _environment(place: Place, project: Path, root: Path, own: Sequence[Path]) -> dict[str, str]:
+    """Returns the variables of a side: its own folders come before the user's on the import path.
+
+    Args:
+        place: Where the user stands.
+        project: The side's copy of the project.
+        root: The temporary folder. Git does not look above it, where TMPDIR may lie in a checkout.
+        own: The folders from which the side's code is imported.
+    """
+    users = place.python_path(os.environ.get("PYTHONPATH", ""), project)
+    path = list(dict.fromkeys([*map(str, own), *users]))
+    ceilings = [os.environ.get("GIT_CEILING_DIRECTORIES", ""), str(root)]
+    return {
+        "PYTHONPATH": os.pathsep.join(path),
+        "GIT_CEILING_DIRECTORIES": os.pathsep.join(filter(None, ceilings)),
+    }
+
+
+def _imported_side(version: Version, python: str, project: Path, place: Place, root: Path) -> Side:
     """Returns a side whose project is imported from its tree."""
-    folders = [str(folder) for folder in (project / "src", project) if folder.is_dir()]
-    environment = {"PYTHONPATH": os.pathsep.join(folders)}
-    return Side(version, python, project, environment, packages_in(project))
+    folders = [*_beside_user(project, place), project / "src", project]
+    own = [folder for folder in folders if folder.is_dir()]
+    environment = _environment(place, project, root, own)
+    return Side(version, python, project, environment, packages_in(project), place=place)
 
 
-def _built_side(version: Version, python: str, project: Path, site: Path | None) -> Side:
+def _beside_user(project: Path, place: Place) -> list[Path]:
+    """Returns the folder that is first on the import path because the user stands there, if any.
+
+    So does `python -m pytest`. Inside of a package it is left out, because the package's modules
+    would hide those of the standard library.
+    """
+    folder = project / place.standing
+    if folder == project or (folder / "__init__.py").exists():
+        return []
+    return [folder]
+
+
+def _built_side(
+    version: Version, python: str, project: Path, site: Path | None, place: Place, root: Path
+) -> Side:
     """Returns a side whose project was installed into the folder `site`.
 
     If pip could not install it, or has installed no module, it is imported from its tree.
     """
-    if site is None:
-        return _imported_side(version, python, project)
-    packages = _installed_packages(site)
-    if not packages:
-        return _imported_side(version, python, project)
+    packages = frozenset() if site is None else _installed_packages(site)
+    if site is None or not packages:
+        return _imported_side(version, python, project, place, root)
     _complete_tree(project, site, packages)
     _remove_installed_suites(project, site, packages)
-    path, names = str(project), packages
+    own = [site, *_beside_user(project, place), project]
+    names = packages
     if not is_installable(project):  # only other projects of the repository were installed
-        beside = _imported_side(version, python, project)
-        path, names = beside.environment["PYTHONPATH"], packages | beside.packages
-    environment = {"PYTHONPATH": f"{site}{os.pathsep}{path}"}
-    side = Side(version, python, project, environment, packages, site)
+        beside = _imported_side(version, python, project, place, root)
+        names = packages | beside.packages
+        own = [site, *_beside_user(project, place), project / "src", project]
+    environment = _environment(place, project, root, [folder for folder in own if folder.is_dir()])
+    side = Side(version, python, project, environment, packages, site, place=place)
     _check_imports(side, site)
     return replace(side, packages=names)
 
@@ -263,7 +344,7 @@ def _check_imports(side: Side, site: Path) -> None:
     """Raises BuildError if the side would import its packages from anywhere but `site`."""
     done = subprocess.run(
         [side.python, "-P", str(PROBE_IMPORTS), f"{site}{os.sep}", *side.packages],
-        env={**os.environ, **side.environment},
+        env=git.variables() | side.environment,
         capture_output=True,
         text=True,
         check=False,
@@ -276,7 +357,7 @@ def _check_imports(side: Side, site: Path) -> None:
         )
 
 
-def _interpreter_side(version: Version, requested: str, root: Path) -> Side:
+def _interpreter_side(version: Version, requested: str, root: Path, place: Place) -> Side:
     """Returns a side that an interpreter of the user's runs, with a copy of the working tree."""
     python = find_interpreter(version.name, requested)
     project = export(version, root / FOLDERS[version.name] / "tree")
@@ -287,7 +368,7 @@ def _interpreter_side(version: Version, requested: str, root: Path) -> Side:
     if interpreter.installed:
         origin = f"{interpreter.installed} in it, {version.label}"
     label = f"{requested} (Python {interpreter.version}, {origin})"
-    side = _imported_side(replace(version, label=label), python, project)
+    side = _imported_side(replace(version, label=label), python, project, place, root)
     packages |= side.packages
     home = root / FOLDERS[version.name]
     return replace(side, packages=packages, site=Path(interpreter.site), home=home)

@@ -1,4 +1,4 @@
-"""Each version as a folder of its own.
+"""Each version as a folder of its own, in which git answers as it does in the checkout.
 
 The user's index, branches, worktrees and files are only read.
 """
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flopline import FloplineError, git
-from flopline.gate.sides.tree import NOT_COPIED, is_behind_link
+from flopline.gate.sides import repository
+from flopline.gate.sides.tree import NOT_COPIED, SURROUNDINGS, is_behind_link
 
 if TYPE_CHECKING:
     from flopline.gate.sides.versions import Version
@@ -38,11 +39,11 @@ def export(version: Version, folder: Path) -> Path:
     folder.mkdir(parents=True)
     try:
         if version.kind == "commit":
-            git.write_commit(version.source, version.commit, folder)
+            git.write_commit(version.source, version.commit, folder, repository.attach)
         elif version.kind == "working tree":
             _copy_checkout(version.source, folder)
         else:
-            _copy_folder(version.source, folder)
+            _copy_folder(version, folder)
     except (OSError, git.SubmoduleError) as error:
         raise ExportError(
             f"the {version.name}, {version.label}, could not be copied: {_reason(error)}"
@@ -64,7 +65,10 @@ def _reason(error: Exception) -> str:
 
 
 def _copy_checkout(checkout: Path, target: Path) -> None:
-    """Copies the working tree of a checkout as it is now, with those of its submodules."""
+    """Copies the working tree of a checkout as it is now, with those of its submodules.
+
+    Each copy gets a repository, in which git tracks what it tracks in the checkout.
+    """
     for name in git.run(checkout, *LIST_FILES).split("\0"):
         path = checkout / name
         # Where a link has replaced a folder, the index still has the files of the folder. To copy
@@ -76,6 +80,8 @@ def _copy_checkout(checkout: Path, target: Path) -> None:
             shutil.copy2(path, target / name, follow_symlinks=False)
         elif _is_submodule(checkout, name):
             _copy_checkout(path, target / name)
+    target.mkdir(parents=True, exist_ok=True)
+    repository.attach_checkout(checkout, target)
 
 
 def _is_submodule(checkout: Path, name: str) -> bool:
@@ -86,8 +92,25 @@ def _is_submodule(checkout: Path, name: str) -> bool:
     return (checkout / name / ".git").exists() and not name.endswith("/")
 
 
-def _copy_folder(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, symlinks=True, ignore=_not_copied, dirs_exist_ok=True)
+def _copy_folder(version: Version, target: Path) -> None:
+    """Copies a folder; if it lies in a checkout, the copy lies in a repository in the same place.
+
+    What is above the folder in its checkout is left out, but for the files that configure pytest.
+    """
+    source = version.source / version.project
+    shutil.copytree(
+        source, target / version.project, symlinks=True, ignore=_not_copied, dirs_exist_ok=True
+    )
+    if git.ask(source, "rev-parse", "--show-toplevel") != str(version.source):
+        return
+    for above in version.project.parents:
+        for name in SURROUNDINGS:
+            file = version.source / above / name
+            if file.is_file() and not is_behind_link(file):
+                shutil.copy2(file, target / above / name)
+    repository.attach_checkout(version.source, target)
+    if version.project.parts:
+        repository.hide_missing(target, version.project)
 
 
 def _not_copied(folder: str, names: list[str]) -> set[str]:

@@ -84,8 +84,8 @@ def examine(
             "give the path of a Python"
         ) from error
     try:
-        interpreter = Interpreter(**json.loads(last_line))
-    except (TypeError, ValueError) as error:
+        interpreter = _interpreter(json.loads(last_line))
+    except (TypeError, ValueError, RecursionError) as error:
         raise InterpreterError(
             f"the {side}'s interpreter {requested!r} is not a Python that runs: "
             f"{last_line or 'it printed nothing'}; give the path of a Python"
@@ -96,6 +96,24 @@ def examine(
             f"lacks {' and '.join(interpreter.lacks)}; install it there"
         )
     return interpreter
+
+
+def _interpreter(facts: object) -> Interpreter:
+    """Returns what the probe has printed.
+
+    Raises:
+        TypeError: Another program has printed it.
+    """
+    if not isinstance(facts, dict):
+        raise TypeError(f"a table was expected, not {facts!r}")
+    for name in ("version", "site", "installed"):
+        if not isinstance(facts.get(name), str):
+            raise TypeError(f"{name} is no text")
+    for name in ("lacks", "files"):
+        listing = facts.get(name)
+        if not isinstance(listing, list) or not all(isinstance(line, str) for line in listing):
+            raise TypeError(f"{name} is no list of texts")
+    return Interpreter(**facts)
 
 
 def _probe(python: str, distribution: str, folder: Path) -> str:

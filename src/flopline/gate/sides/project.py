@@ -8,6 +8,8 @@ import tomllib
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from flopline import FloplineError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -26,18 +28,58 @@ SUITE_FILE = re.compile(
 """The names, without suffix, of files that contain tests or benchmarks and nothing else."""
 
 
+TABLES = (
+    ("project",),
+    ("build-system",),
+    ("tool",),
+    ("tool", "uv"),
+    ("tool", "poetry"),
+    ("tool", "pdm"),
+    ("tool", "rye"),
+)
+"""What must be a table in pyproject.toml wherever it is given."""
+
+
+class ProjectError(FloplineError, ValueError):
+    """A pyproject.toml cannot be understood."""
+
+
 def read_pyproject(folder: Path) -> dict[str, Any]:
     """Returns the content of a project's pyproject.toml; empty if there is no such file.
 
     A file that cannot be read as TOML counts as one with a build system and without requirements,
     so that pip is asked to install the project and reports what is wrong with the file.
+
+    Raises:
+        ProjectError: The file cannot be read, or a key that tells how the project is installed has
+            a value of a wrong type.
     """
+    file = folder / "pyproject.toml"
     try:
-        return tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))
+        content = tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"build-system": {"requires": []}}
+    except OSError as error:
+        raise ProjectError(f"{file} cannot be read: {error.strerror or error}") from error
+    _check_types(content, file)
+    return content
+
+
+def _check_types(content: dict[str, Any], file: Path) -> None:
+    for names in TABLES:
+        value = table(content, *names[:-1]).get(names[-1], {})
+        if not isinstance(value, dict):
+            raise ProjectError(f"{file}: {'.'.join(names)} must be a table, and is {value!r}")
+    requires = table(content, "build-system").get("requires", [])
+    if not isinstance(requires, list) or not all(isinstance(line, str) for line in requires):
+        raise ProjectError(
+            f"{file}: build-system.requires must be a list of texts, and is {requires!r}"
+        )
+    name = table(content, "project").get("name", "")
+    if not isinstance(name, str):
+        raise ProjectError(f"{file}: project.name must be a text, and is {name!r}")
 
 
 def table(content: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -50,22 +92,48 @@ def table(content: dict[str, Any], *names: str) -> dict[str, Any]:
     return content
 
 
-def is_installable(folder: Path) -> bool:
-    """Returns True if pip can install a folder.
+def is_project(folder: Path) -> bool:
+    """Returns True if a folder holds a project, whether it can be installed or not.
 
-    That is so if the folder holds a project that does not declare that it is not a package.
+    Raises:
+        ProjectError: Its pyproject.toml cannot be understood.
     """
     content = read_pyproject(folder)
-    if table(content, "tool", "uv").get("package") is False:
-        return False
-    if table(content, "tool", "poetry").get("package-mode") is False:
-        return False
-    declared = "build-system" in content or "project" in content
-    return declared or (folder / "setup.py").is_file()
+    declared = {"project", "build-system"}.intersection(content)
+    is_poetry = bool(table(content, "tool", "poetry"))
+    return bool(declared) or is_poetry or (folder / "setup.py").is_file()
+
+
+def is_installable(folder: Path) -> bool:
+    """Returns True if a folder holds a package that is installed before it is used.
+
+    What says so is what uv goes by: a build system, unless the project declares whether it is a
+    package. A project without a build system is an application, which is run from its folder,
+    unless it has a setup.py.
+
+    Raises:
+        ProjectError: Its pyproject.toml cannot be understood.
+    """
+    content = read_pyproject(folder)
+    rye = table(content, "tool", "rye").get("virtual")
+    declarations = (
+        table(content, "tool", "uv").get("package"),
+        table(content, "tool", "poetry").get("package-mode"),
+        table(content, "tool", "pdm").get("distribution"),
+        None if rye is None else not rye,
+    )
+    declared = [declaration for declaration in declarations if isinstance(declaration, bool)]
+    if declared:
+        return all(declared)
+    return "build-system" in content or (folder / "setup.py").is_file()
 
 
 def distribution_name(folder: Path) -> str:
-    """Returns the name under which a project is installed; empty if pyproject.toml has none."""
+    """Returns the name under which a project is installed; empty if pyproject.toml has none.
+
+    Raises:
+        ProjectError: Its pyproject.toml cannot be understood.
+    """
     content = read_pyproject(folder)
     if "project" in content:
         return str(table(content, "project").get("name", ""))

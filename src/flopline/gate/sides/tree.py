@@ -26,6 +26,17 @@ NOT_COPIED = shutil.ignore_patterns(
 Byte code is left out because both sides must make it in the same way. The gate's own temporary
 folders are left out because TMPDIR may lie inside the folder that is copied.
 """
+SURROUNDINGS = (
+    "pytest.toml",
+    ".pytest.toml",
+    "pytest.ini",
+    ".pytest.ini",
+    "pyproject.toml",
+    "tox.ini",
+    "setup.cfg",
+    "conftest.py",
+)
+"""The files above a project that change how pytest runs its suite."""
 
 
 def is_behind_link(path: Path) -> bool:

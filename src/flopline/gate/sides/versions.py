@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from flopline import FloplineError, git
-from flopline.gate.sides.project import is_installable
+from flopline.gate.sides.place import Place
 
 if TYPE_CHECKING:
     from flopline.gate.record import SideName
@@ -27,8 +27,8 @@ class Version:
         commit: The full hash. For a working tree it is that of HEAD. It is empty if there is none.
         kind: What it is made of. A working tree is every file in it that git does not ignore. A
             folder is every file in it except caches.
-        source: The root of the checkout, or the folder.
-        project: Where the project lies in `source`.
+        source: The root of the checkout, or the folder if it lies in none.
+        project: Where the project lies in `source`; for a folder in a checkout, where it lies.
         changed: True if a working tree differs from its commit.
     """
 
@@ -61,34 +61,34 @@ def resolve(start: Path, baseline: str, candidate: str | None = None) -> tuple[V
 
     Raises:
         VersionError: There is no such version.
+        ProjectError: A pyproject.toml around `start` cannot be understood.
         NoWorkingTreeError: `start` lies in a bare repository or inside a `.git` folder.
         GitError: Git failed.
     """
-    start = start.resolve()
-    checkout = git.checkout_root(start)
-    first = _find(start, checkout, "baseline", baseline)
+    place = Place.around(start)
+    first = _find(place, "baseline", baseline)
     if candidate is None:
-        second = current(start, checkout, "candidate")
+        second = current(place, "candidate")
     else:
-        second = _find(start, checkout, "candidate", candidate)
+        second = _find(place, "candidate", candidate)
     if first.kind == "commit" and second.commit:
         first = _at_merge_base(first, second, baseline)
     return first, second
 
 
-def current(start: Path, checkout: Path | None, name: SideName) -> Version:
-    """Returns the version that the files around a folder are now.
+def current(place: Place, name: SideName) -> Version:
+    """Returns the version that the files around the user are now.
 
     Args:
-        start: A folder of the project.
-        checkout: The root of the checkout around it; None if there is none.
+        place: Where the user stands.
         name: The side that the version becomes.
 
     Raises:
         GitError: Git failed.
     """
+    checkout = place.checkout
     if checkout is None:
-        return Version(name, f"folder {start.name}", "", "folder", start)
+        return Version(name, f"folder {place.start.name}", "", "folder", place.start)
     commit = git.ask(checkout, "rev-parse", "--verify", "--quiet", "HEAD")
     changes = git.run(checkout, "status", "--porcelain", "--untracked-files=normal")
     label = commit[:7] or "no commit yet"
@@ -100,7 +100,7 @@ def current(start: Path, checkout: Path | None, name: SideName) -> Version:
         commit=commit,
         kind="working tree",
         source=checkout,
-        project=_project(start, checkout),
+        project=place.project.relative_to(checkout),
         changed=bool(changes),
     )
 
@@ -119,7 +119,7 @@ def _at_merge_base(baseline: Version, candidate: Version, requested: str) -> Ver
     return replace(baseline, label=label, commit=merge_base)
 
 
-def _find(start: Path, checkout: Path | None, name: SideName, requested: str) -> Version:
+def _find(place: Place, name: SideName, requested: str) -> Version:
     if not requested:
         raise VersionError(
             f"the {name} is empty; give a revision (`origin/main`, `HEAD~1`, a tag) or a folder"
@@ -129,16 +129,17 @@ def _find(start: Path, checkout: Path | None, name: SideName, requested: str) ->
             f"the {name} {requested!r} begins with a dash; "
             f"write a branch as refs/heads/{requested}, and a folder as ./{requested}"
         )
+    checkout = place.checkout
     if checkout is not None:
-        version = _find_commit(start, checkout, name, requested)
+        version = _find_commit(place, checkout, name, requested)
         if version is not None:
             return version
-    folder = start / requested
+    folder = place.start / requested
     if folder.is_dir():
-        return Version(name, f"folder {requested}", "", "folder", folder.resolve())
+        return _folder(name, f"folder {requested}", folder.resolve())
     if checkout is None:
         raise VersionError(
-            f"the {name} {requested!r} is not a folder, and {start} is in no git checkout "
+            f"the {name} {requested!r} is not a folder, and {place.start} is in no git checkout "
             "(or git is not installed); give two folders, or run in a checkout"
         )
     advice = "fetch it, or choose from `git branch --all` and `git tag`"
@@ -152,7 +153,14 @@ def _find(start: Path, checkout: Path | None, name: SideName, requested: str) ->
     )
 
 
-def _find_commit(start: Path, checkout: Path, name: SideName, requested: str) -> Version | None:
+def _folder(name: SideName, label: str, folder: Path) -> Version:
+    """Returns the version that a folder is; its source is the checkout in which it lies, if any."""
+    # A folder is a version whatever git has to say against it.
+    root = Path(git.ask(folder, "rev-parse", "--show-toplevel") or folder)
+    return Version(name, label, "", "folder", root, folder.relative_to(root))
+
+
+def _find_commit(place: Place, checkout: Path, name: SideName, requested: str) -> Version | None:
     """Returns the version at a revision; None if git knows no object of that name."""
     identifier = git.ask(checkout, *LOOK_UP, requested)
     if not identifier:
@@ -170,12 +178,5 @@ def _find_commit(start: Path, checkout: Path, name: SideName, requested: str) ->
     label = requested
     if not commit.startswith(requested):
         label = f"{requested} ({commit[:7]})"
-    return Version(name, label, commit, "commit", checkout, _project(start, checkout))
-
-
-def _project(start: Path, checkout: Path) -> Path:
-    """Returns where in a checkout the innermost project around a folder lies."""
-    for folder in (start, *start.parents):
-        if folder.is_relative_to(checkout) and is_installable(folder):
-            return folder.relative_to(checkout)
-    return Path()
+    project = place.project.relative_to(checkout)
+    return Version(name, label, commit, "commit", checkout, project)
