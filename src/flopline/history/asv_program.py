@@ -6,8 +6,8 @@ asv is the same; its surroundings are made safe for what the user keeps.
   the user's home folder, which holds all machines.
 - Files of results are replaced as a whole, because asv would cut them off first: a full disk or the
   end of the process would lose what was measured before.
-- It can be interrupted, even where a shell started the command in the background, and it ends in
-  order when the process that started it dies.
+- It can be interrupted, even where a shell started the command in the background, and it ends when
+  the process that started it dies.
 - What it cannot do ends with a sentence.
 """
 
@@ -19,7 +19,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from asv import machine, util
 from asv import main as asv_main
@@ -41,16 +41,20 @@ def main() -> None:
     util.write_json = write_whole
     try:
         if os.getppid() != parent:  # it died before its death could be noticed
-            raise KeyboardInterrupt  # noqa: TRY301  # ends here as it ends later
+            end_session(os.getpid())
         asv_main.main()
-    except (BrokenPipeError, KeyboardInterrupt):  # nobody reads any more, or nobody waits
+    except BrokenPipeError:  # nobody reads any more
         end_session(os.getpid())
     except Exception as error:  # noqa: BLE001  # asv leaves many of them to Python
         sys.exit(f"asv failed: {type(error).__name__}: {error}")
 
 
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+def _interrupt(*_: object) -> None:
+    """Ends asv and what it has started, at once: its files are whole, and it goes on from them.
+
+    An exception would be lost where Python can only print it, and asv would go on.
+    """
+    end_session(os.getpid())
 
 
 def end_session(leader: int) -> None:

@@ -35,12 +35,16 @@ def ended_by_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Lets these signals wait until the block is done.
+    """Lets signals that raise KeyboardInterrupt do so when the block is done.
 
     Inside an import of torch an exception ends the process, because C++ does not know it.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-    try:
+    caught: list[int] = []
+    with contextlib.ExitStack() as handlers:
+        for number in ENDING:
+            if signal.getsignal(number) == signal.default_int_handler:
+                handlers.callback(signal.signal, number, signal.default_int_handler)
+                signal.signal(number, lambda caught_number, _: caught.append(caught_number))
         yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if caught:
+        raise KeyboardInterrupt

@@ -9,7 +9,7 @@ all of them alike.
 
 Runs that measure into the same folder of results wait for each other: they would disturb each
 other's times, and asv's environment is one for all. A run that is asked to end, by Ctrl-C or a
-signal, first lets asv end; what asv has measured is in its files.
+signal, first ends asv; what asv has measured is in its files.
 """
 
 from __future__ import annotations
@@ -201,7 +201,8 @@ def _run_asv(
         with subprocess.Popen(
             command,
             cwd=measuring.root,
-            env={**os.environ, **measuring.variables(), **variables},
+            # What asv leaves behind when it is ended lies in this folder.
+            env={**os.environ, **measuring.variables(), **variables, "TMPDIR": folder},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
@@ -222,7 +223,7 @@ def _run_asv(
 
 
 PATIENCE = 10
-"""Seconds in which asv ends in order; what it does then is end its own processes."""
+"""Seconds in which asv ends its own processes and itself."""
 
 
 def _end(asv: subprocess.Popen[str]) -> None:
