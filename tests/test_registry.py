@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import importlib
 import re
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from flopline import registry as registries
 from flopline.registry import (
     DuplicateStrategyError,
+    LoadError,
+    NameTakenError,
     NotAFunctionError,
     Registry,
     UnknownStrategyError,
+    left_out,
     provider,
 )
 
@@ -96,59 +100,122 @@ def loaded() -> list[str]:
     return sorted(name for name in sys.modules if name.startswith("foreign_"))
 
 
-@pytest.fixture
-def quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-OURS = ("full", "chunked", "constant", "spiral")
+OURS = ("full", "constant", "spiral", "chunked")
 """The strategies above; what else is installed beside flopline does not matter here."""
 
 
-@pytest.mark.usefixtures("quiet")
 def test_installed_strategies_follow_the_built_in_ones(
     foreign: Registry[Callable[..., object]],
 ) -> None:
-    assert [name for name in foreign if name in OURS] == ["full", "chunked", "constant", "spiral"]
-    installed = [name for name in foreign.installed() if name in OURS]
-    assert installed == ["chunked", "constant", "spiral"]
+    assert [name for name in foreign if name in OURS] == ["full", "constant", "spiral"]
+    assert [name for name in foreign.installed() if name in OURS] == ["constant", "spiral"]
     assert provider(foreign.installed()["spiral"]) == "foreign-two 3.4"
 
 
-@pytest.mark.usefixtures("quiet")
 def test_an_installed_strategy_is_loaded_only_when_it_is_used(
     foreign: Registry[Callable[..., object]],
 ) -> None:
-    assert "chunked" in foreign
-    assert len(foreign) >= len(OURS)
+    assert "spiral" in foreign
+    assert len(foreign) >= len(OURS) - 1
     assert loaded() == []
-    assert foreign["chunked"](0, 0, 0, block=1) == "foreign one"
-    assert loaded() == ["foreign_one"]
+    assert foreign["spiral"](0, 0, 0, block=1) == "foreign two"
+    assert loaded() == ["foreign_two"]
 
 
-def test_a_built_in_and_the_first_on_the_path_win_each_with_one_warning(
+@pytest.mark.usefixtures("foreign")
+def test_taken_names_are_left_out_with_the_distributions_that_bring_them() -> None:
+    reasons = {strategy.name: strategy.reason for strategy in left_out("flopline.matmul", ["full"])}
+    assert reasons["chunked"] == (
+        "flopline.matmul: 'chunked' is provided by foreign-one 1.2 and by foreign-two 3.4, "
+        "and both are left out; uninstall one, or rename an entry point"
+    )
+    assert reasons["full"] == (
+        "flopline.matmul: 'full' is built in, and the one of foreign-one 1.2 is left out; "
+        "rename its entry point"
+    )
+    assert "spiral" not in reasons
+
+
+def test_what_two_distributions_provide_is_nobodys_strategy(
     foreign: Registry[Callable[..., object]],
 ) -> None:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        list(foreign)
-        list(foreign)
-    twice, built_in = [str(warning.message) for warning in caught]
-    assert twice == (
-        "flopline.matmul: 'chunked' is provided by foreign-one 1.2 and by foreign-two 3.4; "
-        "the first is used"
-    )
-    assert built_in == "flopline.matmul: 'full' is built in; the one of foreign-one 1.2 is left out"
+    assert "chunked" not in foreign
+    with pytest.raises(NameTakenError, match=r"foreign-one 1\.2 and by foreign-two 3\.4"):
+        foreign["chunked"]
+
+
+def test_a_built_in_strategy_stays_itself_under_a_name_that_is_taken(
+    foreign: Registry[Callable[..., object]],
+) -> None:
     assert foreign["full"](0, 0, 0, block=1) == "built in, 1"
-    assert foreign["chunked"](0, 0, 0, block=1) == "foreign one"
+    assert foreign["spiral"](0, 0, 0, block=1) == "foreign two"
+    with pytest.raises(NameTakenError, match=r"'full' is built in, and the one of foreign-one 1\.2"):
+        foreign.refuse_left_out("full")
+    foreign.refuse_left_out("spiral")
 
 
-@pytest.mark.usefixtures("quiet")
 def test_an_entry_point_that_cannot_be_called_is_refused(
     foreign: Registry[Callable[..., object]],
 ) -> None:
     message = "^flopline.matmul: 'constant' is 3; a strategy is a function$"
     with pytest.raises(NotAFunctionError, match=message):
         foreign["constant"]
+
+
+@pytest.fixture
+def install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str, str], Registry[Callable[..., object]]]]:
+    """Installs a distribution with these entry points, whose module `strange` has this code."""
+
+    def make(points: str, code: str = "") -> Registry[Callable[..., object]]:
+        folder = tmp_path / "strange-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: strange\nVersion: 1.0\n")
+        (folder / "entry_points.txt").write_text(f"[flopline.strange]\n{points}\n")
+        (tmp_path / "strange.py").write_text(code)
+        monkeypatch.syspath_prepend(tmp_path)
+        importlib.invalidate_caches()
+        return Registry("flopline.strange")
+
+    yield make
+    sys.modules.pop("strange", None)
+
+
+@pytest.mark.parametrize("name", ["rows/blocked", "a b", "a[1]", "a\x1b", "{}", "", "a,b"])
+def test_a_name_that_no_case_can_have_is_left_out_and_the_others_stay(
+    install: Callable[[str, str], Registry[Callable[..., object]]], name: str
+) -> None:
+    strange = install(f"{name} = strange:f\ngood-1.x = strange:f", "def f(): ...")
+    (strategy,) = left_out("flopline.strange", [])
+    assert strategy.name == name
+    assert f"{name!r}, provided by strange 1.0, cannot be the name of a strategy" in strategy.reason
+    assert list(strange) == ["good-1.x"]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("raise RuntimeError('boom')", "RuntimeError: boom"),
+        ("import nowhere_at_all", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
+        ("x = (", "SyntaxError"),
+        ("", "has no attribute 'f'"),
+    ],
+)
+def test_a_strategy_that_does_not_load_is_refused_with_the_reason(
+    install: Callable[[str, str], Registry[Callable[..., object]]], code: str, reason: str
+) -> None:
+    strange = install("f = strange:f", code)
+    message = f"flopline.strange: 'f' of strange 1.0 cannot be loaded: .*{re.escape(reason)}"
+    with pytest.raises(LoadError, match=message):
+        strange["f"]
+
+
+def test_a_module_that_hangs_at_import_is_given_up(
+    install: Callable[[str, str], Registry[Callable[..., object]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registries, "LOAD_SECONDS", 0.2)
+    strange = install("f = strange:f", "import time\nwhile True: time.sleep(1)")
+    with pytest.raises(LoadError, match="its import takes longer than"):
+        strange["f"]

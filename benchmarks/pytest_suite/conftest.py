@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pytest
 
 from benchmarks import cases
 
@@ -10,9 +10,14 @@ try:
     from flopline.registry import installed
 except ImportError:  # a baseline from before flopline.registry was named so
     from flopline.strategies import installed  # type: ignore[no-redef]
+try:
+    from flopline.registry import left_out
+except ImportError:  # a baseline that measured what it brings itself under a taken name
 
-if TYPE_CHECKING:
-    import pytest
+    def left_out(group, built_in):  # type: ignore[no-untyped-def,misc]  # noqa: ANN001, ANN201, ARG001
+        """Returns nothing."""
+        return []
+
 
 FAMILIES = {"product": ("matmul", "flopline.matmul"), "epoch": ("sgd", "flopline.sgd")}
 """The plugin's fixtures, each with the family of its cases and the group of its entry points."""
@@ -24,6 +29,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for fixture, (family, group) in FAMILIES.items():
         if fixture in metafunc.fixturenames:
             names = [name for name in scale if name.startswith(family)]
+            built_in = {name.split("/")[1].removeprefix("strategy=") for name in names}
+            unusable = left_out(group, built_in)
+            parameters: list[object] = []
             for strategy in installed(group):
-                names += [name.format(strategy) for name in cases.INSTALLED[group]]
-            metafunc.parametrize(fixture, names, indirect=True)
+                if strategy not in [known.name for known in unusable]:
+                    names += [name.format(strategy) for name in cases.INSTALLED[group]]
+            parameters += names
+            for strategy in unusable:
+                for pattern in cases.INSTALLED[group]:
+                    name = f"{pattern.format(strategy.name)} of {strategy.origin}"
+                    parameters.append(pytest.param(strategy, id=name))
+            metafunc.parametrize(fixture, parameters, indirect=True)

@@ -111,6 +111,15 @@ def blas() -> str:
     return " ".join(match[1] for match in (name, version) if match) or "unknown"
 
 
+def set_threads(threads: int) -> None:
+    """Gives torch, and every BLAS that is loaded by now, this many threads."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
+
+
 @contextlib.contextmanager
 def pinned(threads: int) -> Iterator[None]:
     """Gives torch, and every BLAS that threadpoolctl knows, this many threads.

@@ -33,7 +33,7 @@ from torch import Tensor
 
 from flopline import FloplineError
 from flopline.registry import Registry
-from flopline.workload import Accuracy, Case, Workload
+from flopline.workload import Accuracy, Case, Operands, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -412,6 +412,7 @@ def prepare(
     b = torch.randn(n, n, generator=generator).to(device, dtype)
     c = torch.randn(n, n, generator=generator).to(device, dtype)
     out = torch.empty(n, n, dtype=dtype, device=device)
+    operands = Operands(case, {"b": b, "c": c}, out)
 
     tiny = None
     if n > TINY:
@@ -421,6 +422,13 @@ def prepare(
     precision = "tf32" if tf32 else str(dtype).removeprefix("torch.")
     epsilon = TF32_EPSILON if tf32 else None
     declared = work(function, n, n, n, block)
+
+    def check() -> Accuracy:
+        # The output is copied first, so that nothing that is written later counts.
+        written = out.clone()
+        operands.refuse_changes()
+        return accuracy(written, operands["b"], operands["c"], epsilon=epsilon)
+
     return Workload(
         case=case,
         run=lambda: function(out, b, c, block=block),
@@ -429,7 +437,42 @@ def prepare(
         calls=declared.calls,
         product=declared.product,
         poison=lambda: out.fill_(torch.nan),
-        check=lambda: accuracy(out, b, c, epsilon=epsilon),
+        check=check,
         tiny=tiny,
         facts={"dtype": precision, "device": device},
+        change=_Change(b, c, operands, generator),
     )
+
+
+ONE_CHANGE = 100.0
+"""What is added to one entry of a factor: far beyond the bound in every precision."""
+
+
+class _Change:
+    """Changes the factors in place: first one entry of one of them, then all of both, in turns.
+
+    An answer that is kept for the same tensors, or for the same sample of their entries, is wrong
+    after the first; one that is kept in parts is wrong after the second.
+    """
+
+    def __init__(
+        self, b: Tensor, c: Tensor, operands: Operands, generator: torch.Generator
+    ) -> None:
+        self._factors = (b, c)
+        self._operands = operands
+        self._seed = generator.initial_seed() + 1
+        self._generator: torch.Generator | None = None
+        self._changes = 0
+
+    def __call__(self) -> None:
+        # A generator of its own, so that a change draws nothing from the caller's.
+        self._generator = self._generator or torch.Generator().manual_seed(self._seed)
+        if self._changes % 2:
+            for factor in self._factors:
+                factor.copy_(torch.randn(factor.shape, generator=self._generator))
+        else:
+            factor = self._factors[int(torch.randint(2, (), generator=self._generator))]
+            place = torch.randint(len(factor), (2,), generator=self._generator).tolist()
+            factor[tuple(place)] += ONE_CHANGE
+        self._changes += 1
+        self._operands.keep()

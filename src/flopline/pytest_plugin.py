@@ -8,6 +8,7 @@ fixtures.
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import time
 from contextlib import contextmanager
@@ -16,8 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flopline import timing
-from flopline.workload import Case, WrongAnswerError, verify
+from flopline import FloplineError, timing, units
+from flopline.registry import LeftOut, NameTakenError
+from flopline.workload import (
+    Case,
+    RefusedError,
+    RememberedAnswerError,
+    contained,
+    declared,
+    is_remembered,
+    plain,
+    verify,
+    verify_again,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +39,7 @@ if TYPE_CHECKING:
 
     from flopline.bench import Row
     from flopline.data import Table
-    from flopline.workload import Workload
+    from flopline.workload import Plain, Workload
 
 DTYPES = ("float32", "float64", "bfloat16", "tf32")
 """The dtypes of operands; tf32 is float32 whose products may round their factors to TF32."""
@@ -56,17 +68,19 @@ class Session:
 
     Attributes:
         rows: The cases that were timed.
-        refused: Messages about the workloads that gave a wrong answer.
+        refused: Messages about the workloads that were refused.
         conditions: Under which conditions cases were measured, by name.
         timed: Seconds inside timed batches.
         wall: Seconds inside `measure`.
+        disturber: The case that has left something running; empty if there is none.
     """
 
     rows: list[Row] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    conditions: dict[str, str | int | float] = field(default_factory=dict)
+    conditions: dict[str, Plain] = field(default_factory=dict)
     timed: float = 0.0
     wall: float = 0.0
+    disturber: str = ""
 
 
 SESSION = pytest.StashKey[Session]()
@@ -112,14 +126,38 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[SESSION] = Session()
     device = config.getoption("flopline_device")
     threads = config.getoption("flopline_threads")
-    if threads < 1:
-        raise pytest.UsageError(f"--flopline-threads is {threads}; allowed is 1 or more")
+    processors = os.cpu_count() or 1
+    if not 1 <= threads <= processors:
+        raise pytest.UsageError(
+            f"--flopline-threads is {threads}; allowed is 1 or more, and at most {processors}, "
+            "the processors of this machine"
+        )
     if device != "cpu":
         _check_cuda(device)
     if config.getoption("flopline_dtype") == "tf32" and device == "cpu":
         raise pytest.UsageError(
             "--flopline-dtype tf32 exists on CUDA devices only; add --flopline-device cuda"
         )
+    if config.getoption("flopline_data"):
+        _check_data(config)
+
+
+def _check_data(config: pytest.Config) -> None:
+    """Raises a usage error unless the table can be had."""
+    from flopline import data
+
+    try:
+        data.resolve(config.getoption("flopline_data"))
+    except (FloplineError, OSError) as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuses a table that cannot be had, before any test runs, if a test needs one."""
+    if session.config.option.collectonly:
+        return
+    if any("flopline_table" in getattr(item, "fixturenames", ()) for item in session.items):
+        _check_data(session.config)
 
 
 def _check_cuda(device: str) -> None:
@@ -215,9 +253,10 @@ def product(request: pytest.FixtureRequest, flopline_setting: Setting) -> Worklo
     from flopline import matmul
 
     setting = flopline_setting
-    return matmul.prepare(
-        _case(request), dtype=setting.dtype, device=setting.device, tf32=setting.tf32
-    )
+    case = _case(request)
+    with _loading(request, case):
+        matmul.products[case.strategy]
+    return matmul.prepare(case, dtype=setting.dtype, device=setting.device, tf32=setting.tf32)
 
 
 @pytest.fixture
@@ -231,10 +270,39 @@ def epoch(
     from flopline import sgd
 
     setting = flopline_setting
+    case = _case(request)
     if setting.dtype not in sgd.TOLERANCE or setting.tf32:
         dtype = request.config.getoption("flopline_dtype")
         pytest.skip(f"epochs of SGD are measured in float32 and float64, not in {dtype}")
-    return sgd.prepare(_case(request), flopline_table, dtype=setting.dtype, device=setting.device)
+    with _loading(request, case):
+        sgd.epochs[case.strategy]
+    return sgd.prepare(case, flopline_table, dtype=setting.dtype, device=setting.device)
+
+
+@contextmanager
+def _loading(request: pytest.FixtureRequest, case: Case) -> Iterator[None]:
+    """Loads a strategy, whose module may do anything; what it does to the process is undone."""
+    from flopline import state
+
+    with _noting(request), state.kept(), contained(f"{case.name}: its module"):
+        yield
+
+
+@contextmanager
+def _noting(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keeps for the summary what flopline refuses in the block, and ends a forked process.
+
+    A strategy that forks and returns has made a second process, which must not go on measuring.
+    """
+    process = os.getpid()
+    try:
+        yield
+    except FloplineError as error:
+        request.config.stash[SESSION].refused.append(str(error))
+        raise
+    finally:
+        if os.getpid() != process:
+            os._exit(1)
 
 
 def _case(request: pytest.FixtureRequest) -> Case:
@@ -245,6 +313,9 @@ def _case(request: pytest.FixtureRequest) -> Case:
             f"@pytest.mark.parametrize({request.fixturename!r}, "
             '["family/strategy=NAME/axis=NUMBER"], indirect=True)'
         )
+    if isinstance(request.param, LeftOut):
+        with _noting(request):
+            raise NameTakenError(request.param.reason)
     return Case.parse(request.param)
 
 
@@ -252,24 +323,64 @@ def _case(request: pytest.FixtureRequest) -> Case:
 def measure(
     benchmark: BenchmarkFixture, request: pytest.FixtureRequest, flopline_setting: Setting
 ) -> Callable[[Workload], None]:
-    """A function that takes a `Workload`, verifies it once, times it and keeps the numbers.
+    """A function that takes a `Workload`, verifies it, times it and keeps the numbers.
 
     It times with `benchmark` and fills `extra_info`. Batches are `timing.BATCH_SECONDS` long.
     `max_time` and `min_rounds` of pytest-benchmark, from the command line or the marker, decide how
-    many there are.
+    many there are. A workload is verified before it is timed and again afterwards; of one that is
+    refused, nothing is kept.
     """
     session = request.config.stash[SESSION]
 
     def measured(workload: Workload) -> None:
         started = time.perf_counter()
+        kept = len(session.rows)
         try:
-            _measure(workload, benchmark, request, flopline_setting)
-        except WrongAnswerError as error:
-            session.refused.append(str(error))
+            with _noting(request), contained(f"{workload.case.name}: the strategy"):
+                _measure_alone(workload, benchmark, request, flopline_setting)
+        except BaseException:
+            benchmark.has_error = True  # pytest-benchmark then leaves it out of its record
+            del session.rows[kept:]
             raise
         session.wall += time.perf_counter() - started
 
     return measured
+
+
+def _measure_alone(
+    workload: Workload,
+    benchmark: BenchmarkFixture,
+    request: pytest.FixtureRequest,
+    setting: Setting,
+) -> None:
+    """Measures a workload in the stated state, and refuses it if it leaves another one behind.
+
+    Raises:
+        RefusedError: The workload changed the state, goes on computing after it has returned, or
+            one before it does.
+    """
+    from flopline import machine, state
+
+    session = request.config.stash[SESSION]
+    name = workload.case.name
+    if session.disturber and state.is_busy():
+        raise RefusedError(f"{name}: not measured, because {session.disturber} is still computing")
+    session.disturber = ""
+    machine.set_threads(setting.threads)
+    with state.kept() as before:
+        _measure(workload, benchmark, request, setting)
+        changes = state.differences(before)
+        if changes:
+            raise RefusedError(
+                f"{name}: the strategy changed {', '.join(changes)}. What was timed is not kept; "
+                "let it leave the process as it was, then measure it again."
+            )
+        if state.count_threads() > before.threads and state.is_busy():
+            session.disturber = name
+            raise RefusedError(
+                f"{name}: the strategy goes on computing after it has returned. What was timed is "
+                "not kept; let it end what it starts, then measure it again."
+            )
 
 
 def _measure(
@@ -279,8 +390,11 @@ def _measure(
     setting: Setting,
 ) -> None:
     """Verifies and times a workload; the numbers go to the session and to `extra_info`."""
+    from flopline import machine
+
     session = request.config.stash[SESSION]
     clock = timing.host_clock(setting.device)
+    workload = declared(workload)
 
     # What a strategy does only once, such as imports and filling caches, happens here, on the
     # smallest data.
@@ -295,6 +409,7 @@ def _measure(
         first = timing.batch(workload.run, 1, clock)
 
     accuracy = verify(replace(workload, run=timed_run))
+    machine.set_threads(setting.threads)  # libraries that were loaded on the way have their own
     conditions = _conditions(workload, setting)
     session.conditions |= conditions
     benchmark.extra_info |= conditions | {
@@ -302,15 +417,18 @@ def _measure(
         "flops": workload.flops,
         "bytes": workload.bytes,
         "calls": workload.calls,
-        "error": accuracy.error,
-        "error_bound": accuracy.bound,
+        "error": plain(accuracy.error, f"{workload.case.name}: the error"),
+        "error_bound": plain(accuracy.bound, f"{workload.case.name}: the bound"),
     }
     if benchmark.disabled:
+        verify_again(workload)
         return
 
     iterations = timing.size_batch(workload.run, clock, first=first)
     rounds = _rounds(request, first)
     benchmark.pedantic(workload.run, rounds=rounds, iterations=iterations)
+    verify_again(workload)
+    _refuse_memory(workload, clock)
     if benchmark.stats is None or request.config.pluginmanager.hasplugin("flopline-lockstep"):
         return  # the plugin of a gate's worker does the timing, and keeps its own record
 
@@ -323,7 +441,38 @@ def _measure(
         benchmark.extra_info["overhead"] = row.overhead
 
 
-def _conditions(workload: Workload, setting: Setting) -> dict[str, str | int | float]:
+PAIRS = 10
+"""How often a run on changed operands must be slow before its strategy is refused."""
+
+
+def _refuse_memory(workload: Workload, clock: timing.Clock) -> None:
+    """Refuses a workload whose runs are fast only on operands that they have seen before.
+
+    The fastest of up to `PAIRS` runs on operands that have just changed is compared with the
+    fastest of as many that follow them. One pair is enough where there is nothing to see.
+
+    Raises:
+        RememberedAnswerError: The runs on changed operands are slower by far.
+    """
+    if workload.change is None:
+        return
+    fresh = same = math.inf
+    for _ in range(PAIRS):
+        workload.change()
+        if workload.tiny is not None:
+            workload.tiny.run()  # so that the code is warm, and only the operands are new
+        fresh = min(fresh, timing.batch(workload.run, 1, clock))
+        same = min(same, timing.batch(workload.run, 1, clock))
+        if not is_remembered(fresh, same):
+            return
+    raise RememberedAnswerError(
+        f"{workload.case.name}: a run on operands that have just changed takes "
+        f"{units.duration(fresh)}, the next one {units.duration(same)}; the strategy keeps its "
+        "answers. What was timed is not kept; let it compute in every run, then measure it again."
+    )
+
+
+def _conditions(workload: Workload, setting: Setting) -> dict[str, Plain]:
     """Returns under which conditions a workload is measured, by name."""
     from flopline import machine
 
@@ -378,8 +527,9 @@ def _overhead(workload: Workload, clock: timing.Clock, seconds: float) -> float 
     a run. Both are measured, so noise can bring the ratio above 1; 1 is then returned.
     """
     tiny = workload.tiny
-    if tiny is None:
+    if tiny is None or not tiny.calls:
         return None
+    verify(tiny)
     per_call = timing.best(tiny.run, clock, batches=3) / tiny.calls
     return min(1.0, workload.calls * per_call / seconds)
 

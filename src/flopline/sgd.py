@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from flopline import FloplineError
 from flopline.data import Minibatches, Table, check_size, shuffled
 from flopline.registry import Registry
-from flopline.workload import Accuracy, Case, Workload
+from flopline.workload import Accuracy, Case, Operands, Workload
 
 
 class Epoch(Protocol):
@@ -296,8 +296,11 @@ def prepare(
     weights = 0.01 * torch.randn(d, generator=generator)
     start = torch.cat([weights, torch.zeros(1)]).to(device, dtype)
     w = start.clone()
-    X = table.X.to(device, dtype)
-    y = table.y.to(device, dtype)
+    # Copies, because other workloads use the table, too.
+    X = table.X.to(device, dtype, copy=True)
+    y = table.y.to(device, dtype, copy=True)
+    rows = minibatches.rows
+    operands = Operands(case, {"X": X, "y": y, "the row numbers": rows}, w)
     lr = learning_rate(size)
 
     tiny = None
@@ -306,6 +309,15 @@ def prepare(
         tiny_table = Table(table.X[:TINY], table.y[:TINY], table.source)
         tiny = prepare(tiny_case, tiny_table, dtype=dtype, device=device)
     precision = str(dtype).removeprefix("torch.")
+
+    def check() -> Accuracy:
+        # The parameters are copied first, so that nothing that is written later counts.
+        written = w.clone()
+        operands.refuse_changes()
+        kept = Minibatches(operands["the row numbers"], size)
+        return accuracy(written, reference(start, operands["X"], operands["y"], kept, lr))
+
+    change = _Change(operands, generator, start=start, w=w, X=X, y=y, minibatches=minibatches)
     return Workload(
         case=case,
         run=lambda: function(w, X, y, minibatches, lr),
@@ -313,10 +325,60 @@ def prepare(
         bytes=traffic(n, d, len(minibatches), X.element_size()),
         calls=len(minibatches),
         poison=lambda: w.copy_(start),
-        check=lambda: accuracy(w, reference(start, X, y, minibatches, lr)),
+        check=check,
         tiny=tiny,
         facts={"dtype": precision, "device": device, "data": table.source.name},
+        change=change,
     )
+
+
+class _Change:
+    """Changes the data in place and goes on from where the last epoch ended, as when it is timed.
+
+    In turns, it changes one label that is used at the end of the epoch, or the signs of features
+    and labels and the order of the rows. Signs leave the second moments as they are, and with them
+    the learning rates that are stable.
+    """
+
+    def __init__(
+        self,
+        operands: Operands,
+        generator: torch.Generator,
+        *,
+        start: Tensor,
+        w: Tensor,
+        X: Tensor,
+        y: Tensor,
+        minibatches: Minibatches,
+    ) -> None:
+        self._operands = operands
+        self._seed = generator.initial_seed() + 1
+        self._generator: torch.Generator | None = None
+        self._start = start
+        self._w = w
+        self._X = X
+        self._y = y
+        self._minibatches = minibatches
+        self._changes = 0
+
+    def __call__(self) -> None:
+        # A generator of its own, so that a change draws nothing from the caller's.
+        self._generator = self._generator or torch.Generator().manual_seed(self._seed)
+        rows = self._minibatches.rows
+        self._start.copy_(self._w)
+        if self._changes % 2:
+            d = self._X.shape[1]
+            signs = 2 * torch.randint(2, (d + 1,), generator=self._generator) - 1
+            signs[self._changes // 2 % (d + 1)] = -1
+            self._X.mul_(signs[:d].to(self._X))
+            self._y.mul_(signs[d].to(self._y))
+            rows.copy_(rows[torch.randperm(len(rows), generator=self._generator).to(rows.device)])
+        else:
+            last = [*self._minibatches][-1]
+            chosen = int(torch.randint(len(last), (), generator=self._generator))
+            self._y[last[chosen]] += 1
+        self._changes += 1
+        self._operands.keep()
 
 
 def accuracy(w: Tensor, expected: Tensor) -> Accuracy:

@@ -13,7 +13,7 @@ from flopline import machine, timing
 from flopline.chapter.ceilings import Ceilings, measure_ceilings
 from flopline.progress import Progress, silent
 from flopline.records import Beginning, SavedRecord
-from flopline.workload import verify
+from flopline.workload import verify, verify_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -127,7 +127,7 @@ def measure_times(workloads: Sequence[Workload], *, report: Report = silent) -> 
         report: Shows progress.
 
     Raises:
-        WrongAnswerError: The answer of a workload is wrong. Nothing is timed in that case.
+        WrongAnswerError: The answer of a workload is wrong, before or after it was timed.
     """
     runs: dict[tuple[int, str], Callable[[], object]] = {}
     for number, workload in enumerate(workloads):
@@ -142,6 +142,7 @@ def measure_times(workloads: Sequence[Workload], *, report: Report = silent) -> 
     samples = timing.turns(runs, timing.host_clock(), rounds=ROUNDS, report=report_round)
     times = []
     for number, workload in enumerate(workloads):
+        verify_again(workload)
         seconds = min(samples[number, "whole"])
         overhead = min(samples[number, "tiny"]) / _tiny(workload).calls
         times.append(Timing(seconds, overhead))

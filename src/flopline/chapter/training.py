@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
@@ -20,7 +21,7 @@ from flopline import FloplineError, data, machine, sgd, timing
 from flopline.data import Minibatches
 from flopline.progress import Progress, silent
 from flopline.records import Beginning, SavedRecord
-from flopline.workload import Case, verify
+from flopline.workload import Case, Operands, contained, verify, verify_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -99,6 +100,16 @@ LOSS_DISTANCES = (0.01, 0.02, 0.05)
 """How far above the minimum L* the losses lie to which times are taken, as shares of L*."""
 
 
+MOST_EPOCHS = 10_000
+"""Passes over the data that an experiment may make; the chapter makes 10 at most."""
+
+MOST_SEEDS = 1_000_000
+"""Runs of an experiment."""
+
+MOST_LOSSES = 10_000_000
+"""Losses that all runs of an experiment may take together; they are kept in memory."""
+
+
 class ExperimentError(FloplineError, ValueError):
     """An experiment cannot be run as requested."""
 
@@ -127,14 +138,41 @@ def check(experiment: Experiment, examples: int) -> None:
         raise ExperimentError(
             f"{name}: the learning rate is {experiment.lr}; allowed is a number above 0"
         )
-    if experiment.epochs < 1:
+    if not 1 <= experiment.epochs <= MOST_EPOCHS:
         raise ExperimentError(
-            f"{name}: the number of epochs is {experiment.epochs}; allowed is 1 or more"
+            f"{name}: the number of epochs is {experiment.epochs}; allowed is 1 or more, and at "
+            f"most {MOST_EPOCHS}"
         )
     if experiment.every < 1:
         raise ExperimentError(
             f"{name}: the distance between points is {experiment.every}; allowed is 1 or more"
         )
+
+
+def check_seeds(experiments: Sequence[Experiment], examples: int, seeds: int) -> None:
+    """Refuses more runs than can be kept; the experiments have been checked.
+
+    Args:
+        experiments: What is to be run.
+        examples: Rows of the table.
+        seeds: How often each is to be run.
+
+    Raises:
+        ExperimentError: There are too many seeds, or too many losses to take.
+    """
+    if seeds > MOST_SEEDS:
+        raise ExperimentError(
+            f"the number of seeds is above {MOST_SEEDS}, the most that are allowed"
+        )
+    for experiment in experiments:
+        apart = max(experiment.every, experiment.minibatch)
+        losses = seeds * experiment.epochs * (examples * experiment.copies // apart + 1)
+        if losses > MOST_LOSSES:
+            raise ExperimentError(
+                f"{experiment.name}: {seeds} seeds take about {losses} losses, and allowed are "
+                f"{MOST_LOSSES}; ask for fewer seeds or epochs, or for points that are further "
+                "apart"
+            )
 
 
 class Point(NamedTuple):
@@ -329,9 +367,13 @@ def run_experiment(
 
     Raises:
         ExperimentError: The strategy does not make the same updates when it is stopped on the way.
+        ChangedOperandError: The strategy changes the data.
+        FailedRunError: The strategy raises an exception.
     """
     clock = clock or timing.host_clock()
     strategy = sgd.epochs[experiment.strategy]
+    case = Case("sgd", experiment.strategy, {"batch": experiment.minibatch})
+    foreign = f"{experiment.name}: the strategy {experiment.strategy!r}"
     draw = SAMPLERS[experiment.sampling]
     generator = torch.Generator().manual_seed(seed)
     start = initial_parameters(experiment, table.X.shape[1], generator).to(dtype)
@@ -340,25 +382,30 @@ def run_experiment(
 
     # The first pass is timed.
     w = start.clone()
+    operands = Operands(case, {"X": X, "y": y}, w)
     epochs: list[Minibatches] = []
     epoch_seconds: list[float] = []
-    for lr in experiment.rates():
-        before = clock()
-        minibatches = draw(len(y), experiment.minibatch, generator)
-        strategy(w, X, y, minibatches, lr)
-        epoch_seconds.append(clock() - before)
-        epochs.append(minibatches)
+    with contained(foreign):
+        for lr in experiment.rates():
+            before = clock()
+            minibatches = draw(len(y), experiment.minibatch, generator)
+            strategy(w, X, y, minibatches, lr)
+            epoch_seconds.append(clock() - before)
+            epochs.append(minibatches)
+    operands.refuse_changes()
 
     # The second pass stops for the loss.
     places = points_of(experiment, len(table.y))
     stopped = start.clone()
     losses = [float(sgd.loss(stopped.double(), table.X, table.y))]
     for lr, part in _parts(places, epochs, experiment.rates()):
-        strategy(stopped, X, y, part, lr)
+        with contained(foreign):
+            strategy(stopped, X, y, part, lr)
         loss = float(sgd.loss(stopped.double(), table.X, table.y))
         if not math.isfinite(loss):
             break
         losses.append(loss)
+    operands.refuse_changes()
     finite = len(losses) == len(places)
     if finite and not torch.allclose(w, stopped, rtol=1e-3, atol=1e-4):
         raise ExperimentError(
@@ -416,17 +463,19 @@ def train(
     Raises:
         ExperimentError: An experiment cannot be run on this table.
         UnknownStrategyError: There is no such strategy.
-        WrongAnswerError: A strategy does not do what an epoch of SGD does.
+        RefusedError: A strategy does not do what an epoch of SGD does, before or after it trained,
+            changes its data, or raises an exception.
+        LoadError: A strategy of another distribution cannot be loaded.
         KeyboardInterrupt: The user interrupted before the first seed was finished.
     """
     n = len(table.y)
     for experiment in experiments:
         check(experiment, n)
+    check_seeds(experiments, n, _count(seeds))
     for number, experiment in enumerate(experiments):
         detail = f"{experiment.name}: {experiment.strategy}"
         report(Progress("verifying", number, len(experiments), detail=detail))
-        case = Case("sgd", experiment.strategy, {"batch": min(experiment.minibatch, n)})
-        verify(sgd.prepare(case, table))
+        _verify(experiment, table)
 
     finished: list[list[TrainingRun]] = []
     try:
@@ -440,12 +489,32 @@ def train(
     except KeyboardInterrupt:
         if not finished:
             raise
+    for experiment in experiments:
+        _verify(experiment, table)
     loss = exact_loss(table)
     results = []
     for number, experiment in enumerate(experiments):
         own_runs = tuple(runs[number] for runs in finished)
         results.append(_result(experiment, own_runs, loss))
     return tuple(results)
+
+
+def _count(seeds: Sequence[int]) -> int:
+    """Returns how many seeds there are; of too long a range, Python cannot tell."""
+    try:
+        return len(seeds)
+    except OverflowError:
+        return sys.maxsize
+
+
+def _verify(experiment: Experiment, table: Table) -> None:
+    """Verifies the strategy of an experiment, on data that change as well."""
+    minibatch = min(experiment.minibatch, len(table.y))
+    case = Case("sgd", experiment.strategy, {"batch": minibatch})
+    workload = sgd.prepare(case, table)
+    with contained(f"{experiment.name}: the strategy {experiment.strategy!r}"):
+        verify(workload)
+        verify_again(workload)
 
 
 def _result(

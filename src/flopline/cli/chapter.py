@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flopline import records
+from flopline.cli import child
 from flopline.cli.console import (
     complain,
     fail,
@@ -25,6 +26,7 @@ from flopline.cli.console import (
 )
 from flopline.cli.suite import suite_cases
 from flopline.progress import Progress
+from flopline.registry import installed
 from flopline.workload import Case
 
 if TYPE_CHECKING:
@@ -129,14 +131,6 @@ def train(
     Experiments: gd, sgd, batch100, batch10, concise; the exercises replacement, doubled, decayed.
     The options change every experiment that is named. Ctrl-C keeps the seeds that have finished.
     """
-    training = require("flopline.chapter.training")
-
-    refuse_unwritable(json_file)
-    names = names or list(CHAPTER)
-    known = training.EXPERIMENTS
-    unknown = [repr(name) for name in names if name not in known]
-    if unknown:
-        fail(f"there is no experiment {', '.join(unknown)}; there are {', '.join(known)}")
     options = {
         "strategy": strategy,
         "minibatch": minibatch,
@@ -145,6 +139,41 @@ def train(
         "every": every,
     }
     changes = {option: value for option, value in options.items() if value is not None}
+
+    def work() -> int:
+        train_and_print(names or list(CHAPTER), changes, seeds, data, json_file)
+        return 0
+
+    if strategy is None or strategy not in installed("flopline.sgd"):
+        work()
+        return
+    # The strategy of another distribution may end its process; this one sees that.
+    ending = child.run(lambda _announce: work())
+    if ending.code is not None:
+        raise typer.Exit(ending.code)
+    if ending.signal is not None:
+        fail(f"ended by {ending.signal.name}; nothing was written")
+    fail(f"the strategy {strategy!r} ended the process with {ending.how}; nothing was written")
+
+
+def train_and_print(
+    names: list[str],
+    changes: dict[str, str | int | float],
+    seeds: int,
+    data: str | None,
+    json_file: Path | None,
+) -> None:
+    """Runs the named experiments with these changes; saves the record, and prints it."""
+    training = require("flopline.chapter.training")
+    from flopline.sgd import epochs
+
+    refuse_unwritable(json_file)
+    known = training.EXPERIMENTS
+    unknown = [repr(name) for name in names if name not in known]
+    if unknown:
+        fail(f"there is no experiment {', '.join(unknown)}; there are {', '.join(known)}")
+    if "strategy" in changes:
+        epochs.refuse_left_out(str(changes["strategy"]))
     experiments = [replace(known[name], **changes) for name in dict.fromkeys(names)]
     with measuring("train") as report:
         record = measure_training(experiments, seeds, data, report)

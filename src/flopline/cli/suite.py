@@ -12,20 +12,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flopline import FloplineError
+from flopline.cli import child
 from flopline.cli.console import (
     Json,
+    complain,
+    fail,
     print_json,
     print_text,
     refuse_unwritable,
     require,
     stdout,
 )
-from flopline.registry import installed, provider
+from flopline.registry import LeftOut, installed, left_out, provider
 from flopline.sheet import Column, Sheet, to_rich
 from flopline.workload import Case
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from types import ModuleType
+
+    import pytest
 
 app = typer.Typer()
 
@@ -80,13 +86,38 @@ def listed_cases(cases: ModuleType) -> list[ListedCase]:
         for name in names:
             before = listed[name].scales if name in listed else ()
             listed[name] = ListedCase(Case.parse(name), (*before, scale), "flopline")
+    unusable = {strategy.name for strategy in left_out_strategies(cases)}
     for group, patterns in cases.INSTALLED.items():
         for strategy, entry_point in installed(group).items():
+            if strategy in unusable:
+                continue
             for pattern in patterns:
                 name = pattern.format(strategy)
                 scales = tuple(cases.CASES)
                 listed[name] = ListedCase(Case.parse(name), scales, provider(entry_point))
     return list(listed.values())
+
+
+def left_out_strategies(cases: ModuleType) -> list[LeftOut]:
+    """Returns the strategies of other distributions whose names are taken, or are none."""
+    strategies = []
+    for group in cases.INSTALLED:
+        strategies += left_out(group, built_in_names(cases, group))
+    return strategies
+
+
+def built_in_names(cases: ModuleType, group: str) -> set[str]:
+    """Returns the strategies that the suite measures of the family of a group; torch is not needed.
+
+    A group is called as its family, for example `flopline.matmul`.
+    """
+    names = set()
+    for scale in cases.CASES.values():
+        for name in scale:
+            case = Case.parse(name)
+            if group.endswith(f".{case.family}"):
+                names.add(case.strategy)
+    return names
 
 
 @app.command("list")
@@ -99,9 +130,12 @@ def list_cases(*, as_json: Json = False) -> None:
         for entry in listed:
             facts = {"name": entry.case.name, "scales": list(entry.scales), "from": entry.origin}
             rows.append(facts)
-        print_json({"cases": rows})
+        unusable = [dataclasses.asdict(strategy) for strategy in left_out_strategies(cases)]
+        print_json({"cases": rows, "left_out": unusable})
         return
     stdout().print(to_rich(strategies_sheet(listed, tuple(cases.CASES))))
+    for strategy in left_out_strategies(cases):
+        print_text(f"left out: {strategy.reason}\n")
 
 
 def strategies_sheet(listed: list[ListedCase], scales: tuple[str, ...]) -> Sheet:
@@ -180,9 +214,6 @@ def bench(
     ] = None,
 ) -> None:
     """Verify and time the suite. Arguments after -- go to pytest, for example -- -k column."""
-    require("flopline.matmul")
-    import pytest
-
     refuse_unwritable(json_file)
     root = suite_folder()
     arguments = [
@@ -193,6 +224,63 @@ def bench(
     if json_file is not None:
         arguments += ["--benchmark-json", str(json_file)]
     arguments += [str(root / "benchmarks" / "pytest_suite"), *context.args]
-    status = pytest.main(arguments)
+    raise typer.Exit(_measure(arguments))
+
+
+def _measure(arguments: list[str]) -> int:
+    """Runs pytest in a process of its own until it ends in order; returns the exit code.
+
+    A case that ends the process is refused by name, and the suite is measured again without it.
+    """
+    deadly: dict[str, str] = {}
+    while True:
+        ending = child.run(lambda announce: _pytest(arguments, _Watch(deadly, announce)))
+        if ending.code is not None:
+            return ending.code
+        if ending.signal is not None:
+            fail(f"ended by {ending.signal.name}; no record was written")
+        if not ending.running or ending.running in deadly:
+            fail(f"the process that measures ended with {ending.how} while no case was running")
+        reason = f"{ending.running}: the process ended with {ending.how} while this case was run"
+        complain(f"{reason}; everything else is measured again without it")
+        deadly[ending.running] = reason
+
+
+def _pytest(arguments: list[str], watch: _Watch) -> int:
+    require("flopline.matmul")
+    import pytest
+
+    status = pytest.main(arguments, plugins=[watch])
     judged = status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-    raise typer.Exit(status if judged else 2)
+    return int(status) if judged else 2
+
+
+class _Watch:
+    """A plugin of pytest that says which test runs, and refuses those that ended the process.
+
+    Args:
+        deadly: Why a test is refused, by its name.
+        announce: Receives the name of the test that runs from now on; empty after the test.
+    """
+
+    def __init__(self, deadly: Mapping[str, str], announce: Callable[[str], None]) -> None:
+        self._deadly = deadly
+        self._announce = announce
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Says which test runs."""
+        self._announce(nodeid)
+
+    def pytest_runtest_logfinish(self) -> None:
+        """Says that no test runs."""
+        self._announce("")
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Refuses a test that ended the process in an earlier run."""
+        import pytest
+
+        from flopline.pytest_plugin import SESSION
+
+        if item.nodeid in self._deadly:
+            item.config.stash[SESSION].refused.append(self._deadly[item.nodeid])
+            pytest.fail(self._deadly[item.nodeid], pytrace=False)

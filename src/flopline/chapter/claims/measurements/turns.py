@@ -52,17 +52,23 @@ def measure_in_turns(
 def measure_workloads(
     workloads: Sequence[Workload], what: str, rounds: int, announce: Announce
 ) -> Seconds:
-    """Verifies workloads, then measures them in turns; the results are named by their cases.
+    """Verifies workloads, measures them in turns, and verifies them again.
+
+    The results are named by their cases.
 
     Raises:
-        WrongAnswerError: A workload computes a wrong result. Nothing was timed.
+        WrongAnswerError: A workload computes a wrong result, before or after it was timed.
     """
     with machine.pinned(1):
         for prepared in workloads:
             announce(f"{what}: verifying {prepared.case.strategy}")
             workload.verify(prepared)
     runs = {prepared.case.name: prepared.run for prepared in workloads}
-    return measure_in_turns(runs, what, rounds, announce)
+    seconds = measure_in_turns(runs, what, rounds, announce)
+    with machine.pinned(1):
+        for prepared in workloads:
+            workload.verify_again(prepared)
+    return seconds
 
 
 MATRIX_SIZE = 256
