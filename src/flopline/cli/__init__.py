@@ -9,6 +9,7 @@ Exit codes: 0 done; 1 a strategy was refused, a benchmark failed or a regression
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from typing import Annotated
@@ -17,7 +18,8 @@ import typer
 
 from flopline import FloplineError, __version__
 from flopline.cli import chapter, gate, history, show, suite
-from flopline.cli.console import complain, print_text
+from flopline.cli.console import complain, fail, print_text
+from flopline.cli.streams import tolerant
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,6 +32,7 @@ for group in (suite, gate, chapter, show):
 app.add_typer(history.app, name="history")
 
 
+@tolerant()
 def main() -> None:
     """Runs the command line.
 
@@ -43,7 +46,7 @@ def main() -> None:
         complain(str(error))
         sys.exit(2)
     except Exception:
-        traceback.print_exc()
+        complain(f"a defect of flopline's\n{traceback.format_exc()}")
         sys.exit(2)
 
 
@@ -52,5 +55,9 @@ def flopline(
     *, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
 ) -> None:
     """Measure, remember and guard the performance of numerical code."""
+    try:
+        os.getcwd()  # noqa: PTH109  # only to see whether there is one
+    except OSError:
+        fail("the folder in which this was started is no longer there; change to another one")
     if version:
         print_text(f"flopline {__version__}\n")
