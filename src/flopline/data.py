@@ -11,6 +11,7 @@ import hashlib
 import io
 import math
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,7 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from flopline import FloplineError
+from flopline import FloplineError, files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +102,8 @@ def resolve(
 
     The sources are `path`, the variable FLOPLINE_DATA, the cache, a download, and the surrogate. A
     file that is there but wrong is an error, never a reason to go on to the next source. Only a
-    download that cannot be reached leads to the surrogate.
+    download that cannot be reached leads to the surrogate. A cache that cannot be used is done
+    without: the table is then downloaded each time.
 
     Args:
         path: A file, or the word `surrogate`.
@@ -116,40 +118,95 @@ def resolve(
     if given is not None and os.fspath(given) == SURROGATE:
         return surrogate("requested")
     if given is not None:
-        if not Path(given).is_file():
-            origin = "FLOPLINE_DATA" if path is None else "the path"
-            raise NoFileError(
-                f"{origin} names {os.fspath(given)!r}, which is no file; give {FILE} or 'surrogate'"
-            )
-        return read(Path(given), "file")
-    import pooch
-
-    cached = (cache or Path(pooch.os_cache("flopline"))) / FILE
-    if cached.is_file():
-        return read(cached, "cache")
+        origin = "FLOPLINE_DATA" if path is None else "the path"
+        return _given(Path(given), origin)
+    try:
+        cached = (cache or user_cache()) / FILE
+        if cached.is_file():
+            return read(cached, "cache")
+    except OSError:  # no home, or a folder that may not be looked into
+        cached = None
     return _download(cached, url)
 
 
-def _download(cached: Path, url: str) -> Table:
-    """Downloads the table into the cache and reads it.
+def _given(path: Path, origin: str) -> Table:
+    """Reads the file that the user gave.
 
-    pooch writes to a temporary name and renames the file once its hash is right.
+    Args:
+        path: The file.
+        origin: Where it was given, for the message.
+
+    Raises:
+        NoFileError: There is no such file, or it cannot be read.
+        DataError: It is not the table.
+    """
+    try:
+        if path.is_file():
+            return read(path, "file")
+        reason = "is no file"
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+    raise NoFileError(f"{origin} names {str(path)!r}, which {reason}; give {FILE} or 'surrogate'")
+
+
+class NoCacheError(FloplineError, FileNotFoundError):
+    """There is no folder in which downloads could be kept."""
+
+
+def user_cache() -> Path:
+    """Returns the folder of the user's downloads, which need not exist.
+
+    Raises:
+        NoCacheError: The user has no home, or XDG_CACHE_HOME is no absolute path.
+    """
+    import pooch
+
+    folder = Path(pooch.os_cache("flopline"))
+    if not folder.is_absolute():
+        raise NoCacheError(f"{str(folder)!r} is no place for a cache; set XDG_CACHE_HOME")
+    return folder
+
+
+def _download(cached: Path | None, url: str) -> Table:
+    """Downloads the table, reads it, and keeps it where that is possible.
+
+    pooch gives the file its name once its hash is right.
+
+    Args:
+        cached: Where it is kept; None if there is no such place.
+        url: Where to download from.
     """
     import pooch
     import requests
 
     downloader = pooch.HTTPDownloader(progressbar=True, timeout=10)
     try:
-        pooch.retrieve(
-            url, f"sha256:{SHA256}", fname=cached.name, path=cached.parent, downloader=downloader
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            pooch.retrieve(url, f"sha256:{SHA256}", fname=FILE, path=folder, downloader=downloader)
+            content = Path(folder, FILE).read_bytes()
     except requests.RequestException as error:
         return surrogate(f"{url} could not be reached ({type(error).__name__})")
+    except OSError as error:
+        return surrogate(f"there is no room for a download ({error.strerror or error})")
     except ValueError as error:
         raise DataError(
             f"what {url} sent is not the airfoil table, nothing was kept: {error}"
         ) from error
-    return read(cached, "download")
+    return _kept(content, cached, url)
+
+
+def _kept(content: bytes, cached: Path | None, url: str) -> Table:
+    """Keeps the bytes of the table in the cache, if they can be, and reads them."""
+    try:
+        if cached is not None:
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            files.write(cached, content)
+            return read(cached, "download")
+        reason = "there is no folder for it"
+    except OSError as error:
+        reason = f"{error.strerror} in {cached.parent}" if cached else str(error)
+    X, y = standardise(parse(content))
+    return Table(X, y, Source("download", "airfoil", f"{url}, not kept: {reason}", SHA256))
 
 
 def read(path: Path, kind: Kind) -> Table:

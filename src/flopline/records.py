@@ -1,23 +1,22 @@
-"""Records as files: strict JSON, written whole or not at all, and read only as their own kind."""
+"""Records as files: strict JSON, and read only as their own kind."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, TypeVar
 
 import cattrs
 
 from flopline import FloplineError, __version__
+from flopline.files import write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,24 +116,6 @@ def save(record: SavedRecord, path: Path) -> None:
     write(path, dump(record))
 
 
-def write(path: Path, content: str | bytes) -> None:
-    """Writes a file whole or not at all.
-
-    The content goes to a temporary file in the same folder, which is then renamed.
-    """
-    encoded = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(encoded)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def parse(path: Path, writer: str) -> dict[str, Any]:
     """Returns the JSON object in a file.
 
@@ -147,7 +128,8 @@ def parse(path: Path, writer: str) -> dict[str, Any]:
         OSError: The file cannot be read.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise RecordError(
             f"{path} is not JSON ({error}); give a file that `{writer}` wrote"
@@ -162,6 +144,18 @@ def parse(path: Path, writer: str) -> dict[str, Any]:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number in JSON")
+
+
+def _finite(digits: str) -> float:
+    """Returns a number that JSON can write and a computer can hold.
+
+    Raises:
+        ValueError: The number is larger than any float.
+    """
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits[:20]} is too large a number")
+    return number
 
 
 def kind_of(path: Path) -> str:

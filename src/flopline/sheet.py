@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flopline.characters import visible_text
+
 
 @dataclass(frozen=True)
 class Column:
@@ -75,30 +77,45 @@ def to_text(sheet: Sheet, width: int = UNLIMITED) -> str:
             wide, cells are cut.
     """
     out = io.StringIO()
-    Console(file=out, width=width).print(to_rich(sheet))
+    plain = Console(
+        file=out,
+        width=width,
+        force_terminal=False,
+        color_system=None,
+        force_jupyter=False,
+        legacy_windows=False,
+    )
+    plain.print(to_rich(sheet))
     lines = [line.rstrip() for line in out.getvalue().splitlines()]
     if sheet.notes:
         if lines[-1]:
             lines.append("")
-        lines.extend(sheet.notes)
+        lines.extend(visible_text(note) for note in sheet.notes)
     return "\n".join(lines) + "\n"
 
 
 def to_rich(sheet: Sheet) -> Table:
-    """Returns a sheet as a table of rich: a rule below its head, and no other lines."""
+    """Returns a sheet as a table of rich: a rule below its head, and no other lines.
+
+    Its words may come from files: whatever in them would steer a terminal is spelled out.
+    """
     table = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 1, 0) if sheet.spaced else 0,
         pad_edge=False,
         show_edge=False,
-        title=Text(sheet.title) if sheet.title else None,
+        title=_text(sheet.title) if sheet.title else None,
         title_justify="left",
     )
     for column in sheet.columns:
         wraps = column.align == "left"
         table.add_column(
-            Text(column.name), justify=column.align, overflow="fold", no_wrap=not wraps
+            _text(column.name), justify=column.align, overflow="fold", no_wrap=not wraps
         )
     for row in sheet.rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(_text(cell) for cell in row))
     return table
+
+
+def _text(words: str) -> Text:
+    return Text(visible_text(words))

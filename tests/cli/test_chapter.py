@@ -199,8 +199,8 @@ QUICK = ("matmul/strategy=row/n=32", "sgd/strategy=manual/batch=10")
 
 
 def test_machine_measures_the_products_of_a_suite(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "flopline"\n')
     (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "benchmarks" / "__init__.py").touch()
     (tmp_path / "benchmarks" / "cases.py").write_text(TINY_SUITE)
     done = subprocess.run(
         [*COMMAND, "machine", "--json", "machine.json"],

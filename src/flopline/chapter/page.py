@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
-from flopline import __version__, data, records
+from flopline import __version__, data, files, records
 from flopline.bench import Bench
 from flopline.chapter import figures, sheets
 from flopline.chapter.claims.assess import ClaimsRecord
@@ -92,11 +92,12 @@ def write(shown: ChapterRecords, page: Path, folder: Path | None = None) -> None
     """
     check(shown.by_command())
     pictures = figures.pictures(shown.bench, shown.training, shown.claims, shown.machine)
+    # A name in a record may hold half a character, which has no bytes in UTF-8.
+    files.write(page, html(shown, pictures).encode(errors="backslashreplace"))
     if folder is not None:
         for picture in pictures:
-            records.write(folder / f"{picture.name}.svg", picture.svg("light"))
-            records.write(folder / f"{picture.name}.png", picture.png("light"))
-    records.write(page, html(shown, pictures))
+            files.write(folder / f"{picture.name}.svg", picture.svg("light"))
+            files.write(folder / f"{picture.name}.png", picture.png("light"))
 
 
 CHAPTER = "https://d2l.ai/chapter_optimization/minibatch-sgd.html"

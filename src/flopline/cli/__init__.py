@@ -9,6 +9,7 @@ Exit codes: 0 done; 1 a strategy was refused, a benchmark failed or a regression
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from typer.core import TyperGroup
 from flopline import FloplineError, __version__
 from flopline.cli import chapter, gate, history, show, suite
 from flopline.cli.console import complain, fail, print_text
+from flopline.cli.streams import tolerant
 from flopline.gate.signals import INTERRUPTED, end_in_order
 
 
@@ -45,6 +47,7 @@ for group in (suite, gate, chapter, show):
 app.add_typer(history.app, name="history")
 
 
+@tolerant()
 def main() -> None:
     """Runs the command line.
 
@@ -68,7 +71,7 @@ def main() -> None:
         sys.exit(2)
     except Exception:
         if not interruption.arrived:
-            traceback.print_exc()
+            complain(f"a defect of flopline's\n{traceback.format_exc()}")
         sys.exit(2)
 
 
@@ -77,5 +80,9 @@ def flopline(
     *, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
 ) -> None:
     """Measure, remember and guard the performance of numerical code."""
+    try:
+        os.getcwd()  # noqa: PTH109  # only to see whether there is one
+    except OSError:
+        fail("the folder in which this was started is no longer there; change to another one")
     if version:
         print_text(f"flopline {__version__}\n")

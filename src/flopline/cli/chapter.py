@@ -19,10 +19,13 @@ from flopline.cli.console import (
     fail,
     print_sheets,
     print_text,
+    refuse_folder_unwritable,
     refuse_unwritable,
     require,
     show_progress,
+    showing,
     stdout,
+    was_written,
 )
 from flopline.cli.suite import suite_cases
 from flopline.progress import Progress
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from flopline.chapter.prediction import MachineRecord
     from flopline.chapter.training import Experiment, TrainingRecord
     from flopline.progress import Report
+    from flopline.records import SavedRecord
 
 app = typer.Typer()
 
@@ -73,6 +77,19 @@ def measuring(command: str) -> Iterator[Report]:
         fail("interrupted; nothing was written")
 
 
+@contextlib.contextmanager
+def kept(record: SavedRecord, json_file: Path | None) -> Iterator[None]:
+    """Saves a record where that was asked for, lets it be printed, and ends the command.
+
+    A file that could not be written is told, and ends with exit code 2 after what was measured is
+    shown.
+    """
+    written = json_file is None or was_written(json_file, lambda: records.save(record, json_file))
+    yield
+    if not written:
+        raise typer.Exit(2)
+
+
 @app.command("machine")
 def machine(*, json_file: JsonFile = None) -> None:
     """Measure this machine's ceilings, and how much of the products' times they explain."""
@@ -81,9 +98,8 @@ def machine(*, json_file: JsonFile = None) -> None:
     refuse_unwritable(json_file)
     with measuring("machine") as report:
         record = measure_machine(report)
-    if json_file:
-        records.save(record, json_file)
-    print_machine(record)
+    with kept(record, json_file):
+        print_machine(record)
 
 
 def print_machine(record: MachineRecord) -> None:
@@ -177,9 +193,8 @@ def train_and_print(
     experiments = [replace(known[name], **changes) for name in dict.fromkeys(names)]
     with measuring("train") as report:
         record = measure_training(experiments, seeds, data, report)
-    if json_file:
-        records.save(record, json_file)
-    print_training(record)
+    with kept(record, json_file):
+        print_training(record)
     finished = len(record.experiments[0].runs)
     if finished < seeds:
         complain(f"interrupted: {finished} of {seeds} seeds finished and are kept")
@@ -217,9 +232,8 @@ def claims(
     refuse_unwritable(json_file)
     with measuring("claims") as report:
         record = measure_claims(only, data, report)
-    if json_file:
-        records.save(record, json_file)
-    print_claims(record)
+    with kept(record, json_file):
+        print_claims(record)
 
 
 def print_claims(record: ClaimsRecord) -> None:
@@ -274,10 +288,11 @@ def report_page(
     from flopline.chapter.claims.assess import ClaimsRecord
     from flopline.chapter.prediction import MachineRecord
     from flopline.chapter.training import EXPERIMENTS, TrainingRecord
+    from flopline.data import resolve
 
-    refuse_unwritable(page)
-    if figures is not None and not figures.is_dir():
-        fail(f"--figures {figures}: there is no such folder; make it first")
+    refuse_unwritable(page, inputs=[bench, train, claims, machine])
+    if figures is not None:
+        refuse_folder_unwritable(figures)
     with measuring("report") as report:
         # Files are read before anything is measured, so that a wrong one is reported at once.
         timed = benches.load(bench) if bench else None
@@ -286,6 +301,8 @@ def report_page(
         examined = records.load(machine, MachineRecord) if machine else None
         given = {"bench": timed, "train": trained, "claims": assessed, "machine": examined}
         chapter_page.check({name: record for name, record in given.items() if record is not None})
+        if data is not None or None in (timed, trained, assessed):
+            resolve(data)
 
         if timed is None:
             timed = measure_bench(data, report)
@@ -298,7 +315,8 @@ def report_page(
             examined = measure_machine(report)
         report(Progress("drawing"))
         shown = chapter_page.ChapterRecords(timed, trained, assessed, examined)
-        chapter_page.write(shown, page, figures)
+        with showing("a record that was given"):
+            chapter_page.write(shown, page, figures)
     print_text(f"wrote {page}\n")
 
 

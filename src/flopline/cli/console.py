@@ -7,16 +7,18 @@ import importlib
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from flopline import files
+from flopline.characters import visible, visible_lines, visible_text
 from flopline.sheet import UNLIMITED, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from types import ModuleType
 
@@ -34,13 +36,13 @@ Wide enough that names of benchmarks are not wrapped, so that logs can be search
 
 
 def complain(message: str) -> None:
-    """Prints a line on stderr that begins with the program's name.
+    """Prints a message on stderr that begins with the program's name.
 
-    So it is not mistaken for the output of a program that flopline started.
+    So it is not mistaken for the output of a program that flopline started. The message may quote a
+    file or another program: whatever in it would steer a terminal is spelled out.
     """
-    Console(stderr=True, soft_wrap=True).print(
-        f"flopline: {message}", markup=False, highlight=False
-    )
+    text = "\n".join(visible_lines(message.expandtabs()))
+    Console(stderr=True, soft_wrap=True).print(f"flopline: {text}", markup=False, highlight=False)
 
 
 def fail(message: str) -> NoReturn:
@@ -52,11 +54,48 @@ def fail(message: str) -> NoReturn:
 def stdout() -> Console:
     """Returns a console on stdout, as wide as the terminal or COLUMNS says, otherwise as a log."""
     knows_its_width = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(width=None if knows_its_width else LOG_WIDTH, highlight=False)
+    width = None if knows_its_width else LOG_WIDTH
+    return Console(width=width, highlight=False, color_system=_colours())
+
+
+def _colours() -> Literal["auto"] | None:
+    """Returns which colours a console may show: none, not even bold text, with NO_COLOR."""
+    return None if os.environ.get("NO_COLOR") else "auto"
+
+
+def shows_colour(console: Console) -> bool:
+    """Returns whether a console takes colour codes; NO_COLOR and TERM=dumb say that it does not."""
+    return console.color_system is not None and not console.no_color
+
+
+@contextlib.contextmanager
+def showing(file: Path | str) -> Iterator[None]:
+    """Ends the command with a message if a saved record has values that cannot be shown.
+
+    A record of the right form may still hold what no measurement gives, for example a time of 0.
+
+    Args:
+        file: Where the record came from, for the message.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        fail(
+            f"{file} holds values that no measurement gives, so that it cannot be shown "
+            f"({type(error).__name__}: {error}); measure again"
+        )
 
 
 def print_text(text: str) -> None:
-    """Prints a text as it is; it ends with its own line end."""
+    """Prints a text, which ends with its own line end.
+
+    Whatever in it would steer a terminal is spelled out.
+    """
+    print_coloured(visible_text(text))
+
+
+def print_coloured(text: str) -> None:
+    """Prints a text with its colour codes, in which everything else is known to be printable."""
     sys.stdout.write(text)
 
 
@@ -70,15 +109,49 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
-def refuse_unwritable(*paths: Path | None) -> None:
-    """Refuses output files that could not be written, before anything is measured."""
-    for path in paths:
-        if path is None:
-            continue
-        if path.is_dir():
-            fail(f"{path} cannot be written because it is a folder; give the name of a file")
-        if not path.absolute().parent.is_dir():
-            fail(f"{path} cannot be written because its folder does not exist; make it first")
+def refuse_unwritable(*paths: Path | None, inputs: Sequence[Path | None] = ()) -> None:
+    """Refuses output files that could not be written, before anything is measured.
+
+    Args:
+        paths: The files that were asked for.
+        inputs: Files that the command reads, none of which may be written over.
+    """
+    given = [path for path in paths if path is not None]
+    read = [path for path in inputs if path is not None]
+    try:
+        for path in given:
+            files.demand_writable(path)
+        files.demand_distinct(given, read)
+    except OSError as error:
+        fail(str(error))
+
+
+def refuse_folder_unwritable(folder: Path) -> None:
+    """Refuses a folder in which no file could be made."""
+    if not folder.is_dir():
+        fail(f"{folder}: there is no such folder; make it first")
+    try:
+        files.demand_writable(folder / "picture")
+    except OSError as error:
+        fail(str(error))
+
+
+def was_written(path: Path, write: Callable[[], object]) -> bool:
+    """Writes one of the files that were asked for; a failure is told, and costs nothing else.
+
+    Args:
+        path: The file.
+        write: Writes it.
+    """
+    try:
+        write()
+    except OSError as error:
+        complain(
+            f"{path} could not be written ({error.strerror or error}); what was there before is "
+            "kept"
+        )
+        return False
+    return True
 
 
 def require(module: str) -> ModuleType:
@@ -99,10 +172,11 @@ def show_progress(command: str) -> Iterator[Report]:
     Args:
         command: The command's name, which begins every line of a log.
     """
-    console = Console(stderr=True)
-    if console.is_terminal:
+    console = Console(stderr=True, color_system=_colours())
+    # FORCE_COLOR makes rich take a log for a terminal; a line that changes is of no use there.
+    if console.is_terminal and sys.stderr.isatty() and not console.is_dumb_terminal:
         with console.status("starting") as status:
-            yield lambda progress: status.update(escape(_line(progress) + f"  {progress.detail}"))
+            yield lambda progress: status.update(escape(_newest(progress)))
         return
     last = ""
 
@@ -117,8 +191,13 @@ def show_progress(command: str) -> Iterator[Report]:
     yield log
 
 
+def _newest(progress: Progress) -> str:
+    """Returns the line of a terminal, with what is at work."""
+    return f"{_line(progress)}  {visible(progress.detail)}"
+
+
 def _line(progress: Progress) -> str:
-    line = progress.stage
+    line = visible(progress.stage)
     if progress.of:
         line += f", {progress.done + 1} of {progress.of}"
     if progress.seconds_left is not None:

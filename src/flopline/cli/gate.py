@@ -6,12 +6,25 @@ import contextlib
 import math
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flopline.cli.console import fail, print_text, refuse_unwritable, show_progress, stdout
+from flopline import files
+from flopline.cli.console import (
+    complain,
+    fail,
+    print_coloured,
+    print_text,
+    refuse_unwritable,
+    show_progress,
+    showing,
+    shows_colour,
+    stdout,
+    was_written,
+)
 from flopline.gate.record import ExitCode, Settings
 from flopline.gate.signals import held_back
 from flopline.progress import Progress
@@ -50,32 +63,70 @@ class Outputs:
     markdown: Path | None
     junit: Path | None
 
-    def refuse_unwritable(self) -> None:
-        """Ends the command if one of the files could not be written."""
-        refuse_unwritable(self.json, self.markdown, self.junit)
+    def refuse_unwritable(self, *inputs: Path) -> None:
+        """Ends the command if one of the files could not be written, or is one that is read.
 
-    def write(self, record: GateRecord) -> None:
-        """Writes every file whole or not at all.
-
-        The Markdown is also appended to the file that GITHUB_STEP_SUMMARY names, if it is set.
+        The file of GITHUB_STEP_SUMMARY was not asked for, so that a message is enough for it.
         """
-        from flopline import records
+        refuse_unwritable(self.json, self.markdown, self.junit, inputs=inputs)
+        if github := step_summary():
+            try:
+                files.append(github, "")
+            except OSError as error:
+                complain(
+                    f"{github}, which GITHUB_STEP_SUMMARY names, cannot be written "
+                    f"({error.strerror}); the report is shown without it"
+                )
+
+    def refuse_self_check(self) -> None:
+        """Ends the command if a file was asked for: a self-check has no record and no report."""
+        for option in ("json", "markdown", "junit"):
+            if getattr(self, option):
+                fail(
+                    f"--self-check prints error rates and writes no files; leave --{option} out, "
+                    "and redirect stdout to keep what is printed"
+                )
+
+    def write(self, record: GateRecord) -> bool:
+        """Writes every file whole or not at all, and returns whether all that were asked for are.
+
+        The Markdown is also appended to the file that GITHUB_STEP_SUMMARY names, if it is set. A
+        file that cannot be written is told, and costs none of the others.
+        """
         from flopline.gate import storage
         from flopline.gate.tell import junit, markdown
         from flopline.gate.tell.summary import summarise
 
         # The record comes first: what was measured is kept whatever becomes of the reports.
-        if self.json:
-            storage.save(record, self.json)
+        written = []
+        if json := self.json:
+            written.append(was_written(json, lambda: storage.save(record, json)))
         summary = summarise(record)
         page = markdown.render(summary)
         if self.markdown:
-            records.write(self.markdown, page)
+            written.append(was_written(self.markdown, partial(files.write, self.markdown, page)))
         if self.junit:
-            records.write(self.junit, junit.render(summary))
-        if github := os.environ.get("GITHUB_STEP_SUMMARY"):
-            with Path(github).open("a", encoding="utf-8") as file:
-                file.write(page)
+            report = junit.render(summary)
+            written.append(was_written(self.junit, partial(files.write, self.junit, report)))
+        if github := step_summary():
+            was_written(github, partial(files.append, github, page))
+        return all(written)
+
+
+def step_summary() -> Path | None:
+    """Returns the file that GITHUB_STEP_SUMMARY names, to which GitHub lets a step append."""
+    name = os.environ.get("GITHUB_STEP_SUMMARY")
+    return Path(name) if name else None
+
+
+def exit_code(record: GateRecord, *, written: bool) -> int:
+    """Returns the exit code of a record, or 2 instead of 0 if a file was not written.
+
+    A regression stays one, and what is undecided stays so: these say more than a missing file.
+    """
+    if record.exit_code == ExitCode.NO_REGRESSION and not written:
+        return ExitCode.COULD_NOT_WORK
+    return record.exit_code
 
 
 @dataclass(frozen=True)
@@ -204,6 +255,8 @@ def gate(
     if context.args[:1] == ["show"]:
         show(context.args[1:], outputs)
         return
+    if self_check:
+        outputs.refuse_self_check()
     outputs.refuse_unwritable()
     settings = Settings(
         detect=parse_number("--detect", detect, "%", low=0.1, high=100) / 100,
@@ -274,9 +327,9 @@ def compare(options: GateOptions) -> None:
         record = run.run(baseline, candidate, options.settings, report=report)
         # Before the folders are removed: a second signal shortens that.
         with held_back():
-            options.outputs.write(record)
+            written = options.outputs.write(record)
     print_record(record)
-    raise typer.Exit(record.exit_code)
+    raise typer.Exit(exit_code(record, written=written))
 
 
 def check_itself(options: GateOptions, *, runs: int) -> None:
@@ -296,10 +349,14 @@ def show(arguments: list[str], outputs: Outputs) -> None:
 
     if len(arguments) != 1:
         fail("gate show takes one file, a record that `flopline gate --json FILE` saved")
-    record = storage.load(Path(arguments[0]))
-    outputs.refuse_unwritable()
-    outputs.write(record)
-    print_record(record)
+    file = Path(arguments[0])
+    record = storage.load(file)
+    outputs.refuse_unwritable(file)
+    with showing(file):
+        written = outputs.write(record)
+        print_record(record)
+    if not written:
+        raise typer.Exit(2)
 
 
 def print_record(record: GateRecord) -> None:
@@ -308,8 +365,8 @@ def print_record(record: GateRecord) -> None:
     from flopline.gate.tell.summary import summarise
 
     console = stdout()
-    report = text.render(summarise(record), console.width, colour=console.is_terminal)
-    print_text(report + "\n")
+    report = text.render(summarise(record), console.width, colour=shows_colour(console))
+    print_coloured(report + "\n")
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import typer
 
 from flopline import records
 from flopline.cli import chapter
-from flopline.cli.console import fail, print_sheets, require, stdout
+from flopline.cli.console import fail, print_sheets, require, showing, stdout
 from flopline.cli.gate import print_record
 
 if TYPE_CHECKING:
@@ -27,12 +27,15 @@ def show(
     if kind == "gate":
         from flopline.gate import storage
 
-        print_record(storage.load(file))
+        record = storage.load(file)
+        with showing(file):
+            print_record(record)
         return
     if kind not in PRINTERS:
         kinds = ", ".join(["gate", *PRINTERS])
         fail(f"{file} is a record of `flopline {kind}`; flopline shows records of {kinds}")
-    PRINTERS[kind](file)
+    with showing(file):
+        PRINTERS[kind](file)
 
 
 def print_bench(file: Path) -> None:

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import importlib
-import sys
+import importlib.util
+import os
+import shlex
+import tempfile
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flopline import FloplineError
+from flopline import FloplineError, files
 from flopline.cli import child
 from flopline.cli.console import (
     Json,
     complain,
-    fail,
     print_json,
     print_text,
     refuse_unwritable,
     require,
     stdout,
+    was_written,
 )
 from flopline.registry import LeftOut, installed, left_out, provider
 from flopline.sheet import Column, Sheet, to_rich
 from flopline.workload import Case
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import ModuleType
 
     import pytest
@@ -43,25 +47,54 @@ class NoSuiteError(FloplineError, FileNotFoundError):
 def suite_folder() -> Path:
     """Returns the folder that holds `benchmarks/`.
 
-    That is the current checkout's, or the one that was installed with the package.
+    That is the current checkout of flopline, or the one that was installed with the package.
 
     Raises:
         NoSuiteError: There is neither.
     """
     package = Path(__file__).parents[1]
-    for folder in (Path.cwd(), package / "suite", package.parents[1]):
-        if (folder / "benchmarks" / "cases.py").is_file():
-            return folder
+    here, installed_suite, checkout = Path.cwd(), package / "suite", package.parents[1]
+    if is_checkout(here):
+        return here
+    if (installed_suite / CASES).is_file():
+        return installed_suite
+    if is_checkout(checkout):
+        return checkout
     raise NoSuiteError(
         "there is no suite here: run this in a checkout of flopline, or install the package, "
         "which brings its own"
     )
 
 
+CASES = Path("benchmarks", "cases.py")
+"""The list of what is measured, in the suite's folder."""
+
+
+def is_checkout(folder: Path) -> bool:
+    """Returns whether a folder is a checkout of flopline.
+
+    Many projects have a file `benchmarks/cases.py`; what tells is the name in `pyproject.toml`.
+    """
+    try:
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+        is_flopline = project["project"]["name"] == "flopline"
+        return is_flopline and (folder / CASES).is_file()
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False
+
+
 def suite_cases() -> ModuleType:
-    """Imports the suite's list of cases, `benchmarks/cases.py`."""
-    sys.path.insert(0, str(suite_folder()))
-    return importlib.import_module("benchmarks.cases")
+    """Imports the suite's list of cases, `benchmarks/cases.py`, by its place and not by its name.
+
+    A package `benchmarks` of somebody else may be imported already, or come first on the path.
+    """
+    location = suite_folder() / CASES
+    specification = importlib.util.spec_from_file_location("flopline_suite_cases", location)
+    if specification is None or specification.loader is None:
+        raise NoSuiteError(f"{location} cannot be imported")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
 
 
 @dataclass(frozen=True)
@@ -215,16 +248,69 @@ def bench(
 ) -> None:
     """Verify and time the suite. Arguments after -- go to pytest, for example -- -k column."""
     refuse_unwritable(json_file)
-    root = suite_folder()
-    arguments = [
-        *("--rootdir", str(root), "-o", f"pythonpath={root}"),
+    with tempfile.TemporaryDirectory() as folder, isolated_from_pytest():
+        measured = Path(folder, "bench.json")
+        arguments = pytest_arguments(suite_folder())
+        if json_file is not None:
+            arguments.append(f"--benchmark-json={measured}")
+        code = _measure([*arguments, *context.args])
+        is_complete = code in (0, 1)
+        kept = json_file is None or keep_record(measured, json_file, is_complete=is_complete)
+    raise typer.Exit(code if kept else code or 2)
+
+
+def pytest_arguments(root: Path) -> list[str]:
+    """Returns the arguments with which pytest runs the suite, and nothing of what lies around it.
+
+    Neither a configuration file nor a conftest outside of the suite is read. Of the plugins of the
+    environment only flopline's and pytest-benchmark are loaded, by name; others can be with -p.
+
+    Args:
+        root: The folder that holds `benchmarks/`.
+    """
+    return [
+        *("-c", os.devnull, "--rootdir", str(root), "--confcutdir", str(root / "benchmarks")),
+        *("-o", f"pythonpath={shlex.quote(str(root))}"),
+        *("-p", "pytest_benchmark.plugin", "-p", "flopline.pytest_plugin"),
         *("-p", "no:cacheprovider", "--import-mode=importlib"),
         *("--benchmark-only", "--benchmark-quiet", "--tb=short", "-W", "default"),
+        str(root / "benchmarks" / "pytest_suite"),
     ]
-    if json_file is not None:
-        arguments += ["--benchmark-json", str(json_file)]
-    arguments += [str(root / "benchmarks" / "pytest_suite"), *context.args]
-    raise typer.Exit(_measure(arguments))
+
+
+@contextlib.contextmanager
+def isolated_from_pytest() -> Iterator[None]:
+    """Hides the variables from which pytest takes arguments and plugins, while the suite runs."""
+    before = dict(os.environ)
+    for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        os.environ.pop(name, None)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def keep_record(measured: Path, json_file: Path, *, is_complete: bool) -> bool:
+    """Puts a record where it was asked for, and returns whether that could be done.
+
+    What an interrupted run has measured is kept only where there is no record yet: it does not
+    replace the record of a whole run.
+
+    Args:
+        measured: The file that pytest-benchmark wrote; it is missing or empty if nothing was timed.
+        json_file: Where the record was asked for.
+        is_complete: Whether pytest came to its end.
+    """
+    content = measured.read_bytes() if measured.is_file() else b""
+    if not content:
+        complain(f"nothing was timed, so {json_file} was not written")
+        return False
+    if not is_complete and json_file.is_file():
+        complain(f"the run was not complete, so {json_file} is left as it was")
+        return False
+    return was_written(json_file, lambda: files.write(json_file, content))
 
 
 def _measure(arguments: list[str]) -> int:
@@ -238,9 +324,11 @@ def _measure(arguments: list[str]) -> int:
         if ending.code is not None:
             return ending.code
         if ending.signal is not None:
-            fail(f"ended by {ending.signal.name}; no record was written")
+            complain(f"ended by {ending.signal.name}")
+            return 2
         if not ending.running or ending.running in deadly:
-            fail(f"the process that measures ended with {ending.how} while no case was running")
+            complain(f"the process that measures ended with {ending.how} while no case ran")
+            return 2
         reason = f"{ending.running}: the process ended with {ending.how} while this case was run"
         complain(f"{reason}; everything else is measured again without it")
         deadly[ending.running] = reason

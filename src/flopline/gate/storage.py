@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import cattrs
 
+from flopline.files import write
 from flopline.gate.record import BATCH_TIMES, Batch, GateRecord, Quad
-from flopline.records import RecordError, parse, strict, structure, write
+from flopline.records import RecordError, parse, strict, structure
 
 if TYPE_CHECKING:
     from pathlib import Path

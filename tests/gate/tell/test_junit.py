@@ -4,9 +4,9 @@ from xml.etree import ElementTree as ET
 
 from hypothesis import example, given
 
+from flopline.characters import visible
 from flopline.gate.record import ExitCode, GateRecord
 from flopline.gate.tell.junit import render
-from flopline.gate.tell.names import visible
 from flopline.gate.tell.summary import summarise
 from tests.gate.support.make_records import (
     FILE,

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from markdown_it import MarkdownIt
 
+from flopline.characters import visible
 from flopline.gate.record import Comparison, ExitCode, GateRecord
 from flopline.gate.tell.markdown import render
-from flopline.gate.tell.names import visible
 from flopline.gate.tell.summary import summarise
 from tests.gate.support.make_records import (
     HOSTILE,

@@ -1,24 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
 
-from flopline.gate.tell.names import common_prefix, shortened, visible, visible_lines
-from tests.gate.support.make_records import HOSTILE
-
-
-@given(HOSTILE)
-def test_what_is_visible_is_printable_and_stays(words: str) -> None:
-    assert visible(words).isprintable()
-    assert visible(visible(words)) == visible(words)
-
-
-def test_escape_sequences_are_spelled_out() -> None:
-    assert visible("a\x1b[31m\n\u202e\ud800é語") == r"a\x1b[31m\n\u202e\ud800é語"
-
-
-def test_lines_stay_lines_and_are_visible() -> None:
-    assert visible_lines("a\tb\nc\r\nd") == [r"a\tb", "c", "d"]
+from flopline.gate.tell.names import common_prefix, shortened
 
 
 def test_a_long_name_is_shown_without_its_middle() -> None:

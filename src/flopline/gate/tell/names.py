@@ -1,12 +1,10 @@
-"""Names and sentences as reports show them.
-
-Names of benchmarks, labels of versions and messages come from whatever was benchmarked. `visible`
-makes each of them one line of printable characters, so that none can steer a terminal.
-"""
+"""Names and sentences as reports show them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from flopline.characters import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,25 +24,6 @@ class Name(str):
 
 Sentence = tuple[str, ...]
 """The pieces of a sentence in their order; names among them are instances of `Name`."""
-
-
-def visible(text: str) -> str:
-    """Returns a text as one line of printable characters.
-
-    What a terminal would obey, and what no eye would see, is spelled out as in a Python literal.
-    """
-    shown = []
-    for character in text:
-        if character.isprintable():
-            shown.append(character)
-        else:
-            shown.append(character.encode("unicode_escape").decode())
-    return "".join(shown)
-
-
-def visible_lines(text: str) -> list[str]:
-    """Returns the lines of a text, each visible."""
-    return [visible(line) for line in text.splitlines()]
 
 
 def shortened(text: str) -> str:

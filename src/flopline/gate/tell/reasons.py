@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from flopline.gate.tell.names import Name, Sentence, visible
+from flopline.characters import visible
+from flopline.gate.tell.names import Name, Sentence
 from flopline.units import share
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flopline.characters import visible, visible_lines
 from flopline.gate.record import VERDICT_ORDER, ExitCode
 from flopline.gate.tell import reasons
 from flopline.gate.tell.columns import COLUMNS, largest_change, largest_detectable
-from flopline.gate.tell.names import Name, common_prefix, shortened, visible, visible_lines
+from flopline.gate.tell.names import Name, common_prefix, shortened
 from flopline.units import percent, share
 
 if TYPE_CHECKING:
