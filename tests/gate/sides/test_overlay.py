@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
 
 from flopline.gate.sides.environment import Side
-from flopline.gate.sides.overlay import OverlayError, overlay
+from flopline.gate.sides.overlay import OverlayError, overlay, suite_folder
 from flopline.gate.sides.versions import Version
 from tests.support.checkouts import content, write
 
@@ -131,3 +131,104 @@ def test_nothing_is_written_through_a_link_of_the_other_side(
     assert content(outside) == {"x.py": "safe", "pkg/test_x.py": "safe"}
     assert (baseline.tree / "benchmarks" / "x.py").read_text() == "new"
     assert not (baseline.tree / "benchmarks").is_symlink()
+
+
+def test_code_beside_a_benchmark_is_never_replaced_but_its_data_is(
+    pair: tuple[Side, Side],
+) -> None:
+    baseline, candidate = pair
+    names = ("test_a.py", "solve.py", "kernel.cu", "input.txt", "README.md", "test_other.py")
+    for owner in pair:
+        write(owner.tree / "day", dict.fromkeys(names, owner.name))
+    write(candidate.tree, {"day/renamed.py": "new"})
+    overlaid = overlay(candidate, baseline, ["day/test_a.py"])
+    replaced = ("day/input.txt", "day/test_a.py")
+    assert overlaid.replaced == replaced
+    assert overlaid.doubtful == {"day/input.txt"}
+    after = content(baseline.tree / "day")
+    assert {name for name, text in after.items() if text == "candidate"} == {
+        "input.txt",
+        "test_a.py",
+    }
+    assert "renamed.py" not in after
+
+
+def test_the_data_of_a_package_stays_with_its_code(pair: tuple[Side, Side]) -> None:
+    baseline, candidate = pair
+    for owner in pair:
+        write(owner.tree / "pkg", dict.fromkeys(("test_a.py", "table.csv"), owner.name))
+    assert overlay(candidate, baseline, ["pkg/test_a.py"]).replaced == ("pkg/test_a.py",)
+
+
+def test_only_files_that_differ_count_as_replaced(pair: tuple[Side, Side]) -> None:
+    baseline, candidate = pair
+    same = {"tests/test_a.py": "", "tests/data.bin": "", "conftest.py": ""}
+    for owner in pair:
+        write(owner.tree, {**same, "tests/cases.py": owner.name, "tests/cases.csv": owner.name})
+    write(candidate.tree, {"tests/new.py": ""})
+    write(baseline.tree, {"tests/old.py": ""})
+    overlaid = overlay(candidate, baseline, ["tests/test_a.py"])
+    assert overlaid.replaced == (
+        "tests/cases.csv",
+        "tests/cases.py",
+        "tests/new.py",
+        "tests/old.py",
+    )
+    assert overlaid.doubtful == {"tests/cases.py", "tests/new.py", "tests/old.py"}
+
+
+def test_a_module_that_has_its_benchmark_in_it_is_kept(pair: tuple[Side, Side]) -> None:
+    baseline, candidate = pair
+    for owner in pair:
+        write(owner.tree, dict.fromkeys(("pkg/x.py", "day/solve.py", "conftest.py"), owner.name))
+    overlaid = overlay(candidate, baseline, ["pkg/x.py", "day/solve.py"])
+    assert overlaid.kept == {"pkg/x.py", "day/solve.py"}
+    assert overlaid.replaced == ("conftest.py",)
+    assert content(baseline.tree)["pkg/x.py"] == "baseline"
+
+
+WORK = "def work():\n    return 1\n"
+TEST = "def test_a(benchmark):\n    benchmark(work)\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "doubtful"),
+    [
+        (WORK + TEST, WORK + TEST + "def test_b(): pass\n", False),
+        (WORK + TEST, "# more\n" + WORK + TEST.replace("work", "work, 1"), False),
+        (WORK + TEST, WORK.replace("1", "2") + TEST, True),
+        ("class Work: x = 1\n", "class Work: x = 2\n", True),
+        ("@pytest.fixture()\n" + WORK, "@pytest.fixture()\n" + WORK.replace("1", "2"), False),
+        (TEST, WORK + TEST, False),
+        ("def broken(", WORK, False),
+    ],
+)
+@pytest.mark.parametrize("name", ["conftest.py", "test_a.py"])
+def test_changed_code_in_a_benchmark_file_may_be_what_is_measured(
+    pair: tuple[Side, Side], name: str, before: str, after: str, *, doubtful: bool
+) -> None:
+    baseline, candidate = pair
+    write(baseline.tree, {"test_a.py": "", name: before})
+    write(candidate.tree, {"test_a.py": "", name: after})
+    overlaid = overlay(candidate, baseline, ["test_a.py"])
+    assert overlaid.replaced == (name,)
+    assert overlaid.doubtful == ({name} if doubtful else set())
+
+
+@pytest.mark.parametrize(
+    ("file", "folder"),
+    [
+        ("2022/day01/test_a.py", None),
+        ("benchtools/core/test_a.py", None),
+        ("pkg/benchmarks/test_a.py", "pkg/benchmarks"),
+        ("acme/algo/tests/unit/test_a.py", "acme/algo/tests"),
+        ("bench/tests/test_a.py", "bench/tests"),
+        ("tests/benchmarks/test_a.py", "tests"),
+        ("_benchmarks/test_a.py", "_benchmarks"),
+        ("perf/test_a.py", None),
+        ("contest/test_a.py", None),
+    ],
+)
+def test_a_suite_is_a_folder_of_its_name_and_no_package(file: str, folder: str | None) -> None:
+    expected = PurePosixPath(folder) if folder else None
+    assert suite_folder(PurePosixPath(file), frozenset({"pkg", "perf"})) == expected

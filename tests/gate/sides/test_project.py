@@ -109,6 +109,19 @@ def test_the_names_of_an_installation_are_those_to_import(
     assert import_names(files) == names
 
 
+@pytest.mark.parametrize("distribution", ["bench", "Bench"])
+def test_a_package_of_tests_that_is_called_as_its_project_is_code(distribution: str) -> None:
+    files = ["bench/__init__.py", "tests/a.py", "more.py"]
+    assert import_names(files, distribution) == {"bench", "more"}
+
+
+def test_a_longer_name_is_no_name_of_tests() -> None:
+    assert import_names(["benchtools/a.py", "testkit/a.py", "tests/a.py"]) == {
+        "benchtools",
+        "testkit",
+    }
+
+
 def test_the_packages_of_a_tree_are_found_without_its_tests(tmp_path: Path) -> None:
     packages = ("one", "src/two", "lib/three", "python/four", "other/five", "tests", "src/bench")
     write(tmp_path, {f"{package}/__init__.py": "" for package in packages})

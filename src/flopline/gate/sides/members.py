@@ -6,6 +6,7 @@ every version must bring its own.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
@@ -210,10 +211,9 @@ def _matches(folder: Path, patterns: object) -> Iterator[Path]:
         text = pattern.get("path") if isinstance(pattern, dict) else pattern
         if not isinstance(text, str):
             continue
-        if not set("*?[") & set(text):
-            yield Path(os.path.normpath(folder / text))
-        elif not Path(text).is_absolute():
-            yield from (path for path in sorted(folder.glob(text)) if path.is_dir())
+        names = sorted(glob.glob(text, root_dir=folder)) if glob.has_magic(text) else [text]  # noqa: PTH207  # pathlib's raises errors
+        for name in names:
+            yield Path(os.path.normpath(folder / name))
 
 
 def _requirements(content: dict[str, Any]) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import filecmp
 import os
 import re
@@ -36,6 +37,8 @@ CODE = re.compile(
 """The suffixes of files that may be run or compiled, so that they may be what is measured."""
 BUILT = frozenset([".so", ".pyd"])
 """The suffixes of what a build makes; two builds of one source need not be equal."""
+OF_PYTEST = re.compile(r"test|bench|pytest_", re.IGNORECASE)
+"""The names of tests and hooks begin with this."""
 NO_DATA = frozenset(["", ".md", ".rst", ".lock", ".toml", ".cfg", ".ini"])
 """The suffixes of files beside a benchmark that are about the project."""
 
@@ -95,14 +98,15 @@ def overlay(source: Side, target: Side, files: Iterable[str]) -> Overlaid:
             else:
                 benchmarks.add(file)
                 parts |= _beside(source, target, file, packages)
-    replaced = _replace_differing(source, target, (parts | benchmarks) - kept)
-    doubtful = set()
-    for part in replaced:
-        is_built = part.suffix in BUILT and target.site is not None
-        if part not in benchmarks and not is_built and _is_doubtful(part, packages):
-            doubtful.add(str(part))
+    replaced = []
+    doubtful = []
+    for part in _differing(source, target, (parts | benchmarks) - kept):
+        if _is_doubtful(source, target, part, is_suite=part in benchmarks):
+            doubtful.append(str(part))
+        _replace(source, target, part)
+        replaced.append(str(part))
     return Overlaid(
-        tuple(str(part) for part in replaced),
+        tuple(replaced),
         frozenset(doubtful),
         frozenset(str(file) for file in kept),
     )
@@ -147,18 +151,15 @@ def _beside(
     return set(_data_beside(source, file))
 
 
-def _replace_differing(
+def _differing(
     source: Side, target: Side, parts: Iterable[PurePosixPath]
-) -> list[PurePosixPath]:
-    """Replaces the files that differ, and returns them sorted."""
-    replaced = []
+) -> Iterator[PurePosixPath]:
+    """Yields the files that differ, sorted; whoever takes one replaces it before the next."""
     for part in sorted(parts):
         # Where a link leads is replaced under its own name.
         is_in_link = any((source.tree / folder).is_symlink() for folder in part.parents)
         if not is_in_link and not _is_same(source.tree / part, target.tree / part):
-            _replace(source, target, part)
-            replaced.append(part)
-    return replaced
+            yield part
 
 
 def _files_below(source: Side, target: Side, folder: PurePosixPath) -> set[PurePosixPath]:
@@ -188,12 +189,43 @@ def _data_beside(side: Side, file: PurePosixPath) -> Iterator[PurePosixPath]:
             yield file.parent / path.name
 
 
-def _is_doubtful(part: PurePosixPath, packages: frozenset[str]) -> bool:
-    """Returns whether a file that was replaced may be code to measure, or its data."""
-    is_of_tests = part.suffix == ".py" and SUITE_FILE.fullmatch(part.stem)
-    if str(part) in CONFIGURATION or is_of_tests:
+def _is_doubtful(source: Side, target: Side, part: PurePosixPath, *, is_suite: bool) -> bool:
+    """Returns whether a file that differs may be code to measure, or its data.
+
+    Args:
+        source: The side whose suite both are to run.
+        target: The other side, before the file is replaced.
+        part: The file.
+        is_suite: Whether it has benchmarks that are measured.
+    """
+    if str(part) in CONFIGURATION:
         return False
-    return bool(CODE.fullmatch(part.suffix)) or suite_folder(part, packages) is None
+    if is_suite or (part.suffix == ".py" and SUITE_FILE.fullmatch(part.stem)):
+        before, after = _plain_code(target.tree / part), _plain_code(source.tree / part)
+        return any(before[name] != after[name] for name in before.keys() & after.keys())
+    if part.suffix in BUILT and target.site is not None:
+        return False
+    is_in_suite = suite_folder(part, source.packages | target.packages) is not None
+    return not is_in_suite or bool(CODE.fullmatch(part.suffix))
+
+
+def _plain_code(file: Path) -> dict[str, str]:
+    """Returns the functions and classes of a Python file that are no tests, fixtures or hooks.
+
+    Each is given by its name and a text that comments and line numbers do not change.
+    """
+    try:
+        module = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return {}
+    code = {}
+    for node in module.body:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        is_fixture = any("fixture" in ast.unparse(each) for each in node.decorator_list)
+        if not is_fixture and not OF_PYTEST.match(node.name):
+            code[node.name] = ast.dump(node)
+    return code
 
 
 def _is_same(wanted: Path, present: Path) -> bool:
