@@ -17,6 +17,7 @@ from flopline.gate.measure.pair import list_benchmarks
 from flopline.gate.record import Comparison, ExitCode, GateRecord, Loss, SideFacts
 from flopline.gate.schedule import Budget, Evidence, Schedule, confirm, screen, second_look
 from flopline.gate.sides.overlay import overlay
+from flopline.gate.sides.surroundings import share_surroundings
 from flopline.machine import hardware
 from flopline.progress import Progress, silent
 from flopline.units import counted
@@ -183,7 +184,7 @@ def share_suite(baseline: Side, candidate: Side, settings: Settings) -> Suite:
         WorkerError: A side does not start.
         SuiteError: The suite cannot be compared with these arguments.
     """
-    before, after = list_benchmarks([baseline, candidate], settings.arguments)
+    before, after = _list_both(baseline, candidate, settings)
     warnings = [*_uncollected("baseline", before), *_uncollected("candidate", after)]
 
     source, target, chosen = candidate, baseline, after
@@ -212,6 +213,33 @@ def share_suite(baseline: Side, candidate: Side, settings: Settings) -> Suite:
         losses=losses,
         warnings=warnings,
     )
+
+
+def _list_both(baseline: Side, candidate: Side, settings: Settings) -> tuple[Collected, Collected]:
+    """Lists what each side has of its own.
+
+    If a side does not start, because what the arguments or its configuration name is new, it is
+    given the other's suite first.
+
+    Raises:
+        WorkerError: A side does not start.
+        SuiteError: The suite cannot be compared with these arguments.
+    """
+    source, target = candidate, baseline
+    if settings.suite_from == "baseline":
+        source, target = baseline, candidate
+    if settings.suite_from != "each" and source.tree != target.tree:
+        share_surroundings(source, target, settings.arguments)
+    try:
+        before, after = list_benchmarks([baseline, candidate], settings.arguments)
+    except WorkerError:
+        if settings.suite_from == "each" or source.tree == target.tree:
+            raise
+        (chosen,) = list_benchmarks([source], settings.arguments)
+        overlay(source, target, sorted({benchmark.file for benchmark in chosen.items.values()}))
+        (other,) = list_benchmarks([target], settings.arguments)
+        before, after = (other, chosen) if source is candidate else (chosen, other)
+    return before, after
 
 
 def _facts(side: Side, collected: Collected) -> SideFacts:

@@ -29,6 +29,7 @@ from flopline.gate.sides.project import (
     import_names,
     packages_in,
 )
+from flopline.gate.sides.surroundings import bounds
 from flopline.gate.sides.tree import NOT_COPIED, TEMPORARY_PREFIX, is_behind_link, remove
 from flopline.gate.sides.versions import current, resolve
 from flopline.gate.signals import held_back
@@ -99,7 +100,10 @@ class Side:
 
     def arguments(self, given: Sequence[str]) -> list[str]:
         """Returns arguments for pytest in which the paths are those of the side's copy."""
-        return self.place.arguments(given, self.tree) if self.place else list(given)
+        if self.place is None:
+            return list(given)
+        arguments = self.place.arguments(given, self.tree)
+        return [*arguments, *bounds(self.folder, self.copy, arguments)]
 
 
 @contextmanager
@@ -133,8 +137,10 @@ def sides(
         for version in versions:
             folder = root / FOLDERS[version.name]
             project = export(version, folder / "tree")
+            # The folder may be new, and the suite in it is only given to this side later.
+            (project / place.standing).mkdir(parents=True, exist_ok=True)
             environment = _environment(place, project, root, [])
-            workspaces.append(Workspace(version.name, folder, project, environment))
+            workspaces.append(Workspace(version.name, folder, project, variables=environment))
         installed = build_isolated(workspaces) if isolated else build(workspaces)
         ready = []
         for version, workspace in zip(versions, workspaces, strict=True):
