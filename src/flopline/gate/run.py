@@ -19,6 +19,7 @@ from flopline.gate.measure.patience import Patience
 from flopline.gate.record import Comparison, ExitCode, GateRecord, Loss, SideFacts
 from flopline.gate.schedule import Budget, Evidence, Schedule, confirm, screen, second_look
 from flopline.gate.sides.overlay import Overlaid, overlay
+from flopline.gate.sides.surroundings import share_surroundings
 from flopline.machine import hardware
 from flopline.progress import Progress, silent
 from flopline.units import counted
@@ -234,7 +235,7 @@ def share_suite(
         SuiteError: The suite cannot be compared with these arguments.
         ForeignCodeError: A side has loaded code of the user's checkout.
     """
-    before, after = list_benchmarks([baseline, candidate], settings.arguments, patience=patience)
+    before, after = _list_both(baseline, candidate, settings, patience)
     refuse_foreign(baseline, before.loaded)
     refuse_foreign(candidate, after.loaded)
     warnings = [*_uncollected("baseline", before), *_uncollected("candidate", after)]
@@ -273,6 +274,37 @@ def share_suite(
         overlaid=overlaid,
         files=files if settings.suite_from == "each" else frozenset(),
     )
+
+
+def _list_both(
+    baseline: Side, candidate: Side, settings: Settings, patience: Patience | None
+) -> tuple[Collected, Collected]:
+    """Lists what each side has of its own.
+
+    If a side does not start, because what the arguments or its configuration name is new, it is
+    given the other's suite first.
+
+    Raises:
+        WorkerError: A side does not start.
+        SuiteError: The suite cannot be compared with these arguments.
+    """
+    source, target = candidate, baseline
+    if settings.suite_from == "baseline":
+        source, target = baseline, candidate
+    if settings.suite_from != "each" and source.tree != target.tree:
+        share_surroundings(source, target, settings.arguments)
+    try:
+        before, after = list_benchmarks(
+            [baseline, candidate], settings.arguments, patience=patience
+        )
+    except WorkerError:
+        if settings.suite_from == "each" or source.tree == target.tree:
+            raise
+        (chosen,) = list_benchmarks([source], settings.arguments, patience=patience)
+        overlay(source, target, sorted({benchmark.file for benchmark in chosen.items.values()}))
+        (other,) = list_benchmarks([target], settings.arguments, patience=patience)
+        before, after = (other, chosen) if source is candidate else (chosen, other)
+    return before, after
 
 
 def _facts(side: Side, collected: Collected) -> SideFacts:

@@ -30,6 +30,7 @@ from flopline.gate.sides.project import (
     is_installable,
     packages_in,
 )
+from flopline.gate.sides.surroundings import bounds
 from flopline.gate.sides.tree import NOT_COPIED, TEMPORARY_PREFIX, is_behind_link, remove
 from flopline.gate.sides.versions import current, resolve
 from flopline.gate.temporary import remove_dead, temporary_folder
@@ -105,7 +106,10 @@ class Side:
 
     def arguments(self, given: Sequence[str]) -> list[str]:
         """Returns arguments for pytest in which the paths are those of the side's copy."""
-        return self.place.arguments(given, self.tree) if self.place else list(given)
+        if self.place is None:
+            return list(given)
+        arguments = self.place.arguments(given, self.tree)
+        return [*arguments, *bounds(self.folder, self.copy, arguments)]
 
 
 @contextmanager
@@ -143,6 +147,8 @@ def sides(
             folder = root / FOLDERS[version.name]
             project = export(version, folder / "tree")
             further = tuple(members(folder / "tree", project, present))
+            # The folder may be new, and the suite in it is only given to this side later.
+            (project / place.standing).mkdir(parents=True, exist_ok=True)
             environment = _environment(place, project, root, [])
             workspaces.append(Workspace(version.name, folder, project, further, environment))
         installed = build_isolated(workspaces) if isolated else build(workspaces)
