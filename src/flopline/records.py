@@ -128,8 +128,7 @@ def parse(path: Path, writer: str) -> dict[str, Any]:
         OSError: The file cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        content = json.loads(_read(path), parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise RecordError(
             f"{path} is not JSON ({error}); give a file that `{writer}` wrote"
@@ -140,6 +139,24 @@ def parse(path: Path, writer: str) -> dict[str, Any]:
             f"{path} holds a JSON {kind}, no record; give a file that `{writer}` wrote"
         )
     return content
+
+
+LARGEST = 1 << 28
+"""Bytes that a record may have; a gate's with 1000 benchmarks has a tenth of that."""
+
+
+def _read(path: Path) -> str:
+    """Returns the text of a file, which may be a pipe and need not end.
+
+    Raises:
+        ValueError: It is too long, or not in UTF-8.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise ValueError(f"it has more than {LARGEST >> 20} MiB")
+    return content.decode()
 
 
 def _refuse(constant: str) -> None:

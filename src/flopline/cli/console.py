@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from flopline import files
+from flopline import FloplineError, files
 from flopline.characters import visible, visible_lines, visible_text
 from flopline.sheet import UNLIMITED, to_text
 
@@ -79,6 +79,8 @@ def showing(file: Path | str) -> Iterator[None]:
     """
     try:
         yield
+    except FloplineError:
+        raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         fail(
             f"{file} holds values that no measurement gives, so that it cannot be shown "

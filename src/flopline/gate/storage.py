@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 BATCH_FIELDS = tuple(field.name for field in fields(Batch))
 NANOSECONDS = 1e9
 """Nanoseconds of a second."""
+MOST_BATCHES = 10_000_000
+"""More batches than any benchmark has in a block; a file that says so is not believed."""
 
 CONVERTER = cattrs.Converter()
 
@@ -143,6 +145,8 @@ def _unpack_side(columns: dict[str, Any], quads: int) -> list[tuple[Batch, ...]]
 def _values(columns: dict[str, Any], name: str, length: int) -> list[Any]:
     """Returns a column's values, also if they were all equal and only one of them was written."""
     values = columns[name]
+    if length > MOST_BATCHES:
+        raise ValueError(f"{length} values of {name}; a record has {MOST_BATCHES} at most")
     if not isinstance(values, list):
         return [values] * length
     if len(values) != length:
