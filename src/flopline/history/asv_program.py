@@ -18,6 +18,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -57,20 +58,41 @@ def _interrupt(*_: object) -> None:
     end_session(os.getpid())
 
 
+PATIENCE = 3
+"""Seconds in which pip puts back what it has half replaced, and git removes its locks."""
+
+
 def end_session(leader: int) -> None:
-    """Kills the processes of a session, its leader the last.
+    """Asks the processes of a session to end, kills those that do not, and its leader the last.
 
     asv puts what it starts into groups of their own, but not into other sessions.
     """
+    deadline = time.monotonic() + PATIENCE
+    number = signal.SIGINT
+    while others := _session(leader):
+        for process in others:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
+        if number == signal.SIGKILL:
+            break
+        while time.monotonic() < deadline and _session(leader):
+            time.sleep(0.05)
+        number = signal.SIGKILL
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(leader, signal.SIGKILL)
+
+
+def _session(leader: int) -> list[int]:
+    """Returns the processes of a session that run, without its leader."""
+    processes = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):
             # The name, in parentheses, may hold anything; state, parent, group and session follow.
             facts = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
             process = int(path.parent.name)
-            if int(facts[3]) == leader and process != leader:
-                os.kill(process, signal.SIGKILL)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(leader, signal.SIGKILL)
+            if int(facts[3]) == leader and facts[0] != "Z" and process != leader:
+                processes.append(process)
+    return processes
 
 
 WRITE_JSON = util.write_json
