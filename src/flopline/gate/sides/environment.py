@@ -16,11 +16,13 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from flopline import git
 from flopline.gate.sides.build import BuildError, Workspace, build, build_isolated
 from flopline.gate.sides.export import export
-from flopline.gate.sides.interpreter import examine, find_interpreter
+from flopline.gate.sides.interpreter import InterpreterError, examine, find_interpreter
 from flopline.gate.sides.members import installed_from, members
 from flopline.gate.sides.project import (
     SOURCE_FOLDERS,
@@ -295,6 +297,7 @@ def _interpreter_side(version: Version, requested: str, root: Path) -> Side:
     python = find_interpreter(version.name, requested)
     project = export(version, root / FOLDERS[version.name] / "tree")
     interpreter = examine(version.name, python, requested, distribution_name(project), root)
+    _refuse_other_checkout(version, requested, interpreter.editable)
     packages = import_names(interpreter.files, distribution_name(project))
     _remove_from_tree(project, packages)
     origin = version.label
@@ -305,6 +308,21 @@ def _interpreter_side(version: Version, requested: str, root: Path) -> Side:
     packages |= side.packages
     home = root / FOLDERS[version.name]
     return replace(side, packages=packages, site=Path(interpreter.site), home=home)
+
+
+def _refuse_other_checkout(version: Version, requested: str, editable: str) -> None:
+    """Raises InterpreterError if the project is installed as editable from another checkout.
+
+    Both sides run copies of this checkout, so that other code would not be run at all.
+    """
+    address = urlsplit(editable)
+    folder = Path(url2pathname(address.path)).resolve()
+    if address.scheme == "file" and not folder.is_relative_to(version.source.resolve()):
+        raise InterpreterError(
+            f"the {version.name}'s interpreter {requested!r} has the project installed as editable "
+            f"from {folder}, but with two interpreters both sides run {version.source}; install it "
+            f"there without --editable, or compare folders: --{version.name} {folder}"
+        )
 
 
 def _remove_from_tree(project: Path, packages: frozenset[str]) -> None:

@@ -16,7 +16,8 @@ from .protocol import LoadedFile
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-HERE = os.path.realpath(os.path.dirname(__file__)) + os.sep  # noqa: PTH120  # as the other paths
+HERE = os.path.realpath(Path(__file__).parents[1]) + os.sep
+"""The folder of the worker, which may be started from a checkout of flopline itself."""
 VERSION_LINE = re.compile(rb"^\w*(?:version|commit_id)\w*\b.*=.*$", re.MULTILINE)
 """A line that says which version this is, as a new release and many build tools change it."""
 read_bytes = Path.read_bytes  # tests may replace it
