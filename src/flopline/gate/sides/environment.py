@@ -147,6 +147,8 @@ def _checkouts(versions: Sequence[Version]) -> tuple[Path, ...]:
 def _with_path(side: Side, entries: Sequence[Path]) -> Side:
     """Returns a side that finds in its own tree what the environment finds in the checkout.
 
+    Its workers do not look into the checkout.
+
     Args:
         side: The side.
         entries: Folders on the environment's import path, relative to the checkout.
@@ -156,6 +158,10 @@ def _with_path(side: Side, entries: Sequence[Path]) -> Side:
     path = side.environment["PYTHONPATH"].split(os.pathsep)
     path += [os.path.normpath(side.home / "tree" / entry) for entry in entries]
     environment = {**side.environment, "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
+    if entries:
+        # What a version does not have must be missing, and not come from the checkout.
+        left_out = [os.path.normpath(root / entry) for root in side.checkouts for entry in entries]
+        environment["FLOPLINE_LEFT_OUT"] = os.pathsep.join(left_out)
     return replace(side, environment=environment)
 
 

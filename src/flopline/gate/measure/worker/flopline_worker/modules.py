@@ -49,6 +49,16 @@ def loaded_files(own: str, others: Iterable[str]) -> list[LoadedFile]:
     return loaded
 
 
+def leave_out_folders(folders: str) -> None:
+    """Removes folders from the import path, so that a side cannot import what it does not have.
+
+    Args:
+        folders: Absolute paths, separated as in PYTHONPATH.
+    """
+    left_out = {real_path(folder) for folder in folders.split(os.pathsep) if folder}
+    sys.path[:] = [entry for entry in sys.path if real_path(entry) not in left_out]
+
+
 def _module_files() -> Iterator[tuple[str, str]]:
     """Yields the name and the file of every module."""
     for name, module in list(sys.modules.items()):

@@ -10,6 +10,7 @@ import platform
 import sys
 
 from .link import Link
+from .modules import leave_out_folders
 from .protocol import Bye, Hello
 
 ADDR_NO_RANDOMIZE = 0x0040000  # <sys/personality.h>
@@ -29,6 +30,7 @@ def main(arguments: list[str]) -> int:
     descriptors, arguments = arguments[:4], arguments[4:]
     link = Link(*map(int, descriptors))
     sys.argv[:] = ["pytest", *arguments]
+    leave_out_folders(os.environ.get("FLOPLINE_LEFT_OUT", ""))
     link.send(Hello(platform.python_version(), randomised, packages()))
     try:
         import pytest
