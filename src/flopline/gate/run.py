@@ -120,6 +120,12 @@ def run(
     findings = investigate(
         evidence, budget, schedule or Schedule.of(settings), measure=measure, explain=explain
     )
+    for side in sides:
+        if side.home is not None and side.name not in reports:
+            evidence.warnings.append(
+                f"the {side.name} did not report which code it ran, because its sessions did not "
+                "come to their end"
+            )
     seconds = budget.spent()
     return _record(suite, evidence, findings, machine=machine, started=started, seconds=seconds)
 
@@ -259,8 +265,8 @@ def share_suite(
     if overlaid.replaced:
         names = listed(overlaid.replaced)
         warnings.append(
-            f"both sides ran the {source.name}'s benchmark files, which differ from the "
-            f"{target.name}'s: {names}"
+            f"both sides ran the benchmark files of the {source.name}, so what is different in "
+            f"them on the {target.name} was not measured: {names}"
         )
     benchmarks, losses = _comparable(chosen, before, after, overlaid.kept)
     return Suite(

@@ -41,7 +41,7 @@ def pair(tmp_path: Path) -> Sides:
     for name in ("baseline", "candidate"):
         home = tmp_path / name
         (home / "tree").mkdir(parents=True)
-        side = make_side(name, home / "tree")  # type: ignore[arg-type]
+        side = make_side(name, home / "tree")
         sides.append(replace(side, home=home, checkouts=(tmp_path / "checkout",)))
     return sides[0], sides[1]
 
@@ -207,7 +207,7 @@ def test_a_subject_among_the_benchmarks_is_refused_or_each_sides_own(tmp_path: P
     facts = shown(folder, "candidate", "benchmarks")
     assert "benchmarks/kernels.py, which was taken for a part" in facts["refused"]
     (warning,) = facts["warnings"]
-    assert warning.endswith("differ from the baseline's: benchmarks/kernels.py")
+    assert warning.endswith("on the baseline was not measured: benchmarks/kernels.py")
     assert shown(folder, "each", "benchmarks")["ran"] == OWN
 
 
@@ -251,6 +251,21 @@ def test_a_folder_of_the_checkout_on_the_path_is_each_sides_own(
     write(site(environment.parents[1]), {"scripts.pth": f"{folder}/scripts\n"})
     facts = shown(folder, "candidate", "benchmarks", python=str(environment))
     assert facts["ran"] == OWN
+
+
+def test_a_member_that_is_new_is_missing_on_the_baseline(tmp_path: Path, environment: Path) -> None:
+    folder = monorepo(tmp_path / "p", {})
+    new = {
+        "packages/new/pyproject.toml": HATCHLING.format(version="1").replace("subject", "new"),
+        "packages/new/src/new/__init__.py": NEW,
+        "benchmarks/test_new.py": test_of("new"),
+    }
+    write(folder, new)
+    entries = [f"{folder}/packages/{name}/src\n" for name in ("core", "new")]
+    write(site(environment.parents[1]), {"members.pth": "".join(entries)})
+    facts = shown(folder, "candidate", "benchmarks", python=str(environment))
+    assert facts["refused"] == ""
+    assert facts["ran"] == {**OWN, "candidate": OWN["candidate"] * 2}
 
 
 FINDER = """\

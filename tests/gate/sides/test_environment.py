@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flopline.gate.sides.environment import interpreters, sides
+from flopline.gate.sides.interpreter import InterpreterError
 from tests.gate.support.build_backends import (
     OWN_BACKEND,
     RUN_SIDES,
@@ -296,3 +298,16 @@ def test_what_an_editable_installation_lists_stays_in_the_tree(
     with interpreters(plain, sys.executable, str(environment)) as (_, candidate):
         file = candidate.tree / "subject" / "__init__.py"
         assert run(candidate, "import subject; print(subject.__file__)") == str(file)
+
+
+def test_an_editable_installation_of_another_checkout_is_refused(
+    tmp_path: Path, environment: Path
+) -> None:
+    for name in ("here", "elsewhere"):
+        files = {"pyproject.toml": HATCHLING.format(version="1"), "subject/__init__.py": ""}
+        write(tmp_path / name, files)
+    install(environment, "--editable", str(tmp_path / "elsewhere"))
+    message = f"installed as editable from {tmp_path / 'elsewhere'}, but"
+    both = interpreters(tmp_path / "here", sys.executable, str(environment))
+    with pytest.raises(InterpreterError, match=re.escape(message)), both:
+        pass

@@ -15,11 +15,13 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from flopline import FloplineError, git
 from flopline.gate.sides.build import BuildError, Workspace, build, build_isolated
 from flopline.gate.sides.export import export
-from flopline.gate.sides.interpreter import examine, find_interpreter
+from flopline.gate.sides.interpreter import InterpreterError, examine, find_interpreter
 from flopline.gate.sides.members import installed_from, members
 from flopline.gate.sides.place import Place
 from flopline.gate.sides.project import (
@@ -177,6 +179,8 @@ def _checkouts(versions: Sequence[Version]) -> tuple[Path, ...]:
 def _with_path(side: Side, entries: Sequence[Path]) -> Side:
     """Returns a side that finds in its own tree what the environment finds in the checkout.
 
+    Its workers do not look into the checkout.
+
     Args:
         side: The side.
         entries: Folders on the environment's import path, relative to the checkout.
@@ -186,6 +190,10 @@ def _with_path(side: Side, entries: Sequence[Path]) -> Side:
     path = side.environment["PYTHONPATH"].split(os.pathsep)
     path += [os.path.normpath(side.home / "tree" / entry) for entry in entries]
     environment = {**side.environment, "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
+    if entries:
+        # What a version does not have must be missing, and not come from the checkout.
+        left_out = [os.path.normpath(root / entry) for root in side.checkouts for entry in entries]
+        environment["FLOPLINE_LEFT_OUT"] = os.pathsep.join(left_out)
     return replace(side, environment=environment)
 
 
@@ -368,6 +376,7 @@ def _interpreter_side(version: Version, requested: str, root: Path, place: Place
     python = find_interpreter(version.name, requested)
     project = export(version, root / FOLDERS[version.name] / "tree")
     interpreter = examine(version.name, python, requested, distribution_name(project), root)
+    _refuse_other_checkout(version, requested, interpreter.editable)
     packages = import_names(interpreter.files, distribution_name(project))
     _remove_from_tree(project, packages)
     origin = version.label
@@ -378,6 +387,21 @@ def _interpreter_side(version: Version, requested: str, root: Path, place: Place
     packages |= side.packages
     home = root / FOLDERS[version.name]
     return replace(side, packages=packages, site=Path(interpreter.site), home=home)
+
+
+def _refuse_other_checkout(version: Version, requested: str, editable: str) -> None:
+    """Raises InterpreterError if the project is installed as editable from another checkout.
+
+    Both sides run copies of this checkout, so that other code would not be run at all.
+    """
+    address = urlsplit(editable)
+    folder = Path(url2pathname(address.path)).resolve()
+    if address.scheme == "file" and not folder.is_relative_to(version.source.resolve()):
+        raise InterpreterError(
+            f"the {version.name}'s interpreter {requested!r} has the project installed as editable "
+            f"from {folder}, but with two interpreters both sides run {version.source}; install it "
+            f"there without --editable, or compare folders: --{version.name} {folder}"
+        )
 
 
 def _remove_from_tree(project: Path, packages: frozenset[str]) -> None:

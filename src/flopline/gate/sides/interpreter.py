@@ -31,6 +31,7 @@ class Interpreter:
         installed: Name and version of the project, if it is installed and not as editable;
             otherwise empty.
         files: The files of that installation, relative to `site`.
+        editable: The address of the folder from which it is installed as editable; otherwise empty.
     """
 
     version: str
@@ -38,6 +39,7 @@ class Interpreter:
     site: str
     installed: str
     files: list[str]
+    editable: str = ""
 
 
 class InterpreterError(FloplineError, ValueError):

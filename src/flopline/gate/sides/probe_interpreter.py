@@ -16,13 +16,15 @@ FACTS = {
     "site": "",
     "installed": "",
     "files": [],
+    "editable": "",
 }
 """The facts that are printed.
 
 `version` is that of the interpreter, such as `3.12.1`. `lacks` names what a side needs and the
 interpreter does not have. `site` is the folder into which packages are installed. If the
 distribution is installed, and not as editable, `installed` is its name and version, and `files`
-are its files relative to `site`.
+are its files relative to `site`. If it is installed as editable, `editable` is the address of its
+folder.
 """
 
 # Python puts the folder of a program on the import path. A side will not have this one there.
@@ -47,5 +49,7 @@ else:
         if installation.read_text("RECORD") and not is_editable:
             FACTS["installed"] = distribution + " " + installation.version
             FACTS["files"] = [str(file) for file in installation.files or ()]
+        elif is_editable:
+            FACTS["editable"] = origin.get("url", "")
 
 sys.stdout.write(json.dumps(FACTS) + "\n")

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flopline.gate.measure.worker.flopline_worker.modules import code_digest, loaded_files
+from flopline.gate.measure.worker.flopline_worker.modules import (
+    code_digest,
+    leave_out_folders,
+    loaded_files,
+)
 from tests.support.checkouts import write
 
 if TYPE_CHECKING:
@@ -55,3 +59,14 @@ def test_a_digest_is_of_the_code_and_not_of_its_version(
 
 def test_a_file_that_cannot_be_read_has_no_digest(tmp_path: Path) -> None:
     assert code_digest(str(tmp_path / "nowhere.py")) == ""
+
+
+def test_left_out_folders_are_no_longer_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / name) for name in ("link", "two")])
+    leave_out_folders(f"{tmp_path}/one:{tmp_path}/three")
+    assert sys.path == [str(tmp_path / "two")]
+    leave_out_folders("")
+    assert sys.path == [str(tmp_path / "two")]

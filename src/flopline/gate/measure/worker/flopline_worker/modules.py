@@ -16,7 +16,8 @@ from .protocol import LoadedFile
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-HERE = os.path.realpath(os.path.dirname(__file__)) + os.sep  # noqa: PTH120  # as the other paths
+HERE = os.path.realpath(Path(__file__).parents[1]) + os.sep
+"""The folder of the worker, which may be started from a checkout of flopline itself."""
 VERSION_LINE = re.compile(rb"^\w*(?:version|commit_id)\w*\b.*=.*$", re.MULTILINE)
 """A line that says which version this is, as a new release and many build tools change it."""
 read_bytes = Path.read_bytes  # tests may replace it
@@ -46,6 +47,16 @@ def loaded_files(own: str, others: Iterable[str]) -> list[LoadedFile]:
     for file, name in sorted(names.items()):
         loaded.append(LoadedFile(file, name, code_digest(file) if file.startswith(home) else ""))
     return loaded
+
+
+def leave_out_folders(folders: str) -> None:
+    """Removes folders from the import path, so that a side cannot import what it does not have.
+
+    Args:
+        folders: Absolute paths, separated as in PYTHONPATH.
+    """
+    left_out = {real_path(folder) for folder in folders.split(os.pathsep) if folder}
+    sys.path[:] = [entry for entry in sys.path if real_path(entry) not in left_out]
 
 
 def _module_files() -> Iterator[tuple[str, str]]:

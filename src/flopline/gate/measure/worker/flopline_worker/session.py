@@ -11,6 +11,7 @@ import traceback
 
 from .lifeline import end_with_coordinator
 from .link import Link, move_up
+from .modules import leave_out_folders
 from .protocol import Bye, Hello
 
 ADDR_NO_RANDOMIZE = 0x0040000  # <sys/personality.h>
@@ -37,6 +38,7 @@ def main(arguments: list[str]) -> int:
     for name in OF_OTHER_RUNNERS & os.environ.keys():
         del os.environ[name]
     sys.argv[:] = ["pytest", *arguments]
+    leave_out_folders(os.environ.get("FLOPLINE_LEFT_OUT", ""))
     link.send(Hello(platform.python_version(), randomised, packages()))
     try:
         import pytest
