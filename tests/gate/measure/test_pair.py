@@ -133,6 +133,14 @@ def test_arguments_that_pytest_refuses_are_an_error_with_its_own_words(sides: li
         collected(sides)
 
 
+def test_an_error_says_that_options_of_the_environment_are_not_passed_on(
+    sides: list[Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p of_the_suite")
+    with pytest.raises(WorkerError, match="PYTEST_ADDOPTS is not passed on; give the options"):
+        collected(sides, "--of-the-suite")
+
+
 @pytest.mark.parametrize("slot", [0, 1])
 def test_a_python_that_does_not_exist_is_an_error(sides: list[Side], slot: int) -> None:
     name = sides[slot].name

@@ -19,7 +19,7 @@ from flopline.gate.sides.build import BuildError, has_build_requirements
 from flopline.gate.sides.environment import sides
 from tests.gate.support.build_backends import RUN_SIDES, SHOW_VALUE, project, run, wheel
 from tests.gate.support.make_projects import site, venv
-from tests.support.checkouts import write
+from tests.support.checkouts import commit, write
 
 if TYPE_CHECKING:
     from flopline.gate.sides.environment import Side
@@ -39,6 +39,21 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_version_that_comes_from_git_needs_no_git(built: tuple[Side, Side]) -> None:
     assert [run(side) for side in built] == ["value of 1 1", "value of 2 2"]
+
+
+def test_a_version_that_the_user_gives_wins(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SETUPTOOLS_SCM_PRETEND_VERSION", "3.1")
+    project(repo, "1", before="assert os.environ['SETUPTOOLS_SCM_PRETEND_VERSION'] == '3.1'")
+    commit(repo, "two")
+    with sides(repo, "HEAD") as (baseline, _):
+        assert run(baseline) == "value of 1 1"
+
+
+def test_in_a_checkout_no_version_is_pretended(repo: Path) -> None:
+    project(repo, "1", before="assert not {'PBR_VERSION', 'PDM_BUILD_SCM_VERSION'} & {*os.environ}")
+    commit(repo, "two")
+    with sides(repo, "HEAD") as (baseline, _):
+        assert run(baseline) == "value of 1 1"
 
 
 def test_what_the_project_depends_on_is_this_environments(built: tuple[Side, Side]) -> None:

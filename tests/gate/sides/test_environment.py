@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flopline.gate.sides.environment import interpreters, sides
+from flopline.gate.sides.build import BuildError
+from flopline.gate.sides.environment import VanishedError, interpreters, sides
 from flopline.gate.sides.interpreter import InterpreterError
 from tests.gate.support.build_backends import (
     OWN_BACKEND,
@@ -212,6 +213,35 @@ def test_ctrl_c_leaves_no_folder_even_while_it_is_made_or_removed(
     with pytest.raises(KeyboardInterrupt), sides(tmp_path / "new", "../old"):
         pass
     assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, BuildError])
+def test_a_temporary_folder_that_vanishes_is_an_error_in_one_sentence(
+    tmp_path: Path, temporary: Path, error: type[Exception]
+) -> None:
+    write(tmp_path, {"old/a.py": "", "new/a.py": ""})
+
+    def vanishing() -> None:
+        with sides(tmp_path / "new", "../old"):
+            for folder in temporary.iterdir():
+                shutil.rmtree(folder)
+            raise error
+
+    with pytest.raises(VanishedError, match="was removed while both sides were in it; let TMPDIR"):
+        vanishing()
+
+
+def test_a_temporary_folder_may_vanish_while_pip_builds(tmp_path: Path, temporary: Path) -> None:
+    before = f"import shutil; shutil.rmtree({str(temporary)!r}, ignore_errors=True)"
+    project(tmp_path / "old", "1", before=before)
+    with pytest.raises(VanishedError), sides(tmp_path / "old", "."):
+        pass
+
+
+def test_an_error_in_a_folder_that_is_there_stays_what_it_is(tmp_path: Path) -> None:
+    write(tmp_path, {"old/a.py": "", "new/a.py": ""})
+    with pytest.raises(FileNotFoundError, match="other"), sides(tmp_path / "new", "../old"):
+        raise FileNotFoundError("other")
 
 
 # Interpreters

@@ -149,8 +149,7 @@ def sides(
             folder = root / FOLDERS[version.name]
             project = export(version, folder / "tree")
             further = tuple(members(folder / "tree", project, present))
-            # The folder may be new, and the suite in it is only given to this side later.
-            (project / place.standing).mkdir(parents=True, exist_ok=True)
+            _make_standing(place, project)
             environment = _environment(place, project, root, [])
             workspaces.append(Workspace(version.name, folder, project, further, environment))
         installed = build_isolated(workspaces) if isolated else build(workspaces)
@@ -245,6 +244,16 @@ def _folder_of_sides() -> Iterator[Path]:
                 f"the temporary folder {folder} was removed while both sides were in it; let "
                 "TMPDIR name a folder that nothing cleans up, and run again"
             ) from error
+
+
+def _make_standing(place: Place, project: Path) -> None:
+    """Makes the folder in which the user stands, if a side's copy of the project lacks it.
+
+    The suite in it may be new, and is only given to the side later.
+    """
+    folder = project / place.standing
+    if not is_behind_link(folder):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _environment(place: Place, project: Path, root: Path, own: Sequence[Path]) -> dict[str, str]:
@@ -375,6 +384,7 @@ def _interpreter_side(version: Version, requested: str, root: Path, place: Place
     """Returns a side that an interpreter of the user's runs, with a copy of the working tree."""
     python = find_interpreter(version.name, requested)
     project = export(version, root / FOLDERS[version.name] / "tree")
+    _make_standing(place, project)
     interpreter = examine(version.name, python, requested, distribution_name(project), root)
     _refuse_other_checkout(version, requested, interpreter.editable)
     packages = import_names(interpreter.files, distribution_name(project))

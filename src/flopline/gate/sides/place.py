@@ -104,12 +104,12 @@ class Place:
     def _inside(self, path: Path) -> Path | None:
         """Returns a path as one below the root; None if it lies elsewhere.
 
-        A link to the checkout leads into it, but a link in the checkout is part of it and is not
-        followed.
+        A link that leads into the checkout is followed, but a link in the checkout is a part of it.
         """
-        for folder in (path, *path.parents):
-            if folder.exists() and folder.samefile(self.root):
-                return self.root / path.relative_to(folder)
+        for folder in (*reversed(path.parents), path):
+            real = folder.resolve()
+            if real.is_relative_to(self.root):
+                return real / path.relative_to(folder)
         return None
 
     def arguments(self, given: Sequence[str], tree: Path) -> list[str]:
