@@ -499,3 +499,49 @@ def test_in_many_draws_every_row_is_as_likely_as_any_other(*, replacement: bool)
 def test_many_draws_of_an_impossible_size_are_refused() -> None:
     with pytest.raises(MinibatchSizeError, match="the minibatch size is 21; allowed are 1 to 20"):
         many_draws(20, 21, 3, seeded(0), replacement=True)
+
+
+CACHES = {
+    "a folder of the kernel": "/proc/none",
+    "a file above it": "{}/file/deeper",
+    "a file in its place": "{}/taken",
+    "a name too long": "{}/" + "x" * 300,
+}
+"""Caches that cannot be used; {} is a folder."""
+
+
+@pytest.fixture(params=list(CACHES))
+def unusable(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    (tmp_path / "file").touch()
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "flopline").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", CACHES[request.param].format(tmp_path))
+    return tmp_path
+
+
+def test_without_a_cache_the_table_is_downloaded_and_not_kept(
+    unusable: Path, accepted: Path, site: Site
+) -> None:
+    site.pages["/airfoil"] = accepted.read_bytes()
+    before = sorted(unusable.rglob("*"))
+    table = resolve(url=site.url("/airfoil"))
+    assert (table.source.kind, table.source.sha256) == ("download", data.SHA256)
+    assert "not kept: " in table.source.detail
+    assert sorted(unusable.rglob("*")) == before
+
+
+def test_without_cache_and_network_there_is_the_surrogate(unusable: Path, site: Site) -> None:
+    before = sorted(unusable.rglob("*"))
+    assert resolve(url=site.url("/missing")).source.kind == "surrogate"
+    assert sorted(unusable.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["missing", ".", "x" * 300, "/dev/zero", "/proc/none/file"])
+def test_a_variable_that_names_no_file_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("FLOPLINE_DATA", name)
+    with pytest.raises(data.NoFileError, match=r"FLOPLINE_DATA names .*or 'surrogate'"):
+        resolve()

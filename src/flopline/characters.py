@@ -39,10 +39,13 @@ def visible_lines(text: str) -> list[str]:
 
 
 def visible_text(text: str) -> str:
-    """Returns a text of several lines in which only line ends are no printable characters."""
+    """Returns a text of several lines in which only line ends are no printable characters.
+
+    Tabs become spaces.
+    """
     if text.isprintable():
         return text
-    return "\n".join(visible(line) for line in text.split("\n"))
+    return "\n".join(visible(line) for line in text.expandtabs().split("\n"))
 
 
 def replace_unencodable(error: UnicodeError) -> tuple[str, int]:

@@ -23,6 +23,7 @@ from flopline.gate.sides.versions import VersionError
 from flopline.gate.signals import HELD_BACK
 from flopline.gate.tell import junit, markdown, text
 from flopline.gate.tell.summary import summarise
+from flopline.progress import Progress
 from tests.gate.support.make_records import RECORD, changed
 from tests.support import checkouts
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Iterator
     from pathlib import Path
+
+    from flopline.progress import Report
 
 Refusal = Callable[..., str]
 """Runs the command with these arguments and returns the line with which it refuses."""
@@ -175,6 +178,22 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_build(
     assert message.startswith(f"flopline: {tmp_path} cannot be written because it is a folder")
 
 
+@pytest.mark.parametrize("other", ["r.json", "./r.json", "link.json"])
+def test_two_outputs_in_one_file_are_refused_before_the_build(
+    refusal: Refusal, other: str, tmp_path: Path
+) -> None:
+    (tmp_path / "link.json").symlink_to("r.json")
+    one, two = str(tmp_path / "r.json"), f"{tmp_path}/{other}"
+    message = refusal("--baseline", "main", "--json", one, "--markdown", two)
+    assert "the same file is another output" in message
+
+
+@pytest.mark.parametrize("option", ["json", "markdown", "junit"])
+def test_self_check_refuses_files_because_it_writes_none(refusal: Refusal, option: str) -> None:
+    message = refusal("--baseline", "main", "--self-check", "1", f"--{option}", "x")
+    assert f"--self-check prints error rates and writes no files; leave --{option} out" in message
+
+
 @pytest.mark.parametrize("side", ["baseline", "candidate"])
 def test_a_version_that_is_neither_revision_nor_folder_is_refused_by_name(
     refusal: Refusal, side: str
@@ -273,6 +292,44 @@ def test_self_check_prints_the_rates_and_ends_with_0(monkeypatch: pytest.MonkeyP
     assert (result.exit_code, result.stdout, requested) == (0, rates.text() + "\n", [2])
 
 
+@pytest.mark.parametrize(("code", "end"), [(0, 2), (1, 1), (2, 2), (3, 3)])
+def test_a_file_that_fails_costs_neither_verdict_nor_other_files(
+    measuring: Measuring, tmp_path: Path, code: int, end: int
+) -> None:
+    record = changed(exit_code=ExitCode(code))
+    measuring(lambda *_, **__: record)
+    options = ["--json", "/dev/full", "--markdown", str(tmp_path / "m"), "--junit", "/dev/full"]
+    result = CliRunner().invoke(cli.app, ["gate", "--baseline", "main", *options])
+    assert result.exit_code == end
+    assert f"(exit code {code}: {ExitCode(code).meaning})" in " ".join(result.stdout.split())
+    assert (tmp_path / "m").read_text("utf-8") == markdown.render(summarise(record))
+    failed = "flopline: /dev/full could not be written (No space left on device)"
+    assert result.stderr.count(failed) == 2
+
+
+@pytest.mark.parametrize("summary", ["missing/summary.md", "."])
+def test_a_step_summary_that_cannot_be_written_is_only_told(
+    measuring: Measuring, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, summary: str
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / summary))
+    measuring(lambda *_, **__: changed(exit_code=ExitCode.NO_REGRESSION))
+    result = CliRunner().invoke(cli.app, ["gate", "--baseline", "main"])
+    assert result.exit_code == 0
+    assert "(exit code 0" in " ".join(result.stdout.split())
+    assert "which GITHUB_STEP_SUMMARY names, cannot be written" in result.stderr
+
+
+def test_what_is_at_work_steers_no_terminal(measuring: Measuring) -> None:
+    def run(*_: object, report: Report, **__: object) -> GateRecord:
+        report(Progress("block \x1b]0;taken\x07", detail="test_\x1b[2J"))
+        raise procedure.GateError("pip said\n\x1b]0;taken\x07\tdone")
+
+    measuring(run)
+    result = CliRunner().invoke(cli.app, ["gate", "--baseline", "main"])
+    assert "\x1b" not in result.output
+    assert r"flopline gate: block \x1b]0;taken\x07" in result.stderr
+
+
 # -------------------------------------------------------------------------------------- show
 
 
@@ -310,6 +367,13 @@ def test_show_writes_the_formats_that_are_requested(saved: Path, tmp_path: Path)
     assert paths["json"].read_text("utf-8") == saved.read_text("utf-8")
     assert paths["markdown"].read_text("utf-8") == markdown.render(summary)
     assert paths["junit"].read_text("utf-8") == junit.render(summary)
+
+
+def test_show_does_not_write_over_the_record_that_it_reads(refusal: Refusal, saved: Path) -> None:
+    before = saved.read_text("utf-8")
+    message = refusal("--markdown", str(saved), "show", str(saved))
+    assert "the same file is read" in message
+    assert saved.read_text("utf-8") == before
 
 
 def test_the_markdown_is_appended_to_githubs_summary(

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from flopline import bench
+from flopline.cli import suite
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,6 +103,125 @@ def test_list_finds_the_suite_from_anywhere(tmp_path: Path) -> None:
     assert here.stdout == there.stdout
 
 
+HOSTILE_PROJECT = {
+    "pyproject.toml": '[project]\nname = "theirs"\n[tool.pytest.ini_options]\naddopts = "--ff"\n',
+    "pytest.ini": "[pytest]\naddopts = --benchmark-disable\nminversion = 99\n",
+    "tox.ini": "[pytest]\naddopts = -n 4\n",
+    "conftest.py": "raise SystemExit('their conftest was read')\n",
+    "benchmarks/__init__.py": "raise SystemExit('their package was imported')\n",
+    "benchmarks/cases.py": "raise SystemExit('their cases were imported')\n",
+    "benchmarks/conftest.py": "raise SystemExit('their conftest was read')\n",
+    "torch.py": "raise SystemExit('their torch was imported')\n",
+}
+"""A project in which everything would stop the suite, were it read."""
+HOSTILE_VARIABLES = {
+    "PYTEST_ADDOPTS": "--benchmark-disable",
+    "PYTEST_PLUGINS": "no_such_plugin",
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+}
+ONE_CASE = ("-k", "full and 256 and not assign", "--benchmark-max-time=0.01")
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path) -> Path:
+    (tmp_path / "benchmarks").mkdir()
+    for name, content in HOSTILE_PROJECT.items():
+        (tmp_path / name).write_text(content)
+    return tmp_path
+
+
+def test_list_is_not_ruled_by_the_project_around(surroundings: Path) -> None:
+    assert flopline("list", "--json", cwd=surroundings).stdout == flopline("list", "--json").stdout
+
+
+def test_bench_is_not_ruled_by_the_project_around(surroundings: Path) -> None:
+    done = flopline("bench", "--", *ONE_CASE, cwd=surroundings, **HOSTILE_VARIABLES)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^full +256 ", done.stdout, re.MULTILINE)
+
+
+def test_bench_measures_a_checkout_in_a_folder_with_a_space(surroundings: Path) -> None:
+    checkout = surroundings / "my checkout"
+    shutil.copytree(ROOT / "benchmarks", checkout / "benchmarks")
+    shutil.copy(ROOT / "pyproject.toml", checkout)
+    record = checkout / "bench.json"
+    done = flopline(
+        "bench", "--json", record.name, "--", *ONE_CASE, cwd=checkout, **HOSTILE_VARIABLES
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"rootdir: {checkout}" in done.stdout
+    (case,) = bench.load(record).rows
+    assert case.case == "matmul/strategy=full/n=256"
+
+
+@pytest.mark.parametrize(
+    ("content", "answer"),
+    [
+        ('[project]\nname = "flopline"\n', True),
+        ('[project]\nname = "flopline-of-others"\n', False),
+        ("project = 3\n", False),
+        ("[project]\n", False),
+        ("name =", False),
+        ("\0", False),
+        (None, False),
+    ],
+    ids=["flopline", "another", "a number", "no name", "broken", "binary", "none"],
+)
+def test_a_checkout_is_known_by_the_name_of_its_project(
+    tmp_path: Path, content: str | None, *, answer: bool
+) -> None:
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "cases.py").touch()
+    if content is not None:
+        (tmp_path / "pyproject.toml").write_text(content)
+    assert suite.is_checkout(tmp_path) is answer
+
+
+@pytest.mark.parametrize(
+    ("measured", "before", "is_complete", "after"),
+    [
+        ("new", None, True, "new"),
+        ("new", "old", True, "new"),
+        ("new", "old", False, "old"),
+        ("new", None, False, "new"),
+        ("", "old", True, "old"),
+        (None, "old", True, "old"),
+        (None, None, False, None),
+    ],
+)
+def test_only_a_whole_run_replaces_a_record(
+    tmp_path: Path,
+    measured: str | None,
+    before: str | None,
+    after: str | None,
+    *,
+    is_complete: bool,
+) -> None:
+    temporary, record = tmp_path / "temporary", tmp_path / "record.json"
+    for path, content in ((temporary, measured), (record, before)):
+        if content is not None:
+            path.write_text(content)
+    kept = suite.keep_record(temporary, record, is_complete=is_complete)
+    assert (record.read_text() if record.exists() else None) == after
+    assert kept is (after == "new")
+
+
+def test_an_interrupted_bench_leaves_the_record_of_a_whole_one(tmp_path: Path) -> None:
+    record = tmp_path / "bench.json"
+    record.write_text("whole")
+    (tmp_path / "stops.py").write_text(
+        "def pytest_runtest_logreport(report):\n"
+        "    if report.when == 'teardown':\n        raise KeyboardInterrupt\n"
+    )
+    done = flopline(
+        *("bench", "--json", str(record), "--", "-p", "stops", *ONE_CASE),
+        PYTHONPATH=str(tmp_path),
+    )
+    assert done.returncode == 2
+    assert f"the run was not complete, so {record} is left as it was" in done.stderr
+    assert record.read_text() == "whole"
+
+
 def test_a_strategy_of_another_distribution_is_listed_with_its_origin(third_party: Path) -> None:
     listed = json.loads(flopline("list", "--json", PYTHONPATH=str(third_party)).stdout)["cases"]
     assert {row["from"] for row in listed if "library" in row["name"]} == {"kernels-of-others 1.5"}
@@ -129,6 +253,12 @@ def test_bench_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
     done = flopline("bench", "--json", str(tmp_path / "no" / "bench.json"))
     assert done.returncode == 2
     assert "its folder does not exist" in done.stderr
+
+
+def test_bench_refuses_a_variable_that_names_no_data(tmp_path: Path) -> None:
+    done = flopline("bench", FLOPLINE_DATA=str(tmp_path / "missing"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "FLOPLINE_DATA names" in done.stderr
 
 
 def test_bench_that_selects_nothing_could_not_do_its_work() -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from flopline import FloplineError, files
-from flopline.characters import visible, visible_lines, visible_text
+from flopline.characters import visible, visible_text
 from flopline.sheet import UNLIMITED, to_text
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def complain(message: str) -> None:
     So it is not mistaken for the output of a program that flopline started. The message may quote a
     file or another program: whatever in it would steer a terminal is spelled out.
     """
-    text = "\n".join(visible_lines(message.expandtabs()))
+    text = visible_text("\n".join(message.splitlines()))
     Console(stderr=True, soft_wrap=True).print(f"flopline: {text}", markup=False, highlight=False)
 
 

@@ -248,6 +248,9 @@ def bench(
 ) -> None:
     """Verify and time the suite. Arguments after -- go to pytest, for example -- -k column."""
     refuse_unwritable(json_file)
+    is_given = any(word.startswith("--flopline-data") for word in context.args)
+    if os.environ.get("FLOPLINE_DATA") and not is_given:
+        require("flopline.data").resolve()  # what it names is refused before anything is measured
     with tempfile.TemporaryDirectory() as folder, isolated_from_pytest():
         measured = Path(folder, "bench.json")
         arguments = pytest_arguments(suite_folder())
