@@ -149,7 +149,9 @@ def test_a_built_in_strategy_stays_itself_under_a_name_that_is_taken(
 ) -> None:
     assert foreign["full"](0, 0, 0, block=1) == "built in, 1"
     assert foreign["spiral"](0, 0, 0, block=1) == "foreign two"
-    with pytest.raises(NameTakenError, match=r"'full' is built in, and the one of foreign-one 1\.2"):
+    with pytest.raises(
+        NameTakenError, match=r"'full' is built in, and the one of foreign-one 1\.2"
+    ):
         foreign.refuse_left_out("full")
     foreign.refuse_left_out("spiral")
 
