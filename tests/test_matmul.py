@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -25,7 +27,13 @@ from flopline.matmul import (
     work,
 )
 from flopline.registry import UnknownStrategyError
-from flopline.workload import Case, WrongAnswerError, verify
+from flopline.workload import (
+    Case,
+    ChangedOperandError,
+    WrongAnswerError,
+    verify,
+    verify_again,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
     from torch._ops import OpOverload
 
     from flopline.matmul import Product, TileShape
+    from flopline.workload import Workload
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16]
 LAYOUTS = ["contiguous", "transposed", "strided", "offset"]
@@ -444,3 +453,144 @@ def test_a_case_of_an_unknown_strategy_is_refused_with_the_nearest() -> None:
 @every_strategy
 def test_products_verify_on_a_device(strategy: str, dtype: torch.dtype) -> None:
     verify(prepare(Case("matmul", strategy, {"n": 48, "block": 7}), dtype=dtype, device="cuda"))
+
+
+def zeroes_both(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
+    b.zero_()
+    out.zero_()
+
+
+def swaps(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
+    torch.mm(b, c, out=out)
+    kept = b.clone()
+    b.copy_(c)
+    c.copy_(kept)
+
+
+def rounds(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
+    c.copy_(c.bfloat16())
+    torch.mm(b, c, out=out)
+
+
+def transposes_in_place(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
+    torch.mm(b, c, out=out)
+    c.t_()
+
+
+def puts_another_output(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
+    out.set_(torch.mm(b, c))  # type: ignore[call-overload]
+
+
+def prepared(strategy: Product, monkeypatch: pytest.MonkeyPatch, n: int = 48) -> Workload:
+    monkeypatch.setattr(matmul, "products", {"strange": strategy})
+    return prepare(Case("matmul", "strange", {"n": n, "block": 7}))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "operand"),
+    [
+        (zeroes_both, "b"),
+        (swaps, "b"),
+        (rounds, "c"),
+        (transposes_in_place, "c"),
+        (puts_another_output, "the output"),
+    ],
+)
+def test_a_product_that_changes_an_operand_is_refused_with_its_name(
+    strategy: Product, operand: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workload = prepared(strategy, monkeypatch)
+    message = f"^matmul/strategy=strange/n=48/block=7: the strategy changed {operand}: "
+    with pytest.raises(ChangedOperandError, match=message):
+        verify(workload)
+
+
+def right_until(runs: int) -> Product:
+    """A product that computes as often as this, and then writes zeros."""
+    done: list[int] = []
+
+    def late(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
+        done.append(1)
+        if len(done) > runs:
+            out.zero_()
+        else:
+            torch.mm(b, c, out=out)
+
+    return late
+
+
+def once_for(key: Callable[[Tensor, Tensor], object]) -> Product:
+    """A product that computes again only if this key of its factors is new."""
+    answers: dict[object, Tensor] = {}
+
+    def memo(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
+        name = key(b, c)
+        if name not in answers:
+            answers[name] = torch.mm(b, c)
+        out.copy_(answers[name])
+
+    return memo
+
+
+def only_on_poison(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
+    if out.isnan().any():
+        torch.mm(b, c, out=out)
+
+
+CHEATS: dict[str, Callable[[], Product]] = {
+    "late": lambda: right_until(3),
+    "identity": lambda: once_for(lambda b, c: (id(b), id(c))),
+    "memory": lambda: once_for(lambda b, c: (b.data_ptr(), c.data_ptr())),
+    "shape": lambda: once_for(lambda b, _: b.shape),
+    "sample": lambda: once_for(lambda b, c: (float(b[0, 0]), float(c[0, 0]))),
+    "one factor": lambda: once_for(lambda b, _: float(b.sum())),
+    "poison": lambda: only_on_poison,
+}
+
+
+@pytest.mark.parametrize("cheat", CHEATS)
+def test_a_product_that_is_right_only_at_first_is_refused_afterwards(
+    cheat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workload = prepared(CHEATS[cheat](), monkeypatch)
+    verify(workload)
+    for _ in range(3):
+        workload.run()
+    with pytest.raises(WrongAnswerError, match="although it was right at first"):
+        verify_again(workload)
+
+
+def test_a_product_that_is_written_later_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+
+    def later(out: Tensor, b: Tensor, c: Tensor, *, block: int) -> None:
+        thread = threading.Thread(target=torch.mm, args=(b, c), kwargs={"out": out})
+        threads.append(thread)
+        threading.Timer(0.05, thread.start).start()
+
+    with pytest.raises(WrongAnswerError, match="not written"):
+        verify(prepared(later, monkeypatch))
+    time.sleep(0.1)
+    threads[0].join()
+
+
+@every_dtype
+@every_strategy
+def test_every_product_is_right_again_on_operands_that_changed(
+    strategy: str, dtype: torch.dtype
+) -> None:
+    workload = prepare(Case("matmul", strategy, {"n": 20, "block": 7}), dtype=dtype)
+    verify(workload)
+    workload.run()
+    verify_again(workload)
+    verify_again(workload)
+
+
+def test_a_change_draws_nothing_from_the_callers_generator() -> None:
+    generator = torch.Generator().manual_seed(3)
+    workload = prepare(Case("matmul", "full", {"n": 8}), generator=generator)
+    before = generator.get_state()
+    assert workload.change is not None
+    workload.change()
+    workload.change()
+    assert torch.equal(before, generator.get_state())

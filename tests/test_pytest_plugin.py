@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import shutil
@@ -63,6 +64,70 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run(done.returncode, done.stdout, json.loads(record.read_text()))
 
 
+@pytest.fixture(scope="module")
+def cheats(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of strategies that are right, and break a rule all the same."""
+    folder = tmp_path_factory.mktemp("cheats")
+    shutil.copytree(SUITE.parent / "cheats", folder, dirs_exist_ok=True)
+    record = folder / "out.json"
+    options = ["--benchmark-max-time=0.01", "--benchmark-min-rounds=3", "--tb=line"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, f"--benchmark-json={record}"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert record.is_file(), done.stdout
+    return Run(done.returncode, done.stdout, json.loads(record.read_text()))
+
+
+REFUSED = {
+    "remembers": "a run on operands that have just changed takes * the strategy keeps its answers",
+    "two_threads": "the strategy changed threads of torch from 1 to 2",
+    "double": "the strategy changed the default dtype from torch.float32 to torch.float64",
+    "exits": "the strategy raised SystemExit: 0",
+    "interrupts": "the strategy raised KeyboardInterrupt: ",
+    "skips": "the strategy raised Skipped: nothing to see",
+    "ends_pytest": "the strategy raised Exit: all is well",
+    "late": "wrong answer afterwards, although it was right at first",
+    "spins": "the strategy goes on computing after it has returned",
+    "full": "not measured, because matmul/strategy=spins/n=64 is still computing",
+}
+
+
+@pytest.mark.parametrize("strategy", REFUSED)
+def test_a_strategy_that_breaks_a_rule_is_refused_by_name(cheats: Run, strategy: str) -> None:
+    lines = fnmatch.filter(
+        cheats.output.splitlines(),
+        f"refused: matmul/strategy={strategy}/n=64: {REFUSED[strategy]}*",
+    )
+    assert len(lines) == 1
+    assert cheats.code == pytest.ExitCode.TESTS_FAILED
+
+
+def test_nothing_is_kept_of_what_was_refused_and_the_others_are_measured(cheats: Run) -> None:
+    names = [entry["name"] for entry in cheats.record["benchmarks"]]
+    assert names == ["test_cheat[forks]", "test_cheat[honest]", "test_honest_again"]
+    tables = cheats.output.partition("= flopline =")[2]
+    for strategy in REFUSED:
+        assert not any(line.startswith(f"{strategy} ") for line in tables.splitlines())
+    assert "test_cheat[late]" not in tables.partition("short test summary")[0]
+
+
+def test_numbers_of_every_kind_are_numbers_in_the_record(run: Run) -> None:
+    facts = run.benchmark("test_numbers")["extra_info"]
+    assert (facts["flops"], facts["share"], facts["rate"]) == (1024, 0.5, None)
+    assert type(facts["flops"]) is int
+
+
+def test_a_number_that_is_none_is_refused_with_its_field(run: Run) -> None:
+    message = "refused: adding/strategy=builtin/n=100: bytes is 'many'; allowed are numbers from 0"
+    assert any(line.startswith(message) for line in run.output.splitlines())
+
+
 def copy_suite(pytester: pytest.Pytester) -> None:
     """Copies the suite for a run inside this process."""
     shutil.copytree(SUITE, pytester.path, dirs_exist_ok=True)
@@ -108,7 +173,7 @@ def test_a_wrong_answer_is_refused_and_the_others_go_on(run: Run) -> None:
     names = [entry["name"] for entry in run.record["benchmarks"]]
     assert "test_wrong" not in names
     assert {"test_right", "test_marked", "test_threads"} <= set(names)
-    (refused,) = [line for line in run.output.splitlines() if line.startswith("refused: ")]
+    refused = next(line for line in run.output.splitlines() if line.startswith("refused: "))
     case = "adding/strategy=builtin/n=100"
     reason = "wrong answer, worst at [0]: 4951 instead of 4950, error 1, bound 0.5"
     assert refused.startswith(f"refused: {case}: {reason}")
@@ -123,7 +188,7 @@ def test_disabled_benchmarks_are_verified_but_not_timed(pytester: pytest.Pyteste
     # pytest-benchmark warns of a fixture that times nothing, and here warnings are errors.
     options = ("--benchmark-disable", "-W", "default", "-k", "right or wrong")
     result = pytester.runpytest_inprocess(*options)
-    result.assert_outcomes(failed=1, passed=1, deselected=6)
+    result.assert_outcomes(failed=1, passed=1, deselected=8)
     assert "GFLOPS" not in result.stdout.str()
 
 
@@ -171,7 +236,7 @@ def starts_with_words(line: str, words: tuple[str, ...]) -> bool:
 def test_epochs_are_skipped_in_dtypes_without_a_tolerance(pytester: pytest.Pytester) -> None:
     copy_suite(pytester)
     result = pytester.runpytest_inprocess("--flopline-dtype=bfloat16", "-rs", "-k", "epoch")
-    result.assert_outcomes(skipped=1, deselected=7)
+    result.assert_outcomes(skipped=1, deselected=9)
     result.stdout.fnmatch_lines(
         ["*epochs of SGD are measured in float32 and float64, not in bfloat16*"]
     )
@@ -181,6 +246,9 @@ def test_epochs_are_skipped_in_dtypes_without_a_tolerance(pytester: pytest.Pytes
     ("options", "message"),
     [
         (["--flopline-threads=0"], "*--flopline-threads is 0; allowed is 1 or more*"),
+        (["--flopline-threads=100000"], "*--flopline-threads is 100000; * at most *processors*"),
+        (["--flopline-threads=1000000000000"], "*is 1000000000000; * at most *"),
+        (["--flopline-data=nosuch"], "*the path names 'nosuch', which is no file*"),
         (
             ["--flopline-device=gpu"],
             "*--flopline-device is 'gpu'; allowed are cpu, cuda and cuda:N*",

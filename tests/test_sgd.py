@@ -34,7 +34,13 @@ from flopline.sgd import (
     reference,
     stability_limit,
 )
-from flopline.workload import Case, WrongAnswerError, verify
+from flopline.workload import (
+    Case,
+    ChangedOperandError,
+    WrongAnswerError,
+    verify,
+    verify_again,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -549,3 +555,98 @@ def test_epochs_verify_on_a_device(
     rows: Table, strategy: str, dtype: torch.dtype, size: int
 ) -> None:
     verify(prepare(Case("sgd", strategy, {"batch": size}), rows, dtype=dtype, device="cuda"))
+
+
+def zeroes(w: Tensor, X: Tensor, y: Tensor, minibatches: Minibatches, lr: float) -> None:
+    X.zero_()
+    y.zero_()
+
+
+def scales_back(w: Tensor, X: Tensor, y: Tensor, minibatches: Minibatches, lr: float) -> None:
+    manual(w, X, y, minibatches, lr)
+    y.mul_(0.5)
+
+
+def sorts(w: Tensor, X: Tensor, y: Tensor, minibatches: Minibatches, lr: float) -> None:
+    manual(w, X, y, minibatches, lr)
+    minibatches.rows.copy_(minibatches.rows.sort().values)
+
+
+@every_dtype
+@pytest.mark.parametrize(
+    ("strategy", "operand"), [(zeroes, "X"), (scales_back, "y"), (sorts, "the row numbers")]
+)
+def test_an_epoch_that_changes_its_data_is_refused_with_their_name(
+    rows: Table,
+    strategy: Epoch,
+    operand: str,
+    dtype: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = rows.X.clone(), rows.y.clone()
+    monkeypatch.setattr(sgd, "epochs", {"strange": strategy})
+    workload = prepare(Case("sgd", "strange", {"batch": 100}), rows, dtype=dtype)
+    with pytest.raises(ChangedOperandError, match=f"the strategy changed {operand}: "):
+        verify(workload)
+    assert torch.equal(before[0], rows.X)
+    assert torch.equal(before[1], rows.y)
+
+
+def once_for(key: Callable[[Tensor, Tensor], object]) -> Epoch:
+    """An epoch that computes again only if this key of w and X is new."""
+    answers: dict[object, Tensor] = {}
+
+    def memo(w: Tensor, X: Tensor, y: Tensor, minibatches: Minibatches, lr: float) -> None:
+        name = key(w, X)
+        if name not in answers:
+            manual(w, X, y, minibatches, lr)
+            answers[name] = w.clone()
+        w.copy_(answers[name])
+
+    return memo
+
+
+def only_at_the_start() -> Epoch:
+    """An epoch that computes only from the parameters of its first call."""
+    starts: list[Tensor] = []
+
+    def idle(w: Tensor, X: Tensor, y: Tensor, minibatches: Minibatches, lr: float) -> None:
+        starts.append(w.clone())
+        if torch.equal(w, starts[0]):
+            manual(w, X, y, minibatches, lr)
+
+    return idle
+
+
+CHEATS: dict[str, Callable[[], Epoch]] = {
+    "memory": lambda: once_for(lambda w, X: (w.data_ptr(), X.data_ptr())),
+    "data without the start": lambda: once_for(lambda _, X: float(X.sum())),
+    "start without the data": lambda: once_for(lambda w, _: tuple(w[:2].tolist())),
+    "start": only_at_the_start,
+}
+
+
+@pytest.mark.parametrize("size", [1, 100, 1500])
+@pytest.mark.parametrize("cheat", CHEATS)
+def test_an_epoch_that_is_right_only_at_first_is_refused_afterwards(
+    rows: Table, cheat: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sgd, "epochs", {"strange": CHEATS[cheat]()})
+    workload = prepare(Case("sgd", "strange", {"batch": size}), rows)
+    verify(workload)
+    with pytest.raises(WrongAnswerError, match="although it was right at first"):
+        verify_again(workload)
+
+
+@every_dtype
+@every_strategy
+@pytest.mark.parametrize("size", [7, 1500])
+def test_every_epoch_is_right_again_on_data_that_changed(
+    rows: Table, strategy: str, dtype: torch.dtype, size: int
+) -> None:
+    workload = prepare(Case("sgd", strategy, {"batch": size}), rows, dtype=dtype)
+    verify(workload)
+    for _ in range(5):
+        workload.run()
+    verify_again(workload)
+    verify_again(workload)

@@ -1,16 +1,36 @@
 from __future__ import annotations
 
+import json
 import math
 import re
+import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flopline.workload import Accuracy, Case, CaseError, Workload, WrongAnswerError, verify
+from flopline.workload import (
+    Accuracy,
+    Case,
+    CaseError,
+    DeclarationError,
+    FailedRunError,
+    Workload,
+    WrongAnswerError,
+    contained,
+    declared,
+    is_remembered,
+    verify,
+    verify_again,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,3 +170,93 @@ def test_cases_and_strategies_are_listed_without_torch_or_numpy() -> None:
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_workload_whose_operands_cannot_change_is_verified_again() -> None:
+    verify_again(leaving([1.0, 2.0, 3.0]))
+    with pytest.raises(WrongAnswerError, match="wrong answer afterwards, although it was right"):
+        verify_again(leaving([1.0, 2.0, 9.0]))
+
+
+@pytest.mark.parametrize(
+    ("fresh", "same", "remembered"),
+    [
+        (400e-6, 350e-6, False),
+        (900e-6, 350e-6, False),
+        (30e-6, 1e-6, False),
+        (400e-6, 30e-6, True),
+        (20e-3, 1e-3, True),
+    ],
+)
+def test_a_run_that_is_slow_on_new_operands_only_is_told_from_noise(
+    fresh: float, same: float, *, remembered: bool
+) -> None:
+    assert is_remembered(fresh, same) == remembered
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(0), RuntimeError("boom"), GeneratorExit(), KeyboardInterrupt()], ids=repr
+)
+def test_whatever_foreign_code_raises_is_one_error_with_its_name(error: BaseException) -> None:
+    message = f"the strategy raised {type(error).__name__}: {re.escape(str(error))}"
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(FailedRunError, match=message), contained("the strategy"):
+        raise error
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_passes_through_foreign_code() -> None:
+    with pytest.raises(KeyboardInterrupt), contained("the strategy"):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (np.prod((2, 512)), 1024),
+        (np.array(7), 7),
+        (np.float32(8), 8),
+        (torch.tensor(9), 9),
+        (Fraction(22, 2), 11),
+        (Decimal(12), 12),
+        (2.5e9, 2_500_000_000),
+        (0, 0),
+    ],
+    ids=repr,
+)
+def test_work_declared_in_any_kind_of_number_is_a_whole_number(value: object, number: int) -> None:
+    workload = declared(
+        replace(leaving(EXPECTED), flops=cast("int", value), calls=cast("int", value))
+    )
+    assert (workload.flops, workload.calls) == (number, number)
+    assert type(workload.flops) is int
+
+
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -1, "many", None, True, 1j, [1], 10**400, np.array([1, 2])]
+)
+def test_work_that_is_no_number_is_refused_with_the_field(value: object) -> None:
+    with pytest.raises(DeclarationError, match=r"^counting/strategy=mine/n=3: bytes is "):
+        declared(replace(leaving(EXPECTED), bytes=cast("int", value)))
+
+
+def test_facts_are_kept_as_json_holds_them() -> None:
+    facts = {
+        "n": np.int64(3),
+        "share": np.float32(0.5),
+        "rate": math.inf,
+        "on": np.True_,
+        "name": np.str_("x"),
+        "shape": (np.int64(2), 3),
+    }
+    kept = declared(replace(leaving(EXPECTED), facts=facts)).facts
+    assert json.loads(json.dumps(kept, allow_nan=False)) == {
+        "n": 3,
+        "share": 0.5,
+        "rate": None,
+        "on": True,
+        "name": "x",
+        "shape": [2, 3],
+    }
+    with pytest.raises(DeclarationError, match=r"the fact 'when' is .* of the type object"):
+        declared(replace(leaving(EXPECTED), facts={"when": object()}))  # type: ignore[dict-item]

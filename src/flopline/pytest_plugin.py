@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from flopline.bench import Row
     from flopline.data import Table
+    from flopline.state import State
     from flopline.workload import Plain, Workload
 
 DTYPES = ("float32", "float64", "bfloat16", "tf32")
@@ -339,12 +340,20 @@ def measure(
             with _noting(request), contained(f"{workload.case.name}: the strategy"):
                 _measure_alone(workload, benchmark, request, flopline_setting)
         except BaseException:
-            benchmark.has_error = True  # pytest-benchmark then leaves it out of its record
             del session.rows[kept:]
+            _forget(benchmark, request)
             raise
         session.wall += time.perf_counter() - started
 
     return measured
+
+
+def _forget(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> None:
+    """Takes what was timed of a benchmark out of pytest-benchmark's record and table."""
+    benchmark.has_error = True
+    timed = getattr(getattr(request.config, "_benchmarksession", None), "benchmarks", [])
+    if benchmark.stats in timed:
+        timed.remove(benchmark.stats)
 
 
 def _measure_alone(
@@ -368,13 +377,8 @@ def _measure_alone(
     session.disturber = ""
     machine.set_threads(setting.threads)
     with state.kept() as before:
-        _measure(workload, benchmark, request, setting)
-        changes = state.differences(before)
-        if changes:
-            raise RefusedError(
-                f"{name}: the strategy changed {', '.join(changes)}. What was timed is not kept; "
-                "let it leave the process as it was, then measure it again."
-            )
+        _measure(workload, benchmark, request, before)
+        _refuse_changes(name, before)
         if state.count_threads() > before.threads and state.is_busy():
             session.disturber = name
             raise RefusedError(
@@ -383,15 +387,25 @@ def _measure_alone(
             )
 
 
+def _refuse_changes(name: str, before: State) -> None:
+    """Refuses a workload that has changed the state of the process."""
+    from flopline import state
+
+    changes = state.differences(before)
+    if changes:
+        raise RefusedError(
+            f"{name}: the strategy changed {', '.join(changes)}. Its times are not kept; "
+            "let it leave the process as it was, then measure it again."
+        )
+
+
 def _measure(
-    workload: Workload,
-    benchmark: BenchmarkFixture,
-    request: pytest.FixtureRequest,
-    setting: Setting,
+    workload: Workload, benchmark: BenchmarkFixture, request: pytest.FixtureRequest, before: State
 ) -> None:
     """Verifies and times a workload; the numbers go to the session and to `extra_info`."""
     from flopline import machine
 
+    setting: Setting = request.getfixturevalue("flopline_setting")
     session = request.config.stash[SESSION]
     clock = timing.host_clock(setting.device)
     workload = declared(workload)
@@ -409,6 +423,7 @@ def _measure(
         first = timing.batch(workload.run, 1, clock)
 
     accuracy = verify(replace(workload, run=timed_run))
+    _refuse_changes(workload.case.name, before)
     machine.set_threads(setting.threads)  # libraries that were loaded on the way have their own
     conditions = _conditions(workload, setting)
     session.conditions |= conditions

@@ -333,11 +333,12 @@ def prepare(
 
 
 class _Change:
-    """Changes the data in place and goes on from where the last epoch ended, as when it is timed.
+    """Changes an epoch in place: in turns one label, the start, and everything.
 
-    In turns, it changes one label that is used at the end of the epoch, or the signs of features
-    and labels and the order of the rows. Signs leave the second moments as they are, and with them
-    the learning rates that are stable.
+    A label is one that is used at the end of the epoch. The new start is where the last epoch
+    ended, as when epochs are timed. Everything is that, the signs of features and labels, and the
+    order of the rows. Signs leave the second moments as they are, and with them the learning rates
+    that are stable.
     """
 
     def __init__(
@@ -364,21 +365,26 @@ class _Change:
     def __call__(self) -> None:
         # A generator of its own, so that a change draws nothing from the caller's.
         self._generator = self._generator or torch.Generator().manual_seed(self._seed)
-        rows = self._minibatches.rows
-        self._start.copy_(self._w)
-        if self._changes % 2:
-            d = self._X.shape[1]
-            signs = 2 * torch.randint(2, (d + 1,), generator=self._generator) - 1
-            signs[self._changes // 2 % (d + 1)] = -1
-            self._X.mul_(signs[:d].to(self._X))
-            self._y.mul_(signs[d].to(self._y))
-            rows.copy_(rows[torch.randperm(len(rows), generator=self._generator).to(rows.device)])
-        else:
+        turn = self._changes % 3
+        if turn == 0:
             last = [*self._minibatches][-1]
             chosen = int(torch.randint(len(last), (), generator=self._generator))
             self._y[last[chosen]] += 1
+            self._w.copy_(self._start)
+        else:
+            self._start.copy_(self._w)
+        if turn == 2:  # noqa: PLR2004  # the third of three turns
+            self._change_everything(self._generator)
         self._changes += 1
         self._operands.keep()
+
+    def _change_everything(self, generator: torch.Generator) -> None:
+        rows, d = self._minibatches.rows, self._X.shape[1]
+        signs = 2 * torch.randint(2, (d + 1,), generator=generator) - 1
+        signs[self._changes // 3 % (d + 1)] = -1
+        self._X.mul_(signs[:d].to(self._X))
+        self._y.mul_(signs[d].to(self._y))
+        rows.copy_(rows[torch.randperm(len(rows), generator=generator).to(rows.device)])
 
 
 def accuracy(w: Tensor, expected: Tensor) -> Accuracy:

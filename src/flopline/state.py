@@ -208,7 +208,7 @@ def count_threads() -> int:
         return threading.active_count()
 
 
-REST_SECONDS = 0.02
+REST_SECONDS = 0.05
 """How long the process rests to see whether it computes."""
 
 RESTS = 25
@@ -220,6 +220,7 @@ def is_busy() -> bool:
     for _ in range(RESTS):
         started, computed = time.perf_counter(), time.process_time()
         time.sleep(REST_SECONDS)
-        if time.process_time() - computed < 0.1 * (time.perf_counter() - started):
+        # So little, because on a busy machine a thread that computes may wait most of the time.
+        if time.process_time() - computed < 0.01 * (time.perf_counter() - started):
             return False
     return True

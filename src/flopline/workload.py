@@ -161,7 +161,7 @@ def verify(workload: Workload) -> Accuracy:
     )
 
 
-CHANGES = 2
+CHANGES = 3
 """Runs of `verify_again` on operands that have just changed."""
 
 

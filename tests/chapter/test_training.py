@@ -29,6 +29,7 @@ from flopline.chapter.training import (
     run_experiment,
     train,
 )
+from flopline.workload import RefusedError, WrongAnswerError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -346,6 +347,7 @@ def test_progress_is_reported_for_each_experiment_and_seed(rows: Table) -> None:
         ({"lr": 0.0}, "the learning rate is 0.0"),
         ({"lr": math.inf}, "the learning rate is inf"),
         ({"epochs": 0}, "the number of epochs is 0; allowed is 1 or more"),
+        ({"epochs": 10**8}, "the number of epochs is 100000000; allowed is 1 or more, and at most"),
     ],
     ids=str,
 )
@@ -385,3 +387,58 @@ def test_training_is_saved_and_read_again(rows: Table, tmp_path: Path) -> None:
     assert records.load(tmp_path / "train.json", training.TrainingRecord) == record
     assert record.loss == training.exact_loss(rows)
     assert record.threads == 1
+
+
+def test_more_runs_than_can_be_kept_are_refused_before_the_first(rows: Table) -> None:
+    with pytest.raises(training.ExperimentError, match="the number of seeds is above 1000000"):
+        train([manual("gd")], rows, range(10**20))
+    with pytest.raises(training.ExperimentError, match=r"20 seeds take about [0-9]+ losses"):
+        train([manual("sgd", epochs=5000, every=1)], rows, range(20))
+
+
+def raises(w: Tensor, X: Tensor, y: Tensor, batches: object, lr: float) -> None:
+    raise RuntimeError("boom")
+
+
+def takes_less(w: Tensor, X: Tensor) -> None: ...
+
+
+def exits(w: Tensor, X: Tensor, y: Tensor, batches: object, lr: float) -> None:
+    raise SystemExit(0)
+
+
+def destroys(w: Tensor, X: Tensor, y: Tensor, batches: object, lr: float) -> None:
+    sgd.manual(w, X, y, batches, lr)  # type: ignore[arg-type]  # handed on
+    X.zero_()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        (raises, "gd: the strategy 'strange' raised RuntimeError: boom"),
+        (takes_less, "gd: the strategy 'strange' raised TypeError: .*positional arguments"),
+        (exits, "gd: the strategy 'strange' raised SystemExit: 0"),
+        (destroys, "the strategy changed X: "),
+    ],
+)
+def test_a_strategy_that_cannot_train_is_refused_by_name(
+    rows: Table, strategy: object, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sgd, "epochs", {**sgd.epochs, "strange": strategy})
+    with pytest.raises(RefusedError, match=message):
+        train([replace(manual("gd"), strategy="strange")], rows, [0])
+
+
+def test_a_strategy_that_turns_wrong_while_it_trains_is_refused(
+    rows: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def late(w: Tensor, X: Tensor, y: Tensor, batches: object, lr: float) -> None:
+        calls.append(1)
+        if len(calls) <= 20:
+            sgd.manual(w, X, y, batches, lr)  # type: ignore[arg-type]  # handed on
+
+    monkeypatch.setattr(sgd, "epochs", {**sgd.epochs, "late": late})
+    with pytest.raises((WrongAnswerError, training.ExperimentError)):
+        train([replace(manual("gd"), strategy="late")], rows, range(3))

@@ -29,7 +29,22 @@ def sloppy(out, b, c, *, block):
 
 def still(w, X, y, batches, lr):
     pass
+
+def exits(out, b, c, *, block):
+    import os
+    os._exit(0)
+
+def full(out, b, c, *, block):
+    raise RuntimeError("this is not the built-in one")
+
+def leaves(w, X, y, batches, lr):
+    import os
+    os._exit(0)
 """
+
+
+SIZES = ("n=256/block=64", "n=1024/block=256")
+"""The sizes at which products of other distributions are measured."""
 
 
 def flopline(
@@ -57,8 +72,10 @@ def third_party(tmp_path_factory: pytest.TempPathFactory) -> Path:
         '[project]\nname = "kernels-of-others"\nversion = "1.5"\n'
         '[project.entry-points."flopline.matmul"]\n'
         'library = "kernels_of_others:library"\nsloppy = "kernels_of_others:sloppy"\n'
-        'missing = "kernels_of_others:nothing"\n'
+        'missing = "kernels_of_others:nothing"\nexits = "kernels_of_others:exits"\n'
+        'full = "kernels_of_others:full"\n"a/b" = "kernels_of_others:library"\n'
         '[project.entry-points."flopline.sgd"]\nstill = "kernels_of_others:still"\n'
+        'leaves = "kernels_of_others:leaves"\n'
     )
     target = tmp_path_factory.mktemp("site")
     pip = [
@@ -247,6 +264,45 @@ def test_foreign_strategies_are_measured_or_refused_one_by_one(
     assert not {
         name for name in measured if "sloppy" in name or "still" in name or "missing" in name
     }
+
+
+def test_a_strategy_that_ends_the_process_is_refused_and_the_others_measured(
+    third_party: Path, tmp_path: Path
+) -> None:
+    record = tmp_path / "bench.json"
+    done = flopline(
+        *("bench", "--json", str(record), "--", "--benchmark-max-time=0.01", "-k"),
+        "256 and (library or exits)",
+        PYTHONPATH=str(third_party),
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "the process ended with exit code 0 while this case was run" in done.stdout
+    measured = [timed["param"] for timed in json.loads(record.read_text())["benchmarks"]]
+    assert measured == [f"matmul/strategy=library/{size}" for size in SIZES]
+
+
+def test_names_that_are_taken_or_none_are_told_by_list_and_bench(third_party: Path) -> None:
+    listed = json.loads(flopline("list", "--json", PYTHONPATH=str(third_party)).stdout)
+    reasons = {strategy["name"]: strategy["reason"] for strategy in listed["left_out"]}
+    assert set(reasons) == {"full", "a/b"}
+    shown = flopline("list", PYTHONPATH=str(third_party)).stdout
+    assert all(f"left out: {reason}\n" in shown for reason in reasons.values())
+    done = flopline(
+        *("bench", "--", "--benchmark-max-time=0.01", "-k", "full and 256 and kernels"),
+        PYTHONPATH=str(third_party),
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"refused: {reasons['full']}" in done.stdout
+
+
+def test_train_with_a_strategy_that_ends_the_process_has_failed(third_party: Path) -> None:
+    done = flopline(
+        *("train", "gd", "--seeds", "1", "--strategy", "leaves"),
+        PYTHONPATH=str(third_party),
+        FLOPLINE_DATA="surrogate",
+    )
+    assert done.returncode == 2
+    assert "the strategy 'leaves' ended the process with exit code 0" in done.stderr
 
 
 def test_bench_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:

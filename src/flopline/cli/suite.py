@@ -370,8 +370,7 @@ class _Watch:
         """Refuses a test that ended the process in an earlier run."""
         import pytest
 
-        from flopline.pytest_plugin import SESSION
-
         if item.nodeid in self._deadly:
-            item.config.stash[SESSION].refused.append(self._deadly[item.nodeid])
+            plugin = item.config.pluginmanager.get_plugin("flopline")
+            item.config.stash[plugin.SESSION].refused.append(self._deadly[item.nodeid])
             pytest.fail(self._deadly[item.nodeid], pytrace=False)

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from threadpoolctl import threadpool_info
@@ -20,3 +23,12 @@ def test_threads(measure, right):
     assert torch.get_num_threads() == 2
     assert {pool["num_threads"] for pool in threadpool_info()} <= {1, 2}
     measure(right)
+
+
+def test_numbers(measure, right):
+    facts = {"share": torch.tensor(0.5), "rate": float("inf")}
+    measure(replace(right, flops=np.prod((2, 512)), facts=facts))
+
+
+def test_words(measure, right):
+    measure(replace(right, bytes="many"))
