@@ -66,7 +66,9 @@ def spins(out, b, c, *, block):
     torch.mm(b, c, out=out)
     if not answers.get("spins"):
         answers["spins"] = True
-        threading.Thread(target=lambda: [None for _ in iter(stop.is_set, True)], daemon=True).start()
+        threading.Thread(
+            target=lambda: [None for _ in iter(stop.is_set, True)], daemon=True
+        ).start()
 
 
 def honest(out, b, c, *, block):
