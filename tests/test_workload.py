@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -241,7 +241,7 @@ def test_work_that_is_no_number_is_refused_with_the_field(value: object) -> None
 
 
 def test_facts_are_kept_as_json_holds_them() -> None:
-    facts = {
+    facts: dict[str, Any] = {
         "n": np.int64(3),
         "share": np.float32(0.5),
         "rate": math.inf,

@@ -34,10 +34,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             parameters: list[object] = []
             for strategy in installed(group):
                 if strategy not in [known.name for known in unusable]:
-                    names += [name.format(strategy) for name in cases.INSTALLED[group]]
+                    names += [pattern.format(strategy) for pattern in cases.INSTALLED[group]]
             parameters += names
-            for strategy in unusable:
+            for refused in unusable:
                 for pattern in cases.INSTALLED[group]:
-                    name = f"{pattern.format(strategy.name)} of {strategy.origin}"
-                    parameters.append(pytest.param(strategy, id=name))
+                    name = f"{pattern.format(refused.name)} of {refused.origin}"
+                    parameters.append(pytest.param(refused, id=name))
             metafunc.parametrize(fixture, parameters, indirect=True)

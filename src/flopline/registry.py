@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from flopline import FloplineError
 
@@ -87,11 +87,12 @@ class Registry(Mapping[str, Function], Generic[Function]):
             return self._functions[name]
         if name in self.installed():
             point = self.installed()[name]
-            function: Function = load(point)
-            if not callable(function):
+            loaded: Any = load(point)
+            if not callable(loaded):
                 raise NotAFunctionError(
-                    f"{self.group}: {name!r} is {function!r}; a strategy is a function"
+                    f"{self.group}: {name!r} is {loaded!r}; a strategy is a function"
                 )
+            function: Function = loaded
             self._functions[name] = function
             return function
         self.refuse_left_out(name)

@@ -345,8 +345,9 @@ def declared(workload: Workload) -> Workload:
     work: dict[str, int] = {}
     for field_name in ("flops", "bytes", "calls"):
         value = plain(getattr(workload, field_name), f"{name}: {field_name}")
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not 0 <= value <= MOST_WORK:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            value = -1
+        if not 0 <= value <= MOST_WORK:
             raise DeclarationError(
                 f"{name}: {field_name} is {getattr(workload, field_name)!r}; "
                 f"allowed are numbers from 0 to {MOST_WORK:g}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -67,7 +67,7 @@ def test_commits_of_a_remote_repository_are_known_to_asvs_clone(
     (tmp_path / configuration.FILE).write_text(json.dumps({**LEAST, **remote}))
     with pytest.raises(configuration.ConfigurationError, match="asv has not cloned it"):
         configuration.load(tmp_path)
-    command = ["git", "clone", "-q", "--mirror", project.root, tmp_path / "mirror"]
+    command = ["git", "clone", "-q", "--mirror", str(project.root), str(tmp_path / "mirror")]
     subprocess.run(command, check=True)
     assert configuration.load(tmp_path).repository == tmp_path / "mirror"
 
@@ -79,7 +79,7 @@ def test_mercurial_is_refused_by_name(tmp_path: Path) -> None:
         configuration.load(tmp_path)
 
 
-WRONG = {
+WRONG: dict[str, dict[str, Any]] = {
     "a list of names": {"branches": "main"},
     "branches is 3; it must be a text": {"branches": [3]},
     "results_dir is ''; it must be a text": {"results_dir": ""},

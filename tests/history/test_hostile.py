@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LEAVES = st.sampled_from(
+LEAVES: st.SearchStrategy[Any] = st.sampled_from(
     [
         *(None, True, 0, -1, 10**400, 1e308, -1e308, 5e-324, float("nan"), float("inf")),
         *("", "[/b]", "\x1b[2J", "a\0b", "\ud800", "(", "-x", "../..", "HEAD", {}, []),

@@ -11,7 +11,7 @@ import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -371,6 +371,6 @@ class _Watch:
         import pytest
 
         if item.nodeid in self._deadly:
-            plugin = item.config.pluginmanager.get_plugin("flopline")
+            plugin: Any = item.config.pluginmanager.get_plugin("flopline.pytest_plugin")
             item.config.stash[plugin.SESSION].refused.append(self._deadly[item.nodeid])
             pytest.fail(self._deadly[item.nodeid], pytrace=False)
