@@ -79,7 +79,7 @@ print("went on")
     assert (ended.returncode, ended.stdout, ended.stderr) == (3, b"", b"")
 
 
-def test_pipes_lie_where_a_test_that_closes_its_descriptors_does_not_hit_them() -> None:
+def test_pipes_lie_where_a_test_that_closes_descriptors_misses_them() -> None:
     pipe = os.pipe()
     low = [os.dup(end) for end in pipe]
     moved = move_up([*low, low[0]])
