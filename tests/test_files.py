@@ -138,6 +138,7 @@ def test_a_pipe_is_written_to(path: Path) -> None:
     received: list[str] = []
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     os.set_blocking(reader, True)
+    writer = os.open(path, os.O_WRONLY)  # otherwise the reader may find an end before a beginning
 
     def read() -> None:
         with os.fdopen(reader) as pipe:
@@ -147,6 +148,7 @@ def test_a_pipe_is_written_to(path: Path) -> None:
     thread = threading.Thread(target=read)
     thread.start()
     files.write(path, content)
+    os.close(writer)
     thread.join()
     assert received == [content]
     assert stat.S_ISFIFO(path.stat().st_mode)

@@ -226,7 +226,7 @@ def shared(
     monkeypatch: pytest.MonkeyPatch, baseline: Collected, candidate: Collected, settings: Settings
 ) -> runs.Suite:
     """Shares the suite of two made-up sides, which lie in one tree."""
-    monkeypatch.setattr(runs, "list_benchmarks", lambda *_: [baseline, candidate])
+    monkeypatch.setattr(runs, "list_benchmarks", lambda *_, **__: [baseline, candidate])
     tree = Path("nowhere")
     return share_suite(make_side("baseline", tree), make_side("candidate", tree), settings)
 

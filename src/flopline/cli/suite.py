@@ -7,6 +7,7 @@ import dataclasses
 import importlib.util
 import os
 import shlex
+import shutil
 import tempfile
 import tomllib
 from dataclasses import dataclass
@@ -248,11 +249,8 @@ def bench(
 ) -> None:
     """Verify and time the suite. Arguments after -- go to pytest, for example -- -k column."""
     refuse_unwritable(json_file)
-    is_given = any(word.startswith("--flopline-data") for word in context.args)
-    if os.environ.get("FLOPLINE_DATA") and not is_given:
-        require("flopline.data").resolve()  # what it names is refused before anything is measured
-    with tempfile.TemporaryDirectory() as folder, isolated_from_pytest():
-        measured = Path(folder, "bench.json")
+    with folder_of_this_process() as folder, isolated_from_pytest():
+        measured = folder / "bench.json"
         arguments = pytest_arguments(suite_folder())
         if json_file is not None:
             arguments.append(f"--benchmark-json={measured}")
@@ -260,6 +258,18 @@ def bench(
         is_complete = code in (0, 1)
         kept = json_file is None or keep_record(measured, json_file, is_complete=is_complete)
     raise typer.Exit(code if kept else code or 2)
+
+
+@contextlib.contextmanager
+def folder_of_this_process() -> Iterator[Path]:
+    """Makes a temporary folder that a forked child, which leaves the block too, does not remove."""
+    process = os.getpid()
+    folder = tempfile.mkdtemp(prefix="flopline-")
+    try:
+        yield Path(folder)
+    finally:
+        if os.getpid() == process:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_arguments(root: Path) -> list[str]:
@@ -339,6 +349,9 @@ def _measure(arguments: list[str]) -> int:
 
 def _pytest(arguments: list[str], watch: _Watch) -> int:
     require("flopline.matmul")
+    is_given = any(word.startswith("--flopline-data") for word in arguments)
+    if os.environ.get("FLOPLINE_DATA") and not is_given:
+        require("flopline.data").resolve()  # what it names is refused before anything is measured
     import pytest
 
     status = pytest.main(arguments, plugins=[watch])
