@@ -76,3 +76,13 @@ def rows() -> data.Table:
     if REAL_TABLE.is_file():
         return data.read(REAL_TABLE, "file")
     return data.surrogate("a test")
+
+
+@pytest.fixture(autouse=True)
+def signal_handlers() -> Iterator[None]:
+    """Puts signal handlers back, which the program's `main` installs for the rest of its life."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

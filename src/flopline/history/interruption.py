@@ -42,9 +42,10 @@ def held_back() -> Iterator[None]:
     caught: list[int] = []
     with contextlib.ExitStack() as handlers:
         for number in ENDING:
-            if signal.getsignal(number) == signal.default_int_handler:
-                handlers.callback(signal.signal, number, signal.default_int_handler)
+            before = signal.getsignal(number)
+            if callable(before):
+                handlers.callback(signal.signal, number, before)
                 signal.signal(number, lambda caught_number, _: caught.append(caught_number))
         yield
     if caught:
-        raise KeyboardInterrupt
+        signal.raise_signal(caught[0])
