@@ -54,11 +54,6 @@ def sessions() -> set[str]:
     return {line for line in listed.stdout.splitlines() if "asv_program" in line}
 
 
-@pytest.mark.skipif(
-    "FLOPLINE_SIGNALS" not in os.environ,
-    reason="ends programs beside other tests, and has ended one of those; "
-    "run it alone, with FLOPLINE_SIGNALS=1",
-)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_run_that_is_ended_leaves_no_process_behind(
     package: Package, number: signal.Signals
