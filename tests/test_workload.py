@@ -205,6 +205,19 @@ def test_whatever_foreign_code_raises_is_one_error_with_its_name(error: BaseExce
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_what_a_program_does_with_ctrl_c_is_not_what_foreign_code_raises() -> None:
+    arrived: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: arrived.append(number))
+    try:
+        with pytest.raises(FailedRunError), contained("the strategy"):
+            raise KeyboardInterrupt
+        with contained("the strategy"):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert arrived == [signal.SIGINT]
+
+
 def test_ctrl_c_passes_through_foreign_code() -> None:
     with pytest.raises(KeyboardInterrupt), contained("the strategy"):
         signal.raise_signal(signal.SIGINT)

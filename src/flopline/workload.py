@@ -302,9 +302,10 @@ def contained(what: str) -> Iterator[None]:
 
     def note(number: int, frame: FrameType | None) -> None:
         interrupts.append(number)
-        signal.default_int_handler(number, frame)
+        if callable(previous):
+            previous(number, frame)
 
-    listens = in_main_thread and previous is signal.default_int_handler
+    listens = in_main_thread and callable(previous)
     try:
         if listens:
             signal.signal(signal.SIGINT, note)

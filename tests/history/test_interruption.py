@@ -12,30 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flopline.history import asv_program
-from flopline.history.interruption import ended_by_signals, held_back
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.history.support.package import Package
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signals_that_end_a_program_do_what_ctrl_c_does(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt), ended_by_signals():
-        os.kill(os.getpid(), number)
-    assert signal.getsignal(number) == before
-
-
-def test_a_signal_that_is_held_back_is_raised_afterwards() -> None:
-    done = False
-    with pytest.raises(KeyboardInterrupt), ended_by_signals():  # noqa: PT012  # the order is the claim
-        with held_back():
-            os.kill(os.getpid(), signal.SIGTERM)
-            done = True
-        raise AssertionError("the signal was lost")
-    assert done
 
 
 def test_a_file_of_asvs_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from flopline.cli.console import Json, complain, fail, print_json, print_text, require, stdout
+from flopline.gate.signals import held_back
 from flopline.sheet import to_text
 
 if TYPE_CHECKING:
@@ -41,13 +42,10 @@ SHOWN = 20
 @contextlib.contextmanager
 def _interruptible(outcome: str) -> Iterator[None]:
     """Ends the command with a sentence when Ctrl-C, SIGTERM or SIGHUP asks for it."""
-    from flopline.history import interruption
-
-    with interruption.ended_by_signals():
-        try:
-            yield
-        except KeyboardInterrupt:
-            fail(f"interrupted; {outcome}")
+    try:
+        yield
+    except KeyboardInterrupt:
+        fail(f"interrupted; {outcome}")
 
 
 def _configuration() -> Configuration:
@@ -199,9 +197,8 @@ def run_commits(
     """
     with _interruptible("what was measured is kept, and the next call goes on"):
         configuration = _configuration()
-        from flopline.history import interruption
-
-        with interruption.held_back():
+        # Inside an import of torch an exception ends the process, because C++ does not know it.
+        with held_back():
             measuring = require("flopline.history.measuring")
         from flopline.history import runner
 

@@ -168,7 +168,7 @@ def _record(
     """
     result, exit_code = conclude(evidence, findings)
     checks = evidence.controls()
-    packages = differing(suite.baseline.packages, suite.candidate.packages)
+    packages = differing(suite.baseline.packages, suite.candidate.packages, suite.built)
     return GateRecord(
         settings=evidence.settings,
         baseline=suite.baseline,
@@ -214,6 +214,7 @@ class Suite:
         warnings: What a reader must know about the suite, in words.
         overlaid: What was made equal on both sides.
         files: The files of the benchmarks, relative to the sides' trees.
+        built: The names of the distributions that were built for the sides.
     """
 
     baseline: SideFacts
@@ -225,6 +226,7 @@ class Suite:
     warnings: list[str]
     overlaid: Overlaid = field(default_factory=Overlaid)
     files: frozenset[str] = frozenset()
+    built: frozenset[str] = frozenset()
 
 
 def share_suite(
@@ -279,6 +281,7 @@ def share_suite(
         warnings=warnings,
         overlaid=overlaid,
         files=files if settings.suite_from == "each" else frozenset(),
+        built=baseline.built | candidate.built,
     )
 
 

@@ -128,6 +128,7 @@ def test_why_is_one_line_with_what_was_raised_or_how_the_process_ended(
 
 def test_packages_that_differ_are_one_sentence_and_equal_ones_none() -> None:
     assert differing({"a": "1", "b": "2"}, {"b": "2", "a": "1"}) == []
+    assert differing({"a": "1", "b": "2"}, {"b": "2", "a": "3"}, own={"a"}) == []
     assert differing({"a": "1", "b": "2"}, {"a": "1.1", "C": "3"}) == [
         "the sides' packages differ: a 1 -> 1.1, b 2 -> absent, C absent -> 3"
     ]

@@ -1,4 +1,4 @@
-"""Sides that are built once for all tests of a session."""
+"""Sides that are built once for all tests of a session, and a checkout with submodules."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pytest
 
 from flopline.gate.sides.environment import sides
 from tests.gate.support.build_backends import project
-from tests.support.checkouts import world, write
+from tests.support.checkouts import commit, git, world, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from flopline.gate.sides.environment import Side
 
@@ -30,3 +31,19 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Side, Side
         with world(folder):
             both = stack.enter_context(sides(folder / "new", "../old"))
         yield both
+
+
+@pytest.fixture
+def outer(tmp_path: Path) -> Path:
+    """A checkout with a submodule that has a submodule."""
+    for name, inner in (("leaf", ""), ("middle", "leaf"), ("outer", "middle")):
+        git(tmp_path, "init", "--quiet", name)
+        write(tmp_path / name, {f"{name}.txt": "1"})
+        if inner:
+            address = (tmp_path / inner).as_uri()
+            git(tmp_path / name, "submodule", "--quiet", "add", address, f"{inner} ü")
+        commit(tmp_path / name, "one")
+        git(tmp_path / name, "tag", f"{name}-1")
+    address = (tmp_path / "outer").as_uri()
+    git(tmp_path, "clone", "--quiet", "--recurse-submodules", address, "clone")
+    return tmp_path / "clone"

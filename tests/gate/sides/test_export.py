@@ -143,21 +143,6 @@ def test_a_sparse_checkout_exports_whole_commits(repo: Path, tmp_path: Path) -> 
 # Submodules
 
 
-@pytest.fixture
-def outer(tmp_path: Path) -> Path:
-    """A checkout with a submodule that has a submodule."""
-    for name, inner in (("leaf", ""), ("middle", "leaf"), ("outer", "middle")):
-        git(tmp_path, "init", "--quiet", name)
-        write(tmp_path / name, {f"{name}.txt": "1"})
-        if inner:
-            address = (tmp_path / inner).as_uri()
-            git(tmp_path / name, "submodule", "--quiet", "add", address, f"{inner} ü")
-        commit(tmp_path / name, "one")
-    address = (tmp_path / "outer").as_uri()
-    git(tmp_path, "clone", "--quiet", "--recurse-submodules", address, "clone")
-    return tmp_path / "clone"
-
-
 def test_submodules_are_exported_at_the_commit_that_was_theirs(outer: Path, tmp_path: Path) -> None:
     middle = outer / "middle ü"
     write(middle, {"middle.txt": "2"})

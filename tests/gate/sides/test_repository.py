@@ -190,22 +190,6 @@ def test_a_folder_in_another_checkout_is_described_as_there(repo: Path, tmp_path
 # Submodules
 
 
-@pytest.fixture
-def outer(tmp_path: Path) -> Path:
-    """A checkout with a submodule that has a submodule."""
-    for name, inner in (("leaf", ""), ("middle", "leaf"), ("outer", "middle")):
-        git(tmp_path, "init", "--quiet", name)
-        write(tmp_path / name, {f"{name}.txt": "1"})
-        if inner:
-            address = (tmp_path / inner).as_uri()
-            git(tmp_path / name, "submodule", "--quiet", "add", address, f"{inner} ü")
-        commit(tmp_path / name, "one")
-        git(tmp_path / name, "tag", f"{name}-1")
-    address = (tmp_path / "outer").as_uri()
-    git(tmp_path, "clone", "--quiet", "--recurse-submodules", address, "clone")
-    return tmp_path / "clone"
-
-
 def test_a_submodule_is_a_repository_of_its_own(outer: Path, tmp_path: Path) -> None:
     for folder in exports(outer, tmp_path):
         assert git(folder, "describe", "--tags", "--dirty") == "outer-1"

@@ -102,15 +102,18 @@ def _reason(loss: Loss, lines: Sequence[str]) -> str:
     return lines[0] if loss.phase == "process" else lines[-1]
 
 
-def differing(baseline: Mapping[str, str], candidate: Mapping[str, str]) -> list[str]:
+def differing(
+    baseline: Mapping[str, str], candidate: Mapping[str, str], own: Collection[str] = ()
+) -> list[str]:
     """Returns one warning if the two environments have different versions of some packages.
 
     Args:
         baseline: The packages of one side, name to version.
         candidate: The packages of the other side.
+        own: Packages that are what is compared; they may differ.
     """
     differences = []
-    for name in sorted({*baseline, *candidate}, key=str.lower):
+    for name in sorted({*baseline, *candidate}.difference(own), key=str.lower):
         before = baseline.get(name, "absent")
         after = candidate.get(name, "absent")
         if before != after:

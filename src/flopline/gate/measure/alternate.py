@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING
 from flopline.gate.measure.block import (
     BATCH_SECONDS,
     FEW_ROUNDS,
-    MESSAGE_SECONDS,
+    MIN_QUADS,
     MIN_QUADS_SECONDS,
     MOST_ATTEMPTS,
+    SHORTEST_BATCH,
     loss_of,
+    lost_with_worker,
     quads_to_take,
     run_block,
     slowed,
@@ -115,11 +117,7 @@ class SessionAlone:
                 self.handle.process.wait(ENDING_SECONDS)
         except WorkerGoneError as error:
             undone = [name for name in benchmarks if name not in self.batches | self.lost]
-            for name in undone:
-                text = f"after {undone[0]} {error.outcome}"
-                self.lost[name] = Loss(None, "process", "stopped", text)
-            if undone:
-                self.lost[undone[0]] = Loss(error.side, "process", error.outcome, error.text)
+            self.lost |= lost_with_worker(undone, error)
         self.handle.end()
         end_strays(before)
 
@@ -182,7 +180,7 @@ class SessionAlone:
             (warm_up,) = self.exchange.take_turns([0], [rounds])
             remaining -= rounds
             wide = wide or works_off_thread(warm_up)
-            batch_seconds = max(warm_up.wall, MESSAGE_SECONDS / 8)
+            batch_seconds = max(warm_up.wall, SHORTEST_BATCH)
         if wide:
             self.exchange.pin(self.measurement.cpus)
         quads = quads_to_take(self.measurement.seconds, batch_seconds, remaining / (2 * rounds))
@@ -199,7 +197,7 @@ class SessionAlone:
         sizes = self.exchange.ask([SizeBatch(BATCH_SECONDS, at_most)], BatchSize)
         size = sizes[self.handle.side]
         remaining = allowed - size.used
-        rounds = max(1, min(size.rounds, remaining / 48))
+        rounds = max(1, min(size.rounds, remaining / (4 * MIN_QUADS)))
         return int(rounds), remaining, size.slow
 
 

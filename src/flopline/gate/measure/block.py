@@ -292,12 +292,7 @@ class BlockMeasurement:
         except WorkerGoneError as error:
             self.gone = True
             done = self.quads.keys() | self.lost.keys()
-            undone = [name for name in benchmarks if name not in done]
-            for name in undone:
-                text = f"after {undone[0]} {error.outcome}"
-                self.lost[name] = Loss(None, "process", "stopped", text)
-            if undone:
-                self.lost[undone[0]] = Loss(error.side, "process", error.outcome, error.text)
+            self.lost |= lost_with_worker([name for name in benchmarks if name not in done], error)
 
     def _measure_benchmark(self, name: str) -> None:
         """Measures one benchmark, or keeps why it is lost.
@@ -499,6 +494,22 @@ def slowed(quad: Quad, factor: float) -> Quad:
             longer[name] = None if seconds is None else round(seconds * factor, 9)
         candidate.append(replace(batch, **longer))
     return replace(quad, candidate=tuple(candidate))
+
+
+def lost_with_worker(undone: Sequence[str], error: WorkerGoneError) -> dict[str, Loss]:
+    """Returns why benchmarks are lost when a worker ends: one by itself, the others after it.
+
+    Args:
+        undone: The benchmarks that were due, in their order.
+        error: How the worker ended, in the first of them.
+    """
+    losses = {}
+    for name in undone:
+        text = f"after {undone[0]} {error.outcome}"
+        losses[name] = Loss(None, "process", "stopped", text)
+    if undone:
+        losses[undone[0]] = Loss(error.side, "process", error.outcome, error.text)
+    return losses
 
 
 def loss_of(exchange: Exchange, alone: Collection[SideName]) -> Loss:

@@ -65,7 +65,9 @@ def _is_no_version(side: Side, root: Path, file: Path) -> bool:
     temporary = Path(tempfile.gettempdir()).resolve()
     prefix = Path(side.python).absolute().parents[1]
     if file.is_relative_to(temporary):
-        return file.relative_to(temporary).parts[0].startswith(OWN_TEMPORARY)
+        first = file.relative_to(temporary).parts[0]
+        if first.startswith(OWN_TEMPORARY):
+            return True
     if prefix != root and prefix.is_relative_to(root) and file.is_relative_to(prefix):
         return True
     for folder in file.parents:

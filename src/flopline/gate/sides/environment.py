@@ -106,6 +106,13 @@ class Side:
             folders.append(self.site)
         return tuple(dict.fromkeys(folders))
 
+    @property
+    def built(self) -> frozenset[str]:
+        """The names of the distributions that were built for this side."""
+        if self.site is None or self.home is None or not self.site.is_relative_to(self.home):
+            return frozenset()
+        return frozenset(each.metadata["Name"] or "" for each in _from_folders(self.site))
+
     def arguments(self, given: Sequence[str]) -> list[str]:
         """Returns arguments for pytest in which the paths are those of the side's copy."""
         if self.place is None:
@@ -321,12 +328,17 @@ def _built_side(
 def _installed_packages(site: Path) -> frozenset[str]:
     """Returns the import names of what pip has installed from a project's folder."""
     names: set[str] = set()
-    for distribution in metadata.distributions(path=[str(site)]):
-        # pip writes this file for what it installs from a folder, not for its dependencies.
-        if distribution.read_text("direct_url.json"):
-            files = [str(file) for file in distribution.files or ()]
-            names |= import_names(files, distribution.metadata["Name"] or "")
+    for distribution in _from_folders(site):
+        files = [str(file) for file in distribution.files or ()]
+        names |= import_names(files, distribution.metadata["Name"] or "")
     return frozenset(names)
+
+
+def _from_folders(site: Path) -> Iterator[metadata.Distribution]:
+    """Yields what pip has installed from folders, for which it writes a file, and no dependency."""
+    for distribution in metadata.distributions(path=[str(site)]):
+        if distribution.read_text("direct_url.json"):
+            yield distribution
 
 
 def _complete_tree(project: Path, site: Path, packages: frozenset[str]) -> None:

@@ -13,23 +13,13 @@ from typing import TYPE_CHECKING
 
 from flopline import FloplineError
 from flopline.gate.sides.project import SUITE_FILE, SUITE_NAME
-from flopline.gate.sides.tree import NOT_COPIED, remove
+from flopline.gate.sides.tree import CONFIGURATION, NOT_COPIED, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from flopline.gate.sides.environment import Side
 
-CONFIGURATION = (
-    "pytest.toml",
-    ".pytest.toml",
-    "pytest.ini",
-    ".pytest.ini",
-    "pyproject.toml",
-    "tox.ini",
-    "setup.cfg",
-)
-"""The files in which pytest looks for its configuration; it uses the first that has one."""
 CODE = re.compile(
     r"\.(pyi?|py[xd]|pxd|pxi|so|c|cc|cpp|cxx|h|hh|hpp|cu|cuh|cl|metal|rs|go|f|f90|f95|for|java|jl|js"
     r"|ts|wasm|ll|s|asm|mojo|zig|sql|sh)"

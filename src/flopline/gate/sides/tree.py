@@ -26,7 +26,7 @@ NOT_COPIED = shutil.ignore_patterns(
 Byte code is left out because both sides must make it in the same way. The gate's own temporary
 folders are left out because TMPDIR may lie inside the folder that is copied.
 """
-SURROUNDINGS = (
+CONFIGURATION = (
     "pytest.toml",
     ".pytest.toml",
     "pytest.ini",
@@ -34,8 +34,9 @@ SURROUNDINGS = (
     "pyproject.toml",
     "tox.ini",
     "setup.cfg",
-    "conftest.py",
 )
+"""The files in which pytest looks for its configuration; it uses the first that has one."""
+SURROUNDINGS = (*CONFIGURATION, "conftest.py")
 """The files above a project that change how pytest runs its suite."""
 
 
