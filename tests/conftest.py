@@ -26,9 +26,10 @@ REAL_TABLE = Path(os.environ.get("FLOPLINE_DATA", "")).absolute()
 
 
 def pytest_configure() -> None:
-    # A process that a shell starts in the background ignores Ctrl-C, and so does every program that
-    # it starts. Tests need programs that do not.
+    # A process that a shell starts in the background ignores Ctrl-C, one that nohup starts ignores
+    # SIGHUP, and so does every program that they start. Tests need programs that do not.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # What a test starts is no worker of xdist, even if the test runs in one; pytest-benchmark would
     # not time anything in a worker.
     for name in list(os.environ):
