@@ -153,6 +153,7 @@ class Block:
         lost: Why the other benchmarks have no numbers, by node id.
         alternate: Benchmarks that were measured one side after the other, because both sides need
             something of which there is one.
+        spent: Wall seconds that each benchmark took, with its setup and teardown, by node id.
     """
 
     stage: Stage
@@ -170,6 +171,7 @@ class Block:
     control: list[Quad]
     lost: dict[str, Loss]
     alternate: list[str] = field(default_factory=list)
+    spent: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -182,10 +184,8 @@ class Comparison:
         change: The estimated relative change of the time per call; None if nothing was measured.
         low: The lower end of the 95 % interval of the change.
         high: The upper end of that interval.
-        detectable: The smallest slowdown, as a fraction, that the run would have found: by the
-            benchmark's test for "slower" if there was one, otherwise by the screen.
-        detectable_probability: The probability with which it would have found that slowdown: 0.9
-            that the test rejects, or 0.95 that the screen suspects.
+        detectable: The smallest slowdown, as a fraction, that the run would have called regressed.
+        detectable_probability: The probability with which it would have done so.
         seconds: The median of the baseline's seconds per call.
         sigma: The standard deviation of the block values, in log-ratios.
         clock: The clock on which the verdict rests.
@@ -195,8 +195,8 @@ class Comparison:
         p: The exact p-value of the confirming test; None if there was no such test.
         limit: Holm's limit for that p-value.
         note: What else a reader must know, in words; may be empty.
-        planned: The number of confirming blocks that were planned because the benchmark looked
-            slower. Fewer were measured if the budget ended.
+        planned: The number of confirming blocks that a benchmark that looked slower still needed
+            when the budget ended, together with those it had; otherwise those that it had.
     """
 
     id: str
@@ -327,12 +327,17 @@ class BlockRequest:
         benchmarks: Node ids of the benchmarks, in the order in which they run.
         seconds: Timed seconds per benchmark, both sides together.
         progress: How far the run has come, for people who wait.
+        controls: Whether the built-in checks are measured, too.
+        alone: Whether no other block is measured at the same time. Otherwise the block has one CPU,
+            and benchmarks that need all of them are only named.
     """
 
     stage: Stage
     benchmarks: tuple[str, ...]
     seconds: float
     progress: Progress
+    controls: bool = True
+    alone: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -13,11 +14,20 @@ from flopline.gate.judge.answer import answer, differing, why
 from flopline.gate.measure.alternate import Blocks
 from flopline.gate.measure.calls import count_calls, differences
 from flopline.gate.measure.handle import WorkerError
+from flopline.gate.measure.lanes import cpus_for_lanes, side_by_side
 from flopline.gate.measure.origin import compare_code, listed, refuse_foreign
 from flopline.gate.measure.pair import TAKEN, TAKEN_ADVICE, list_benchmarks
 from flopline.gate.measure.patience import Patience
 from flopline.gate.record import Comparison, ExitCode, GateRecord, Loss, SideFacts
-from flopline.gate.schedule import Budget, Evidence, Schedule, confirm, screen, second_look
+from flopline.gate.schedule import (
+    Budget,
+    Evidence,
+    Schedule,
+    blocks_still_needed,
+    confirm,
+    screen,
+    tests_for_slower,
+)
 from flopline.gate.sides.overlay import Overlaid, overlay
 from flopline.gate.sides.surroundings import share_surroundings
 from flopline.machine import hardware
@@ -27,10 +37,11 @@ from flopline.units import counted
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from flopline.gate.measure.lanes import Lane
     from flopline.gate.measure.pair import Collected
     from flopline.gate.measure.worker.flopline_worker.protocol import LoadedFile
     from flopline.gate.record import Block, BlockRequest, Difference, Quad, Settings, SideName
-    from flopline.gate.schedule import Plan
+    from flopline.gate.schedule import Plan, Round, Suspect
     from flopline.gate.sides.environment import Side
     from flopline.machine import Facts
     from flopline.progress import Report
@@ -82,20 +93,25 @@ def run(
     sides = (baseline, candidate)
     budget = Budget(settings.budget, time.monotonic)
     usable = cpus or sorted(os.sched_getaffinity(0))
-
+    lanes = cpus_for_lanes(usable)
     patience = Patience.of(settings.budget)
+    telling = threading.Lock()
     reports: dict[SideName, list[LoadedFile]] = {}
 
-    def measure(request: BlockRequest) -> Block:
+    def measure(request: BlockRequest, lane: Lane | None) -> Block:
         def announce(benchmark: str) -> None:
-            report(replace(request.progress, detail=benchmark))
+            with telling:
+                report(replace(request.progress, detail=benchmark))
 
-        block = blocks.measure(request, announce)
+        return blocks.measure(request, announce, lane)
+
+    def measure_round(requests: Round) -> tuple[Block, ...]:
+        measured = side_by_side(measure, requests, lanes, patience.stopped)
         if blocks.loaded is not None:
             evidence.warnings.extend(judge_code(sides, reports, suite))
         if len(reports) == len(sides):
             blocks.loaded = None
-        return block
+        return measured
 
     def explain(benchmarks: Sequence[str]) -> dict[str, list[Difference]]:
         report(Progress("explaining"))
@@ -118,7 +134,11 @@ def run(
         loaded=reports.__setitem__,
     )
     findings = investigate(
-        evidence, budget, schedule or Schedule.of(settings), measure=measure, explain=explain
+        evidence,
+        budget,
+        schedule or Schedule.of(settings, len(lanes)),
+        measure=measure_round,
+        explain=explain,
     )
     for side in sides:
         if side.home is not None and side.name not in reports:
@@ -381,7 +401,7 @@ def investigate(
     budget: Budget,
     schedule: Schedule,
     *,
-    measure: Callable[[BlockRequest], Block],
+    measure: Callable[[Round], tuple[Block, ...]],
     explain: Callable[[Sequence[str]], dict[str, list[Difference]]],
 ) -> Findings:
     """Measures what the plans request, and compares the sides.
@@ -392,7 +412,7 @@ def investigate(
         evidence: Receives what is measured.
         budget: The time that the run may take.
         schedule: How much is measured.
-        measure: Measures a block.
+        measure: Measures a round of blocks.
         explain: Returns the calls that differ, per benchmark that it is given.
 
     Raises:
@@ -401,7 +421,7 @@ def investigate(
     """
     findings = Findings([])
     try:
-        for plan in (screen, confirm, second_look):
+        for plan in (screen, confirm):
             drive(plan(evidence, budget, schedule), measure, evidence)
         findings = Findings(compare_all(evidence))
         regressed = [row.id for row in findings.comparisons if row.verdict == "regressed"]
@@ -418,47 +438,70 @@ def investigate(
     return findings
 
 
-def drive(plan: Plan, measure: Callable[[BlockRequest], Block], evidence: Evidence) -> None:
-    """Measures the blocks that a plan requests, and keeps each as evidence.
+def drive(plan: Plan, measure: Callable[[Round], tuple[Block, ...]], evidence: Evidence) -> None:
+    """Measures the rounds that a plan requests, and keeps their blocks as evidence.
 
     The plan itself decides whether a block is replaced and when the budget ends, because both
     depend on where in the plan that happens.
     """
-    request = next(plan, None)
-    while request is not None:
-        block = measure(request)
-        evidence.add(block)
+    requests = next(plan, None)
+    while requests is not None:
+        blocks = measure(requests)
+        for block in blocks:
+            evidence.add(block)
         try:
-            request = plan.send(block)
+            requests = plan.send(blocks)
         except StopIteration:
-            request = None
+            requests = None
 
 
 def compare_all(evidence: Evidence) -> list[Comparison]:
     """Returns the verdict on every benchmark; those without numbers are not comparable."""
+    tests = max(1, tests_for_slower(evidence))
     rows = []
     for name, screened in evidence.screened().items():
-        slower = faster = None
-        planned = 0
         suspect = evidence.suspects.get(name)
-        if suspect is not None and suspect.direction == "slower":
-            slower = evidence.tested.get(name)
-            planned = suspect.planned
-        elif suspect is not None:
-            faster = evidence.tested.get(name)
-        row = verdict.compare(name, screened, slower, faster, evidence.settings, planned=planned)
+        if suspect is None:
+            note = ""
+            if name in evidence.unaffordable:
+                note = _too_expensive(evidence.unaffordable[name])
+            row = verdict.compare(
+                name, screened, None, None, evidence.settings, tests=tests, note=note
+            )
+        else:
+            row = _compare_suspect(name, suspect, evidence, tests)
         rows.append(row)
     for name, loss in evidence.all_losses().items():
         rows.append(Comparison(name, "not comparable", note=why(loss)))
     return rows
 
 
+def _compare_suspect(name: str, suspect: Suspect, evidence: Evidence, tests: int) -> Comparison:
+    slower = faster = None
+    planned = 0
+    if suspect.direction == "slower":
+        slower = evidence.tested.get(name)
+        planned = blocks_still_needed(name, evidence)
+    else:
+        faster = evidence.tested.get(name)
+    return verdict.compare(
+        name, suspect.screened, slower, faster, suspect.settings, tests=tests, planned=planned
+    )
+
+
+def _too_expensive(seconds: float) -> str:
+    return (
+        f"too slow for the budget: the screen has half of it, and this one needs {seconds:.0f} s "
+        "more there"
+    )
+
+
 def compare_unfinished(evidence: Evidence, schedule: Schedule) -> list[Comparison]:
     """Returns what can be said after a run that broke off.
 
-    Nothing counts as tested, and nothing is unchanged before the screen is complete.
+    What was confirmed stays confirmed, and nothing is unchanged before the screen is complete.
     """
-    rows = compare_all(replace(evidence, tested={}))
+    rows = compare_all(evidence)
     blocks = len(evidence.blocks)
     if blocks >= schedule.blocks:
         return rows

@@ -1,30 +1,33 @@
-"""Which block is measured next: plans that request blocks and receive them.
+"""Which blocks are measured next: plans that request blocks and receive them.
 
-A plan is a generator. It yields a `BlockRequest`, and receives the `Block` that was measured for
-it, which its driver has already added to the evidence. A plan starts no process and reads no clock
-but the budget's, so it can be tested with made-up blocks and a made-up clock.
+A plan is a generator. It yields a round, which is one or more `BlockRequest`s that are measured
+side by side, and receives the blocks that were measured for them, which its driver has already
+added to the evidence. A plan starts no process and reads no clock but the budget's, so it can be
+tested with made-up blocks and a made-up clock.
 
-Which number decides is fixed before it is measured. The screen only chooses what is confirmed, and
-the number of confirming blocks depends only on the screen and on how long a block takes. What a
-confirming block measured can do no more than ask for a second look, and both looks share the error
-rate.
+Every benchmark has a plan of its own. The screen measures all of them in a few short blocks, and
+chooses what is confirmed. A suspect is then measured in fresh blocks until its test rejects, until
+it is plain that it will not, or until it has had its share; its test holds whenever it stops. What
+is obvious comes first, and improvements, which cannot change the answer, come last.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from flopline.gate.judge import controls, verdict
-from flopline.gate.judge.statistics import MOST_BLOCKS, blocks_needed, fewest_to_reject
+from flopline.gate.judge.betting import expected_blocks, fewest_to_reject
+from flopline.gate.judge.verdict import MOST_BLOCKS
 from flopline.gate.record import Block, BlockRequest
 from flopline.progress import Progress
 from flopline.units import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from flopline.gate.judge.controls import Controls
     from flopline.gate.judge.verdict import Confirmed, Direction, Screened
@@ -34,27 +37,28 @@ FINE = 0.025
 """A `detect` smaller than this takes more and longer blocks."""
 SPARE_BLOCKS = 2
 """At most this number of blocks is replaced in a series because a worker vanished at their end."""
-SHORTEST = 0.2
-"""Blocks are cut to no less than this share of their timed seconds if the budget is short.
-
-A shorter block is noisier, but as valid.
-"""
-FILLED = 0.95
-"""The confirming blocks are made to fill this share of the remaining budget."""
+SCREEN_SHARE = 0.5
+"""The share of the budget that the screen may use; the rest is kept to confirm what it finds."""
+SHORTEST_SECONDS = 0.05
+"""The fewest timed seconds per benchmark in a confirming block; they suffice for large changes."""
 FEW_SUSPECTS = 10
 """Fewer suspects than this get more seconds in each block, up to `LONGER` times as many.
 
-Starting a block takes seconds, however little is measured in it.
+Starting a block takes a second, however little is measured in it.
 """
 LONGER = 3.0
-
+SPARE_FOR_IMPROVEMENTS = 4
+"""An improvement gets at most so many blocks more than the fewest that can confirm it."""
+SURE = 1.5
+"""A change is obvious if at most so many blocks more than the fewest are expected to confirm it."""
 CHECKS = 2
 """If the built-in checks fail in the screen, they get this many times its blocks again."""
+FEW_QUADS = 12
+"""A benchmark gets as many quads in a block, unless they take longer than `FEW_QUADS_SECONDS`."""
+FEW_QUADS_SECONDS = 0.4
 
-DIRECTIONS: tuple[Direction, ...] = ("slower", "faster")
-"""The suspects of each direction are tested together, by themselves."""
-
-Plan = Generator[BlockRequest, Block, None]
+Round = tuple[BlockRequest, ...]
+Plan = Generator[Round, tuple[Block, ...], None]
 
 
 @dataclass(frozen=True)
@@ -65,37 +69,23 @@ class Schedule:
         blocks: Blocks of the screen.
         screen_seconds: Timed seconds per benchmark in a block of the screen, at least.
         confirm_seconds: Timed seconds per benchmark in a confirming block, at least.
+        lanes: Blocks that are measured side by side, each on a CPU of its own.
     """
 
     blocks: int
     screen_seconds: float
     confirm_seconds: float
+    lanes: int = 1
 
     @classmethod
-    def of(cls, settings: Settings) -> Schedule:
+    def of(cls, settings: Settings, lanes: int = 1) -> Schedule:
         """Returns the schedule for a sensitivity.
 
         A finer one takes more blocks, and more batches in each.
         """
         if settings.detect >= FINE:
-            return cls(blocks=4, screen_seconds=0.15, confirm_seconds=0.25)
-        return cls(blocks=6, screen_seconds=0.25, confirm_seconds=0.4)
-
-
-def timed_seconds(block: Block) -> float:
-    """Returns the seconds of a block in which benchmarks were timed; its start takes the rest."""
-    seconds = 0.0
-    for quads in block.quads.values():
-        for quad in quads:
-            for batch in (*quad.baseline, *quad.candidate):
-                seconds += batch.wall
-    return seconds
-
-
-def expected_seconds(blocks: int, last: Block, share: float = 1.0) -> float:
-    """Returns the seconds of more blocks like the last one, with a share of its timed seconds."""
-    saved = (1 - share) * timed_seconds(last)
-    return blocks * (last.seconds - saved)
+            return cls(blocks=4, screen_seconds=0.08, confirm_seconds=0.2, lanes=lanes)
+        return cls(blocks=6, screen_seconds=0.16, confirm_seconds=0.4, lanes=lanes)
 
 
 class Budget:
@@ -116,37 +106,9 @@ class Budget:
         """Returns the seconds since the budget began."""
         return self._clock() - self._begin
 
-    def remaining(self) -> float:
-        """Returns the seconds until the budget ends; they are negative after that."""
-        return self.seconds - self.spent()
-
-    def affords(self, blocks: int, last: Block, share: float = 1.0) -> bool:
-        """Returns whether there is time for more blocks like the last one.
-
-        Args:
-            blocks: How many.
-            last: The last block that was measured.
-            share: The share of its timed seconds that the further blocks have.
-        """
-        expected = expected_seconds(blocks, last, share)
-        return expected <= self.remaining()
-
-    def fitting(self, blocks: int, last: Block) -> float:
-        """Returns the factor by which timed seconds must be scaled so that all blocks fit.
-
-        They fit if they fill 95 % of the remaining time. The factor is negative if the fixed cost
-        of the blocks alone does not fit, and 1 if nothing was timed in the last one.
-
-        Args:
-            blocks: How many further blocks there are.
-            last: The last block that was measured.
-        """
-        timed = timed_seconds(last)
-        if timed == 0:
-            return 1.0
-        fixed = last.seconds - timed
-        block = FILLED * self.remaining() / blocks
-        return (block - fixed) / timed
+    def remaining(self, share: float = 1.0) -> float:
+        """Returns the seconds until a share of the budget is used; negative after that."""
+        return share * self.seconds - self.spent()
 
 
 @dataclass(frozen=True)
@@ -156,12 +118,16 @@ class Suspect:
     Attributes:
         screened: What the screen measured.
         direction: Whether it looked slower or faster.
-        planned: The number of fresh blocks that confirm it.
+        settings: What is asked of it. A second opinion by another clock asks for less.
+        expected: How many fresh blocks confirm it on average.
+        at_most: How many it gets at most.
     """
 
     screened: Screened
     direction: Direction
-    planned: int
+    settings: Settings
+    expected: float = math.inf
+    at_most: int = MOST_BLOCKS
 
 
 @dataclass
@@ -173,8 +139,11 @@ class Evidence:
         benchmarks: Node ids of the benchmarks that both sides have, in the order in which they run.
         blocks: Every block in the order in which it was measured.
         losses: The benchmarks that cannot be compared, and why. They are not measured again.
+        wide: The benchmarks that need all CPUs for themselves, because they wait or use threads.
+        unaffordable: The benchmarks that the screen had no time for, each with the seconds that its
+            remaining blocks take.
         suspects: The benchmarks that are confirmed, fixed before the first confirming block.
-        tested: What the looks at the confirming blocks found, the slower ones first.
+        tested: What the confirming blocks have shown so far, the slower ones first.
         warnings: What a reader must know, in words.
     """
 
@@ -182,16 +151,19 @@ class Evidence:
     benchmarks: tuple[str, ...]
     blocks: list[Block] = field(default_factory=list)
     losses: dict[str, Loss] = field(default_factory=dict)
+    wide: set[str] = field(default_factory=set)
+    unaffordable: dict[str, float] = field(default_factory=dict)
     suspects: dict[str, Suspect] = field(default_factory=dict)
     tested: dict[str, Confirmed] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def add(self, block: Block) -> None:
-        """Keeps a block, and what was lost in it.
+        """Keeps a block, what was lost in it, and what must be measured alone from now on.
 
         A benchmark is not lost if it was only stopped because another one ended its process.
         """
         self.blocks.append(block)
+        self.wide.update(block.wide)
         for name, loss in block.lost.items():
             if loss.outcome != "stopped":
                 self.losses[name] = loss
@@ -212,15 +184,6 @@ class Evidence:
                 losses.setdefault(name, loss)
         return losses
 
-    @property
-    def last(self) -> Block:
-        """The last block in which benchmarks were measured; there must be one.
-
-        It predicts how long the next one takes. Blocks of the built-in checks alone do not.
-        """
-        blocks = [block for block in self.blocks if block.stage != "check"]
-        return blocks[-1]
-
     def quads(self, stage: Stage) -> dict[str, list[list[Quad]]]:
         """Returns the quads of each block of a stage, per benchmark that was measured and not lost.
 
@@ -238,38 +201,204 @@ class Evidence:
 
     def screened(self) -> dict[str, Screened | None]:
         """Returns what the screen knows about every benchmark that is not lost."""
-        screened = {}
-        for name, blocks in self.quads("screen").items():
-            screened[name] = verdict.summarise_screen(name, blocks, self.settings)
-        return screened
+        return verdict.summarise_screen(self.quads("screen"), self.settings)
 
     def controls(self) -> Controls:
         """Returns what the built-in checks measured so far."""
-        canary = [block.canary for block in self.blocks]
-        control = [block.control for block in self.blocks]
+        canary = [block.canary for block in self.blocks if block.canary]
+        control = [block.control for block in self.blocks if block.control]
         return controls.check(canary, control, self.settings)
 
 
+# What blocks cost
+
+
+def block_seconds(names: Collection[str], seconds: float, evidence: Evidence) -> float:
+    """Returns how long a block of some benchmarks takes, its start included.
+
+    Args:
+        names: The benchmarks; each was measured before, or costs what it times.
+        seconds: Timed seconds per benchmark.
+        evidence: What was measured so far.
+    """
+    blocks = [block for block in evidence.blocks if block.stage != "check"]
+    starts = [max(0.0, block.seconds - sum(block.spent.values())) for block in blocks]
+    total = statistics.median(starts) if starts else 0.0
+    costs = benchmark_seconds(evidence)
+    for name in names:
+        fixed, quad_seconds = costs.get(name, (0.0, 0.0))
+        few = min(FEW_QUADS * quad_seconds, FEW_QUADS_SECONDS)
+        total += fixed + max(seconds, few, quad_seconds)
+    return total
+
+
+def benchmark_seconds(evidence: Evidence) -> dict[str, tuple[float, float]]:
+    """Returns what each benchmark costs in a block: untimed seconds, and seconds per quad."""
+    costs = {}
+    for block in evidence.blocks:
+        for name, spent in block.spent.items():
+            timed = 0.0
+            quads = block.quads.get(name, [])
+            for quad in quads:
+                timed += sum(batch.wall for batch in (*quad.baseline, *quad.candidate))
+            costs[name] = (max(0.0, spent - timed), timed / max(1, len(quads)))
+    return costs
+
+
+# The screen
+
+
 def screen(evidence: Evidence, budget: Budget, schedule: Schedule) -> Plan:
-    """Measures every benchmark, and then those again whose result is unclear.
+    """Measures every benchmark, and then once more those whose result is unclear.
+
+    The first round shows what everything costs. If the remaining ones would take more than half of
+    the budget, the most expensive benchmarks are left out of them, and that is told at once.
 
     Unclear are suspicions that more blocks may drop, and benchmarks whose noise would hide the
-    slowdown that must be found. They get up to as many blocks again, of twice the length.
+    slowdown that must be found. They get as many blocks again, of twice the length: not until they
+    are clear, because whoever stops when the noise looks small believes in too little noise.
     """
-    progress = Progress("screen", 0, schedule.blocks)
     seconds = schedule.screen_seconds
-    request = BlockRequest("screen", evidence.benchmarks, seconds, progress)
-    yield from _repeat(request, schedule.blocks, evidence, budget)
+    request = BlockRequest("screen", evidence.benchmarks, seconds, Progress("screen"))
+    yield from _series(request, evidence.unaffordable, evidence, budget, schedule)
     yield from _check_again(evidence, budget, schedule)
 
-    for number in range(1, schedule.blocks + 1):
-        unclear = _unclear(evidence)
-        if not unclear or not budget.affords(1, evidence.last):
-            return
-        benchmarks = counted(len(unclear), "unclear benchmark")
-        progress = Progress(f"screen {benchmarks}, {number}", 0, 1)
-        request = BlockRequest("screen", unclear, 2 * seconds, progress)
-        yield from _repeat(request, 1, evidence, budget)
+    unclear = _unclear(evidence)
+    if unclear and not evidence.controls().problems:
+        progress = Progress(f"screen {counted(len(unclear), 'unclear benchmark')}")
+        request = BlockRequest("screen", unclear, 2 * seconds, progress, controls=False)
+        yield from _series(request, {}, evidence, budget, schedule)
+
+
+def _series(
+    request: BlockRequest,
+    left_out: dict[str, float],
+    evidence: Evidence,
+    budget: Budget,
+    schedule: Schedule,
+) -> Plan:
+    """Requests as many blocks as the screen has, and replaces one in which a worker vanished.
+
+    What can be is measured side by side. Afterwards come the benchmarks that need all CPUs.
+
+    Benchmarks that are lost on the way are left out. So a block that stopped others is replaced
+    however often that happens, because each time there is one benchmark less that could end a
+    worker. A block in which everything else was measured is replaced at most twice.
+
+    Args:
+        request: The blocks.
+        left_out: Receives the benchmarks that there is no time for, and what they would take.
+        evidence: What was measured so far.
+        budget: The time that the run may take.
+        schedule: How much is measured.
+    """
+    done = dict.fromkeys(request.benchmarks, 0)
+    for lanes in sorted({schedule.lanes, 1}, reverse=True):
+        spare = SPARE_BLOCKS
+        while True:
+            due = _due(done, lanes, left_out, evidence, schedule)
+            if evidence.blocks:
+                series = Series(due, done, request.seconds, lanes)
+                left_out |= _unaffordable(series, evidence, budget, schedule)
+                due = tuple(name for name in due if name not in left_out)
+            if not due:
+                break
+            missing = schedule.blocks - min(done[name] for name in due)
+            measured = yield _round(request, due, min(lanes, missing), missing, evidence, schedule)
+            for block in measured:
+                outcomes = {loss.outcome for loss in block.lost.values() if loss.phase == "process"}
+                if outcomes and ("stopped" in outcomes or spare):
+                    # The spare ones are for a worker that ended in the last benchmark of a block.
+                    spare -= "stopped" not in outcomes
+                    continue
+                for name in due:
+                    done[name] += name in block.quads
+
+
+def _due(
+    done: Mapping[str, int],
+    lanes: int,
+    left_out: Collection[str],
+    evidence: Evidence,
+    schedule: Schedule,
+) -> tuple[str, ...]:
+    """Returns the benchmarks that have not had all blocks of a series.
+
+    Args:
+        done: How many blocks each has had.
+        lanes: Blocks that are measured side by side. Only one at a time suits all benchmarks.
+        left_out: Benchmarks that there is no time for.
+        evidence: What was measured so far.
+        schedule: How much is measured.
+    """
+    due = []
+    for name, blocks in done.items():
+        is_lost = name in evidence.losses or name in left_out
+        suits = lanes == 1 or name not in evidence.wide
+        if blocks < schedule.blocks and suits and not is_lost:
+            due.append(name)
+    return tuple(due)
+
+
+def _round(
+    request: BlockRequest,
+    names: Sequence[str],
+    lanes: int,
+    missing: int,
+    evidence: Evidence,
+    schedule: Schedule,
+) -> Round:
+    """Returns equal requests, one per lane, that say how long the rest of their series takes."""
+    progress = replace(request.progress, done=schedule.blocks - missing, of=schedule.blocks)
+    if evidence.blocks:
+        seconds = block_seconds(names, request.seconds, evidence)
+        progress = replace(progress, seconds_left=math.ceil(missing / lanes) * seconds)
+    is_alone = schedule.lanes == 1 or lanes == 1
+    due = replace(request, benchmarks=tuple(names), progress=progress, alone=is_alone)
+    return (due,) * lanes
+
+
+@dataclass(frozen=True)
+class Series:
+    """Blocks of the screen that are still to be measured.
+
+    Attributes:
+        names: The benchmarks.
+        done: How many blocks each benchmark has had.
+        seconds: Timed seconds per benchmark.
+        lanes: Blocks that are measured side by side.
+    """
+
+    names: tuple[str, ...]
+    done: Mapping[str, int]
+    seconds: float
+    lanes: int
+
+
+def _unaffordable(
+    series: Series, evidence: Evidence, budget: Budget, schedule: Schedule
+) -> dict[str, float]:
+    """Returns the benchmarks for which the screen has no time, and the seconds that each takes.
+
+    The cheapest are measured, so that as many as possible can be decided.
+    """
+    if not series.names:
+        return {}
+    start = block_seconds((), series.seconds, evidence)
+    costs = {}
+    most = 0
+    for name in series.names:
+        rounds = math.ceil((schedule.blocks - series.done[name]) / series.lanes)
+        costs[name] = rounds * (block_seconds([name], series.seconds, evidence) - start)
+        most = max(most, rounds)
+    total = most * start
+    available = budget.remaining(SCREEN_SHARE)
+    unaffordable = {}
+    for name in sorted(series.names, key=costs.__getitem__):
+        total += costs[name]
+        if total > available:
+            unaffordable[name] = costs[name]
+    return unaffordable
 
 
 def _check_again(evidence: Evidence, budget: Budget, schedule: Schedule) -> Plan:
@@ -283,11 +412,14 @@ def _check_again(evidence: Evidence, budget: Budget, schedule: Schedule) -> Plan
     if not evidence.blocks or not evidence.controls().problems:
         return
     blocks = CHECKS * schedule.blocks
-    for done in range(blocks):
+    for done in range(0, blocks, schedule.lanes):
         progress = Progress("built-in check", done, blocks)
-        if budget.remaining() < evidence.last.seconds:
+        if budget.remaining() < block_seconds((), schedule.screen_seconds, evidence):
             return
-        yield BlockRequest("check", (), schedule.screen_seconds, progress)
+        request = BlockRequest(
+            "check", (), schedule.screen_seconds, progress, alone=schedule.lanes == 1
+        )
+        yield tuple(request for _ in range(schedule.lanes))
 
 
 def _unclear(evidence: Evidence) -> tuple[str, ...]:
@@ -298,132 +430,120 @@ def _unclear(evidence: Evidence) -> tuple[str, ...]:
     return tuple(names)
 
 
-def confirm(evidence: Evidence, budget: Budget, schedule: Schedule) -> Plan:
-    """Measures what looked suspicious on fresh blocks, and tests it for the first time.
+# Confirming
 
-    The first block shows how long one takes. If the planned number does not fit into the budget,
-    there are fewer, down to the fewest that can reject anything. If these do not fit, they are
-    shortened, to no less than a fifth. If that does not fit either, nothing is tested. If the
-    built-in checks failed, nothing is measured.
+
+def confirm(evidence: Evidence, budget: Budget, schedule: Schedule) -> Plan:
+    """Measures what looked suspicious in fresh blocks: first the slower ones, then the faster.
+
+    If the built-in checks failed, nothing is measured.
     """
     if evidence.controls().problems:
         return
-    suspects = find_suspects(evidence)
-    evidence.suspects = suspects
-    if not suspects:
-        return
-    names = tuple(suspects)
-    planned = max(suspect.planned for suspect in suspects.values())
-    longest = _confirming_seconds(len(suspects), schedule)
-
-    progress = Progress("confirm", 0, planned)
-    request = BlockRequest("confirm", names, longest, progress)
-    yield from _repeat(request, 1, evidence, budget)
-
-    blocks = planned
-    fewest = _fewest(suspects, evidence.settings)
-    while blocks > fewest and not budget.affords(blocks - 1, evidence.last):
-        blocks -= 1
-    if budget.fitting(blocks - 1, evidence.last) < SHORTEST:
-        evidence.warnings.append(_not_confirmed(planned, evidence, budget))
-        return
-
-    # A benchmark that has had its planned number of blocks is left out of the remaining ones. The
-    # plan was fixed before the first of them, so leaving early does not depend on the results.
-    seconds = longest
-    for done in range(1, blocks):
-        # The block gets as long as the budget allows, between a fifth of `longest` and `longest`.
-        # `share` is its length relative to the previous block.
-        share = budget.fitting(blocks - done, evidence.last)
-        share = min(share, longest / seconds)
-        share = max(share, SHORTEST * longest / seconds)
-        seconds *= share
-        staying = tuple(name for name in names if suspects[name].planned > done)
-        progress = Progress("confirm", done, blocks)
-        request = BlockRequest("confirm", staying, seconds, progress)
-        affordable = yield from _repeat(request, 1, evidence, budget, share=share)
-        if not affordable:
-            break
-    evidence.tested = look(evidence, names)
+    evidence.suspects = find_suspects(evidence)
+    yield from _confirm("slower", evidence, budget, schedule)
+    yield from _confirm("faster", evidence, budget, schedule)
 
 
-def second_look(evidence: Evidence, budget: Budget, schedule: Schedule) -> Plan:
-    """Measures near misses on more blocks, and tests them for the second time.
-
-    They get as many blocks as a benchmark may have, or as the budget has time for.
-    """
-    results = evidence.tested.items()
-    near = tuple(name for name, result in results if verdict.is_near_miss(result))
-    if not near:
-        return
-    measured = evidence.quads("confirm")
-    fewest = min(len(measured[name]) for name in near)
-    for name in near:
-        suspect = evidence.suspects[name]
-        evidence.suspects[name] = replace(suspect, planned=MOST_BLOCKS)
-
-    blocks = MOST_BLOCKS - fewest
-    while blocks > 0 and not budget.affords(blocks, evidence.last):
-        blocks -= 1
-    benchmarks = counted(len(near), "near miss", "near misses")
-    progress = Progress(f"second look at {benchmarks}", 0, blocks)
-    seconds = _confirming_seconds(len(near), schedule)
-    request = BlockRequest("confirm", near, seconds, progress)
-    yield from _repeat(request, blocks, evidence, budget)
-    evidence.tested |= look(evidence, near)
+def _confirm(direction: Direction, evidence: Evidence, budget: Budget, schedule: Schedule) -> Plan:
+    """Measures the suspects of one direction until every one is decided or the budget ends."""
+    while True:
+        evidence.tested |= look(direction, evidence)
+        waiting = _undecided(direction, evidence)
+        if not waiting:
+            return
+        group, seconds = _next_group(waiting, evidence, budget, schedule)
+        if not group:
+            evidence.warnings.append(_not_confirmed(direction, waiting, evidence, budget, schedule))
+            return
+        is_alone = schedule.lanes == 1 or group[0] in evidence.wide
+        lanes = 1 if is_alone else schedule.lanes
+        done = min(_blocks_of(name, evidence) for name in group)
+        blocks = max(math.ceil(_blocks_left(name, evidence)) for name in group)
+        left = math.ceil(blocks / lanes) * block_seconds(group, seconds, evidence)
+        stage = f"confirm {counted(len(group), direction + ' benchmark')}"
+        progress = Progress(stage, done, done + blocks, seconds_left=left)
+        request = BlockRequest("confirm", group, seconds, progress, controls=False, alone=is_alone)
+        yield tuple(request for _ in range(lanes))
 
 
-def _repeat(
-    request: BlockRequest,
-    blocks: int,
-    evidence: Evidence,
-    budget: Budget,
-    *,
-    share: float = 1.0,
-) -> Generator[BlockRequest, Block, bool]:
-    """Requests a block several times, and replaces a block in which a worker vanished.
-
-    Benchmarks that are lost on the way are left out. So a block that stopped others is replaced
-    however often that happens, because each time there is one benchmark less that could end a
-    worker. A block in which everything else was measured is replaced at most twice.
-
-    Args:
-        request: The first of the blocks.
-        blocks: How many.
-        evidence: What the run has measured so far.
-        budget: The time that the run may take.
-        share: Ratio of the request's timed seconds to those of the previous block; used to predict
-            how long this one will take.
-
-    Returns:
-        Whether the budget had time for all of them.
-    """
-    spare = SPARE_BLOCKS
-    done = 0
-    while done < blocks:
-        names = tuple(name for name in request.benchmarks if name not in evidence.losses)
-        if not names:
-            return True
-        first = request.progress
-        progress = replace(first, done=first.done + done)
-        if evidence.blocks:
-            if not budget.affords(1, evidence.last, share):
-                evidence.warnings.append(
-                    f"the budget of {budget.seconds:.0f} s ended in the stage {request.stage!r} "
-                    f"after {progress.done} of {progress.of} blocks"
-                )
-                return False
-            seconds_left = expected_seconds(progress.of - progress.done, evidence.last)
-            progress = replace(progress, seconds_left=seconds_left)
-        block = yield replace(request, benchmarks=names, progress=progress)
-        outcomes = {loss.outcome for loss in block.lost.values() if loss.phase == "process"}
-        if "stopped" in outcomes:
+def _undecided(direction: Direction, evidence: Evidence) -> list[str]:
+    """Returns the suspects of a direction that more blocks could decide, the surest first."""
+    names = []
+    for name, suspect in evidence.suspects.items():
+        if suspect.direction != direction or name in evidence.losses:
             continue
-        if spare and outcomes:  # a worker ended in the last benchmark of the block
-            spare -= 1
-        else:
-            done += 1
-    return True
+        tested = evidence.tested.get(name)
+        if tested is not None and (tested.rejected or verdict.is_futile(tested, suspect.settings)):
+            continue
+        if _blocks_of(name, evidence) < suspect.at_most:
+            names.append(name)
+    return sorted(names, key=lambda name: evidence.suspects[name].expected)
+
+
+def _next_group(
+    waiting: Sequence[str], evidence: Evidence, budget: Budget, schedule: Schedule
+) -> tuple[tuple[str, ...], float]:
+    """Returns the suspects of the next round and their timed seconds; none if none is affordable.
+
+    What is obvious comes before the rest, in short blocks. Then come all others that can be
+    measured side by side, and at last those that need all CPUs. If the budget cannot finish all of
+    a group, the blocks get shorter, and then the group gets smaller.
+    """
+    suspects = evidence.suspects
+    group = list(waiting)
+    fewest = fewest_to_reject(
+        len(_of_direction(suspects, suspects[group[0]].direction)), evidence.settings
+    )
+    sure = [name for name in group if suspects[name].expected <= fewest + SURE]
+    longest = _confirming_seconds(len(group), schedule)
+    if sure:
+        group, longest = sure, SHORTEST_SECONDS
+    together = [name for name in group if name not in evidence.wide]
+    group = together or group
+    for seconds in (longest, longest / 2, SHORTEST_SECONDS):
+        if _seconds_to_decide(group, seconds, evidence, schedule) <= budget.remaining():
+            return tuple(group), seconds
+    while len(group) > 1:
+        group.pop()
+        seconds = SHORTEST_SECONDS
+        if _seconds_to_decide(group, seconds, evidence, schedule) <= budget.remaining():
+            return tuple(group), seconds
+    # What is expected may be exceeded by luck, so the last one is tried as long as a block fits.
+    enough = _fewest_left(group[0], evidence) * block_seconds(group, SHORTEST_SECONDS, evidence)
+    lanes = 1 if group[0] in evidence.wide else schedule.lanes
+    if enough / lanes <= budget.remaining():
+        return tuple(group), SHORTEST_SECONDS
+    return (), SHORTEST_SECONDS
+
+
+def _seconds_to_decide(
+    group: Sequence[str], seconds: float, evidence: Evidence, schedule: Schedule
+) -> float:
+    """Returns how long it probably takes to decide all suspects of a group."""
+    lanes = 1 if group[0] in evidence.wide else schedule.lanes
+    blocks = max(_blocks_left(name, evidence) for name in group)
+    return math.ceil(blocks / lanes) * block_seconds(group, seconds, evidence)
+
+
+def _blocks_left(name: str, evidence: Evidence) -> float:
+    """Returns how many more blocks probably decide a suspect, at least one."""
+    suspect = evidence.suspects[name]
+    blocks = min(suspect.expected, suspect.at_most)
+    return max(1.0, blocks - _blocks_of(name, evidence))
+
+
+def _fewest_left(name: str, evidence: Evidence) -> int:
+    """Returns how many more blocks a rejection takes at least, if none was measured before."""
+    suspect = evidence.suspects[name]
+    together = _of_direction(evidence.suspects, suspect.direction)
+    fewest = fewest_to_reject(len(together), suspect.settings)
+    return max(1, fewest - _blocks_of(name, evidence))
+
+
+def _blocks_of(name: str, evidence: Evidence) -> int:
+    """Returns in how many confirming blocks a benchmark was measured."""
+    return sum(block.stage == "confirm" and name in block.quads for block in evidence.blocks)
 
 
 def find_suspects(evidence: Evidence) -> dict[str, Suspect]:
@@ -435,35 +555,21 @@ def find_suspects(evidence: Evidence) -> dict[str, Suspect]:
             continue
         direction = verdict.suspicious(screened, settings)
         if direction is not None:
-            suspects[name] = Suspect(screened, direction, planned=0)
-
-    for direction in DIRECTIONS:
-        together = _tested_together(suspects, direction)
-        for name in together:
-            screened = suspects[name].screened
-            certain = verdict.certain_change(screened)
-            blocks = blocks_needed(screened.sigma, len(together), settings, at_least=certain)
-            suspects[name] = replace(suspects[name], planned=blocks)
+            suspects[name] = Suspect(screened, direction, settings)
+    for name, suspect in suspects.items():
+        tests = len(_of_direction(suspects, suspect.direction))
+        change = max(math.log1p(suspect.settings.detect), verdict.certain_change(suspect.screened))
+        expected = expected_blocks(change, suspect.screened.sigma, tests, suspect.settings)
+        at_most = MOST_BLOCKS
+        if suspect.direction == "faster":
+            at_most = fewest_to_reject(tests, suspect.settings) + SPARE_FOR_IMPROVEMENTS
+        suspects[name] = replace(suspect, expected=expected, at_most=at_most)
     return suspects
 
 
-def _tested_together(suspects: dict[str, Suspect], direction: Direction) -> list[str]:
+def _of_direction(suspects: dict[str, Suspect], direction: Direction) -> list[str]:
     """Returns the suspects that are tested together for one direction."""
-    names = []
-    for name, suspect in suspects.items():
-        if suspect.direction == direction:
-            names.append(name)
-    return names
-
-
-def _fewest(suspects: dict[str, Suspect], settings: Settings) -> int:
-    """Returns the number of blocks with which one of the suspects can be rejected at all."""
-    fewest = 0
-    for direction in DIRECTIONS:
-        together = _tested_together(suspects, direction)
-        if together:
-            fewest = max(fewest, fewest_to_reject(len(together), settings))
-    return fewest
+    return [name for name, suspect in suspects.items() if suspect.direction == direction]
 
 
 def _confirming_seconds(suspects: int, schedule: Schedule) -> float:
@@ -472,37 +578,51 @@ def _confirming_seconds(suspects: int, schedule: Schedule) -> float:
     return schedule.confirm_seconds * min(LONGER, factor)
 
 
-def _not_confirmed(planned: int, evidence: Evidence, budget: Budget) -> str:
+def _not_confirmed(
+    direction: Direction,
+    waiting: Sequence[str],
+    evidence: Evidence,
+    budget: Budget,
+    schedule: Schedule,
+) -> str:
     """Returns a warning that the budget does not suffice, with one that does."""
-    suspicious = counted(len(evidence.suspects), "suspicious benchmark")
-    needed = budget.spent() + expected_seconds(planned - 1, evidence.last)
+    seconds = SHORTEST_SECONDS
+    needed = budget.spent() + _seconds_to_decide(waiting, seconds, evidence, schedule)
     advised = math.ceil(needed / 10) * 10
+    benchmarks = counted(
+        len(waiting), f"benchmark that looked {direction}", f"benchmarks that looked {direction}"
+    )
     return (
-        f"{suspicious} could not be confirmed: that takes {planned} blocks, {needed:.0f} s in all, "
-        f"and the budget is {budget.seconds:.0f} s; give --budget {advised}s"
+        f"the budget of {budget.seconds:.0f} s ended before {benchmarks} could be confirmed; "
+        f"that takes about {needed:.0f} s in all: give --budget {advised}s"
     )
 
 
-def look(evidence: Evidence, names: Collection[str]) -> dict[str, Confirmed]:
-    """Tests the named suspects on all their confirming blocks.
+def look(direction: Direction, evidence: Evidence) -> dict[str, Confirmed]:
+    """Tests the suspects of a direction on all their confirming blocks.
 
-    The other suspects count in Holm's correction as if they had no evidence, so that the error
-    rate of a look covers all suspects. A suspect's clock is the one that its screen chose.
-
-    Args:
-        evidence: What the run has measured so far.
-        names: The suspects that are tested.
+    Those that have none yet, or were lost, count in Holm's correction as if they had no evidence,
+    so that the error rate covers all suspects. A suspect's clock is the one that its screen chose.
     """
     measured = evidence.quads("confirm")
-    results: dict[str, Confirmed] = {}
-    for direction in DIRECTIONS:
-        values: dict[str, list[float]] = {}
-        for name in _tested_together(evidence.suspects, direction):
-            values[name] = []
-            if name in names and name in measured:
-                clock = evidence.suspects[name].screened.clock
-                values[name] = verdict.block_values(measured[name], clock)
-            if direction == "faster":
-                values[name] = [-value for value in values[name]]
-        results |= verdict.confirm_changes(values, evidence.settings)
-    return {name: result for name, result in results.items() if name in names}
+    samples = {}
+    for name in _of_direction(evidence.suspects, direction):
+        screened = evidence.suspects[name].screened
+        values = verdict.block_values(measured.get(name, []), screened.clock)
+        if direction == "faster":
+            values = [-value for value in values]
+        samples[name] = verdict.Sample(values, screened.sigma, evidence.suspects[name].settings)
+    return verdict.confirm_changes(samples, evidence.settings)
+
+
+def tests_for_slower(evidence: Evidence) -> int:
+    """Returns how many benchmarks are tested for "slower"."""
+    return len(_of_direction(evidence.suspects, "slower"))
+
+
+def blocks_still_needed(name: str, evidence: Evidence) -> int:
+    """Returns how many confirming blocks a suspect asks for, those that it has had included."""
+    blocks = _blocks_of(name, evidence)
+    if name not in _undecided(evidence.suspects[name].direction, evidence):
+        return blocks
+    return blocks + math.ceil(_blocks_left(name, evidence))

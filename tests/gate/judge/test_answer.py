@@ -36,8 +36,10 @@ def test_a_confirmed_regression_outranks_a_lost_benchmark() -> None:
     assert code_of(rows, losses={"b": FAILED}) == 1
 
 
-def test_failed_controls_outrank_everything_so_that_they_are_never_red() -> None:
-    assert code_of([row("regressed")], ["the canary was not measured"], {"b": FAILED}) == 3
+def test_failed_controls_outrank_a_lost_benchmark_and_never_a_regression() -> None:
+    problems = ["the canary was not measured"]
+    assert code_of([row("unchanged")], problems, {"b": FAILED}) == 3
+    assert code_of([row("regressed")], problems, {"b": FAILED}) == 1
 
 
 @pytest.mark.parametrize(
@@ -84,7 +86,7 @@ def test_the_result_counts_regressions_and_names_three_losses() -> None:
     rows = [row("regressed", "a"), row("regressed", "b")]
     assert answer(rows, (), {}, (), SETTINGS) == ("2 confirmed regressions", 1)
     losses = dict.fromkeys("abcd", FAILED)
-    assert answer([], (), losses, (), SETTINGS) == ("4 benchmarks lost: a, b, c", 2)
+    assert answer([], (), losses, (), SETTINGS) == ("4 benchmarks lost: a, b, c and 1 more", 2)
 
 
 def test_a_suspicion_that_was_not_confirmed_is_exit_code_3() -> None:
@@ -95,6 +97,23 @@ def test_a_suspicion_that_was_not_confirmed_is_exit_code_3() -> None:
     assert code_of([*quiet, replace(tested, blocks=11)]) == 3  # whatever those eleven said
     assert code_of([*quiet, replace(tested, blocks=11, change=None)]) == 3
     assert code_of([*quiet, replace(tested, blocks=12)]) == 0
+
+
+def test_a_benchmark_without_numbers_is_exit_code_3_and_named() -> None:
+    rows = [row("unchanged", name) for name in "abc"]
+    nothing = Comparison("d", "inconclusive")
+    assert answer([*rows, nothing], (), {}, (), SETTINGS) == (
+        "inconclusive: 1 of 4 benchmarks could not be decided, and a regression may be in d",
+        3,
+    )
+
+
+def test_what_is_too_noisy_to_be_decided_is_counted_in_a_green_answer() -> None:
+    rows = [row("unchanged", "a"), row("inconclusive", "b")]
+    assert answer(rows, (), {}, (), SETTINGS) == (
+        "no regression, but 1 of 2 benchmarks could not be decided",
+        0,
+    )
 
 
 @pytest.mark.parametrize(

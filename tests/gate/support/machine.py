@@ -13,6 +13,7 @@ from flopline.gate.schedule import Budget, Evidence, Schedule, screen
 
 if TYPE_CHECKING:
     from flopline.gate.record import BlockRequest, Settings, Stage
+    from flopline.gate.schedule import Round
 
 SCHEDULE = Schedule(blocks=4, screen_seconds=0.1, confirm_seconds=0.2)
 UNLIMITED = 1e6
@@ -31,6 +32,8 @@ class Machine:
         sigma: Standard deviation of the block values.
         values: Block values of a benchmark in a stage, instead of random ones; the last repeats.
         start: Seconds that a block takes beside what is timed in it.
+        slow: Seconds of a quad of a benchmark that is slow.
+        wide: Benchmarks that need all CPUs.
         canary: The log-ratio that the canary shows; by default the right one.
         canaries: What it shows instead, by the number of the block.
         absent: Benchmarks that the baseline does not collect.
@@ -45,6 +48,8 @@ class Machine:
     sigma: float = 0.002
     values: dict[tuple[Stage, str], list[float]] = field(default_factory=dict)
     start: float = 2.0
+    slow: dict[str, float] = field(default_factory=dict)
+    wide: frozenset[str] = frozenset()
     canary: float = math.log1p(0.03)
     canaries: dict[int, float] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
@@ -57,7 +62,18 @@ class Machine:
     def clock(self) -> float:
         return self.now
 
-    def measure(self, request: BlockRequest) -> Block:
+    def measure(self, requests: Round) -> tuple[Block, ...]:
+        """Measures blocks side by side; together they take as long as the longest one."""
+        begin, ends = self.now, []
+        blocks = []
+        for request in requests:
+            self.now = begin
+            blocks.append(self._measure(request))
+            ends.append(self.now)
+        self.now = max(ends)
+        return tuple(blocks)
+
+    def _measure(self, request: BlockRequest) -> Block:
         number = len(self.requests)
         self.requests.append(request)
         if number in self.stops:
@@ -65,13 +81,17 @@ class Machine:
         lost = dict(self.losses.get(number, {}))
         for name in self.absent.intersection(request.benchmarks):
             lost[name] = Loss("baseline", "collect", "missing", "it is not collected there")
+        wide = [name for name in request.benchmarks if name in self.wide]
         quads = {}
+        spent = {}
         for name in request.benchmarks:
-            if name not in lost:
-                value = self._value(name, request.stage)
-                quads[name] = [quad_of(value, request.seconds)]
-        seconds = self.start + request.seconds * len(quads) + self.pauses.get(number, 0.0)
+            if name not in lost and (request.alone or name not in wide):
+                seconds = max(request.seconds, self.slow.get(name, 0.0))
+                quads[name] = [quad_of(self._value(name, request.stage), seconds)]
+                spent[name] = seconds
+        seconds = self.start + sum(spent.values()) + self.pauses.get(number, 0.0)
         self.now += seconds
+        controls = request.controls
         return Block(
             stage=request.stage,
             hash_seed=number,
@@ -83,10 +103,11 @@ class Machine:
             steal=0.0,
             load=0.0,
             quads=quads,
-            wide=[],
-            canary=[quad_of(self.canaries.get(number, self.canary), 0.1)],
-            control=[quad_of(0.0, 0.1)],
+            wide=wide,
+            canary=[quad_of(self.canaries.get(number, self.canary), 0.1)] if controls else [],
+            control=[quad_of(0.0, 0.1)] if controls else [],
             lost=lost,
+            spent=spent,
         )
 
     def _value(self, name: str, stage: Stage) -> float:
@@ -114,10 +135,14 @@ def quad_of(ratio: float, seconds: float) -> Quad:
 
 
 def screened(
-    machine: Machine, settings: Settings, *, seconds: float = UNLIMITED
+    machine: Machine,
+    settings: Settings,
+    *,
+    seconds: float = UNLIMITED,
+    schedule: Schedule = SCHEDULE,
 ) -> tuple[Evidence, Budget]:
     """Returns the evidence after the screen, and the budget of which the screen took its part."""
     evidence = Evidence(settings, tuple(machine.changes))
     budget = Budget(seconds, machine.clock)
-    drive(screen(evidence, budget, SCHEDULE), machine.measure, evidence)
+    drive(screen(evidence, budget, schedule), machine.measure, evidence)
     return evidence, budget

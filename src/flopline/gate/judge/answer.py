@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from flopline.gate.record import Comparison, Loss, Settings
 
-NAMED_LOSSES = 3
-"""The result names at most this number of lost benchmarks."""
+NAMED = 3
+"""The result names at most this number of benchmarks."""
 
 
 def answer(
@@ -25,8 +25,8 @@ def answer(
 ) -> tuple[str, ExitCode]:
     """Returns the run's answer in words, and its exit code.
 
-    Failed controls outrank a confirmed regression, a regression outranks a lost benchmark, and a
-    lost benchmark outranks what remained undecided.
+    A confirmed regression outranks everything else: whatever came after it, its test holds. Failed
+    controls outrank a lost benchmark, and that outranks what remained undecided.
 
     Args:
         rows: The verdicts.
@@ -35,24 +35,39 @@ def answer(
         measured: The benchmarks that have numbers in some block.
         settings: What was asked of the run.
     """
-    if problems:
-        return "inconclusive: " + "; ".join(problems), ExitCode.UNDECIDED
     regressed = _count(rows, "regressed")
     if regressed:
         return counted(regressed, "confirmed regression"), ExitCode.REGRESSION
+    if problems:
+        return "inconclusive: " + "; ".join(problems), ExitCode.UNDECIDED
     lost = [name for name, loss in losses.items() if _is_fault(loss) or name in measured]
     if lost:
-        names = ", ".join(lost[:NAMED_LOSSES])
-        return f"{counted(len(lost), 'benchmark')} lost: {names}", ExitCode.COULD_NOT_WORK
-    compared = len(rows) - _count(rows, "not comparable")
-    if compared == 0:
+        return f"{counted(len(lost), 'benchmark')} lost: {_names(lost)}", ExitCode.COULD_NOT_WORK
+    if all(row.verdict == "not comparable" for row in rows):
         return "nothing was compared", ExitCode.COULD_NOT_WORK
+    return _without_regression(rows, settings)
+
+
+def _without_regression(rows: Sequence[Comparison], settings: Settings) -> tuple[str, ExitCode]:
+    """Returns the answer of a run that has confirmed no regression and lost nothing."""
     inconclusive = _count(rows, "inconclusive")
-    hiding = any(_could_hide(row, settings) for row in rows)
+    if inconclusive == 0:
+        return "no regression", ExitCode.NO_REGRESSION
+    compared = len(rows) - _count(rows, "not comparable")
+    undecided = f"{inconclusive} of {compared} benchmarks could not be decided"
+    hiding = [row.id for row in rows if _could_hide(row, settings)]
+    if hiding:
+        undecided = f"{undecided}, and a regression may be in {_names(hiding)}"
     if hiding or 2 * inconclusive > compared:
-        undecided = f"{inconclusive} of {compared} benchmarks could not be decided"
         return f"inconclusive: {undecided}", ExitCode.UNDECIDED
-    return "no regression", ExitCode.NO_REGRESSION
+    return f"no regression, but {undecided}", ExitCode.NO_REGRESSION
+
+
+def _names(benchmarks: Sequence[str]) -> str:
+    """Returns the first names of some benchmarks, and how many more there are."""
+    names = ", ".join(benchmarks[:NAMED])
+    more = len(benchmarks) - NAMED
+    return f"{names} and {more} more" if more > 0 else names
 
 
 def _count(rows: Sequence[Comparison], verdict: str) -> int:
@@ -72,10 +87,13 @@ def _is_fault(loss: Loss) -> bool:
 
 
 def _could_hide(row: Comparison, settings: Settings) -> bool:
-    """Returns whether an undecided benchmark looked slower and was not tested as far as planned."""
+    """Returns whether an undecided benchmark may be slower, and the run did not find it out.
+
+    It has no numbers, or it looked slower and was not tested as far as planned.
+    """
     if row.verdict != "inconclusive":
         return False
-    if row.blocks < row.planned:
+    if row.change is None or row.blocks < row.planned:
         return True
     untested = row.limit is None
     return untested and row.change is not None and row.change > settings.detect / 2

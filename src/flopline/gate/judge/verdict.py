@@ -10,37 +10,37 @@ import itertools
 import math
 import statistics
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from scipy import stats
 
+from flopline.gate.judge import betting
 from flopline.gate.judge.clock import block_value, choose_clock, log_ratios, seconds_per_call
-from flopline.gate.judge.statistics import (
-    alpha_per_look,
-    detectable,
-    hodges_lehmann,
-    holm,
-    signed_rank,
-    smallest_p,
-)
+from flopline.gate.judge.scale import Variance, robust_variance, shrunk, usual_variance
+from flopline.gate.judge.statistics import hodges_lehmann, holm
 from flopline.gate.record import Comparison
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from flopline.gate.record import Clock, Quad, Settings, Verdict
+    from flopline.gate.record import Clock, Quad, Settings
 
 Direction = Literal["slower", "faster"]
 
-SUSPECTED = 0.95
-"""The probability with which the screen suspects a slowdown that it calls detectable."""
-REJECTED = 0.9
-"""The probability with which the confirming blocks reject a slowdown that they call detectable."""
-NEAR_MISS = 0.1
-"""A p-value up to this is worth more blocks and a second look.
-
-Any number is valid, because both looks share the error rate; this one is cheap.
-"""
+MOST_BLOCKS = 28
+"""However noisy a suspect is, it gets no more confirming blocks than this."""
+FOUND = 0.9
+"""The probability with which a slowdown that is called detectable is called regressed."""
+FOUND_IN_STAGE = 1.645
+"""The Gaussian quantile of 95 %: screen and confirming blocks together find 90 %."""
+OF_MEDIAN = math.sqrt(math.pi / 2)
+"""The standard error of a median of Gaussian values over that of their mean."""
+OF_WALSH_MEDIAN = math.sqrt(math.pi / 3)
+"""The same of the median of pairwise averages, which is the estimate from confirming blocks."""
+FUTILE = 2.576
+"""The Gaussian quantile of the interval beyond which a suspicion is given up: 99.5 % one-sided."""
+FEW_TO_GIVE_UP = 4
+"""A suspicion is not given up after fewer confirming blocks than this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +51,9 @@ class Estimate:
         estimate: The log-ratio.
         low: Lower end of its 95 % interval.
         high: Upper end of its 95 % interval.
-        sigma: Standard deviation (ddof 1) of the block values; nan with one block.
+        sigma: Standard deviation of the block values, as `judge.scale` estimates it.
         blocks: Blocks that have a value.
         beyond: How many of these are beyond the margin in the direction of the change.
-        detectable: The smallest slowdown, a fraction, that the stage does not miss. The screen
-            suspects it with a probability of 95 %, the confirming blocks reject it with 90 %.
     """
 
     estimate: float
@@ -64,7 +62,6 @@ class Estimate:
     sigma: float
     blocks: int
     beyond: int
-    detectable: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,19 +72,22 @@ class Screened(Estimate):
         id: pytest's node id.
         clock: The clock that decides about it.
         seconds: The baseline's median seconds per call on that clock.
+        suspected: The smallest slowdown, a fraction, that the screen suspects with a probability of
+            95 %.
     """
 
     id: str
     clock: Clock
     seconds: float
+    suspected: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmed(Estimate):
-    """A benchmark that was tested on fresh blocks.
+    """A suspect that was tested on fresh blocks.
 
     Attributes:
-        p: Exact p-value.
+        p: p-value that holds whenever the test stops.
         limit: Holm's limit for it.
         rejected: Whether the change is confirmed.
     """
@@ -97,31 +97,69 @@ class Confirmed(Estimate):
     rejected: bool
 
 
+class Sample(NamedTuple):
+    """What a suspect's test rests on.
+
+    Attributes:
+        values: Its block values, from fresh blocks only.
+        sigma: Their standard deviation as the screen has estimated it.
+        settings: What is asked of it.
+    """
+
+    values: Sequence[float]
+    sigma: float
+    settings: Settings
+
+
 def summarise_screen(
-    benchmark: str, blocks: Sequence[Sequence[Quad]], settings: Settings
-) -> Screened | None:
-    """Summarises the screen of one benchmark; returns None if no block has a value.
+    blocks: Mapping[str, Sequence[Sequence[Quad]]], settings: Settings
+) -> dict[str, Screened | None]:
+    """Summarises the screen of a suite; a benchmark of which no block has a value has None.
 
     The estimate is the median of all log-ratios. Its interval is Student's, from the standard
-    deviation of the block values. `detectable` is the slowdown that the screen suspects 95 times in
-    100: the threshold plus 1.645 standard errors of a median,
-    expm1(log1p(detect) / 2 + 1.645 * 1.2533 sigma / sqrt(n)) for n blocks. The factor 1.2533 =
-    sqrt(pi / 2) is what the median of Gaussian values loses to their mean.
+    deviation of the block values and its degrees of freedom (`judge.scale`).
+
+    `suspected` is the slowdown that the screen suspects 95 times in 100: the threshold plus 1.645
+    standard errors of a median, expm1(log1p(detect) / 2 + 1.645 * 1.2533 sigma / sqrt(n)) for n
+    blocks. The factor 1.2533 = sqrt(pi / 2) is what the median of Gaussian values loses to their
+    mean.
 
     Args:
-        benchmark: pytest's node id.
-        blocks: The benchmark's quads, per block of the screen.
+        blocks: The quads of each benchmark, per block of the screen.
         settings: What was asked of the run.
     """
-    quads = list(itertools.chain.from_iterable(blocks))
-    clock = choose_clock(quads, settings)
-    values = block_values(blocks, clock)
-    if not values:
-        return None
+    clocks: dict[str, Clock] = {}
+    values = {}
+    for name, measured in blocks.items():
+        clocks[name] = choose_clock(list(itertools.chain.from_iterable(measured)), settings)
+        values[name] = block_values(measured, clocks[name])
+    variances = {name: robust_variance(sample) for name, sample in values.items()}
+    usual = usual_variance(variances.values())
+    summaries: dict[str, Screened | None] = {}
+    for name, measured in blocks.items():
+        summaries[name] = None
+        if values[name]:
+            variance = shrunk(variances[name], usual)
+            quads = list(itertools.chain.from_iterable(measured))
+            summaries[name] = _summarise(
+                name, quads, clocks[name], values[name], variance, settings
+            )
+    return summaries
+
+
+def _summarise(  # all that is known about one benchmark
+    benchmark: str,
+    quads: Sequence[Quad],
+    clock: Clock,
+    values: Sequence[float],
+    variance: Variance,
+    settings: Settings,
+) -> Screened:
     estimate = statistics.median(log_ratios(quads, clock))
-    sigma = _standard_deviation(values)
-    error = sigma / math.sqrt(len(values))
-    half = float(stats.t.isf(0.025, len(values) - 1)) * error
+    error = variance.sigma / math.sqrt(len(values))
+    half = math.nan
+    if variance.freedom > 0:
+        half = _student(variance.freedom) * error
     direction = math.copysign(1, estimate)
     return Screened(
         id=benchmark,
@@ -129,12 +167,19 @@ def summarise_screen(
         estimate=estimate,
         low=estimate - half,
         high=estimate + half,
-        sigma=sigma,
+        sigma=variance.sigma,
         blocks=len(values),
         beyond=sum(direction * value > settings.margin for value in values),
-        detectable=math.expm1(settings.suspicion + 1.645 * math.sqrt(math.pi / 2) * error),
+        suspected=math.expm1(settings.suspicion + FOUND_IN_STAGE * OF_MEDIAN * error),
         seconds=_baseline_seconds(quads, clock),
     )
+
+
+def _student(freedom: float) -> float:
+    """Returns the quantile of a two-sided 95 % interval."""
+    if math.isinf(freedom):
+        return float(stats.norm.isf(0.025))
+    return float(stats.t.isf(0.025, freedom))
 
 
 def block_values(blocks: Sequence[Sequence[Quad]], clock: Clock) -> list[float]:
@@ -149,10 +194,6 @@ def _baseline_seconds(quads: Sequence[Quad], clock: Clock) -> float:
     for quad in quads:
         readings.extend(seconds_per_call(batch, clock) for batch in quad.baseline)
     return statistics.median(reading for reading in readings if reading > 0)
-
-
-def _standard_deviation(values: Sequence[float]) -> float:
-    return statistics.stdev(values) if len(values) > 1 else math.nan
 
 
 def suspicious(screened: Screened, settings: Settings) -> Direction | None:
@@ -176,15 +217,16 @@ def is_unclear(screened: Screened, settings: Settings) -> bool:
     """Returns whether more blocks of the screen could help.
 
     They could drop a suspicion whose interval reaches back to what is not suspicious, or reduce a
-    noise that would hide a slowdown of `detect`.
+    noise that would hide a slowdown of `detect`. What looks faster is left to its test.
     """
     direction = suspicious(screened, settings)
     if direction == "slower":
         return screened.low <= settings.suspicion
     if direction == "faster":
-        return screened.high >= -math.log1p(settings.detect)
-    # A detectable slowdown that is nan is unclear too.
-    return not screened.detectable <= settings.detect
+        return False
+    is_seen = screened.suspected <= settings.detect and screened.high < math.log1p(settings.detect)
+    # Numbers that are nan are unclear too.
+    return not is_seen
 
 
 def certain_change(screened: Screened) -> float:
@@ -192,34 +234,40 @@ def certain_change(screened: Screened) -> float:
     return max(0.0, screened.low, -screened.high)
 
 
-def confirm_changes(
-    values: Mapping[str, Sequence[float]], settings: Settings
-) -> dict[str, Confirmed]:
-    """Tests which benchmarks are slower by more than the margin; this is one look.
+def confirm_changes(samples: Mapping[str, Sample], settings: Settings) -> dict[str, Confirmed]:
+    """Tests which benchmarks are slower by more than the margin, on what was measured so far.
 
-    The probability of any false alarm in it is at most an equal part of the run's error rate.
+    The p-values hold whenever one looks at them (`judge.betting`), so this may be done after every
+    block. The probability of any false alarm, over all looks, is at most the run's error rate.
 
     Args:
-        values: Block values of all suspicious benchmarks, from fresh blocks only. They are negated
-            in order to test for "faster". Lost blocks may make some lists shorter, or empty; a
-            benchmark with too few values to reach its limit is never rejected.
+        samples: What is known about all suspicious benchmarks of a direction. Values are negated
+            in order to test for "faster". Lost blocks may make some lists shorter, or empty.
         settings: What was asked of the run.
     """
-    margin = settings.margin
-    p_values = {name: _p_value(sample, margin) for name, sample in values.items()}
-    decisions = holm(p_values, alpha_per_look(settings))
+    p_values = {}
+    for name, sample in samples.items():
+        rate = betting.best_rate(sample.sigma, sample.settings)
+        p_values[name] = float(betting.p_values(sample.values, sample.settings.margin, rate))
+    decisions = holm(p_values, settings.alpha)
     results = {}
-    for name, sample in values.items():
-        interval = hodges_lehmann(sample)
-        sigma = _standard_deviation(sample)
+    for name, sample in samples.items():
+        estimate = hodges_lehmann(sample.values)
+        # What the screen knows of the noise counts as much as so many further blocks.
+        expected = Variance(sample.sigma**2, FEW_TO_GIVE_UP)
+        variance = shrunk(robust_variance(sample.values), expected)
+        sigma = sample.sigma if variance.freedom == 0 else variance.sigma
+        half = math.nan
+        if sample.values:
+            error = OF_WALSH_MEDIAN * sigma / math.sqrt(len(sample.values))
+            half = _student(variance.freedom + FEW_TO_GIVE_UP * (variance.freedom == 0)) * error
         results[name] = Confirmed(
-            estimate=interval.estimate,
-            low=interval.low,
-            high=interval.high,
+            estimate=estimate,
+            low=estimate - half,
+            high=estimate + half,
             sigma=sigma,
-            blocks=len(sample),
-            beyond=sum(value > margin for value in sample),
-            detectable=detectable(sigma, len(sample), len(values), settings),
+            blocks=len(sample.values),
+            beyond=sum(value > sample.settings.margin for value in sample.values),
             p=p_values[name],
             limit=decisions[name].limit,
             rejected=decisions[name].rejected,
@@ -227,31 +275,34 @@ def confirm_changes(
     return results
 
 
-def _p_value(sample: Sequence[float], bound: float) -> float:
-    return float(signed_rank(sample, bound)) if sample else 1.0
+def is_futile(confirmed: Confirmed, settings: Settings) -> bool:
+    """Returns whether a suspicion is refuted: the change is surely below half of `detect`.
+
+    Giving up costs no false alarms, so this may be asked after every block.
+    """
+    if confirmed.blocks < FEW_TO_GIVE_UP:
+        return False
+    error = OF_WALSH_MEDIAN * confirmed.sigma / math.sqrt(confirmed.blocks)
+    return confirmed.estimate + FUTILE * error < settings.suspicion
 
 
-def is_near_miss(confirmed: Confirmed) -> bool:
-    """Returns whether a first look came so near to rejecting that a second is worth its time."""
-    return not confirmed.rejected and confirmed.p <= NEAR_MISS
-
-
-def compare(
+def compare(  # all that is known about one benchmark
     benchmark: str,
     screened: Screened | None,
     slower: Confirmed | None,
     faster: Confirmed | None,
     settings: Settings,
     *,
+    tests: int = 1,
     planned: int = 0,
+    note: str = "",
 ) -> Comparison:
     """Returns the verdict on a benchmark that was measured, with the numbers of its last stage.
 
     - `regressed` and `improved`: `confirm` rejected the values, or the negated values.
-    - `unchanged`: Neither is the case, the estimate is within `detect`, no suspicion remained
-      unconfirmed, and a slowdown of `detect` would have been detected: by the confirming blocks if
-      these tested for one, otherwise by the screen. It means "not slower by `detect`", and not
-      "identical".
+    - `unchanged`: Neither is the case, a slowdown of `detect` would have been called regressed with
+      a probability of 90 %, the 95 % interval lies below `detect`, and no suspicion remained
+      untested. It means "not slower by `detect`", and not "identical".
     - `inconclusive`: All other cases. A note says why, unless noise is the reason.
 
     Args:
@@ -259,24 +310,25 @@ def compare(
         screened: Its screen; None if no block of it has usable numbers.
         slower: Its test for "slower"; None if there was none.
         faster: Its test for "faster", on negated values; None if there was none.
-        settings: What was asked of the run.
-        planned: Confirming blocks that a suspicion of slowness asked for.
+        settings: What was asked of the run, and of this benchmark.
+        tests: How many benchmarks are tested for "slower".
+        planned: Confirming blocks that a suspicion of slowness asks for in all.
+        note: Why it could not be measured as planned; empty if it was.
     """
     if screened is None:
-        note = "no block of the screen has enough undisturbed batches"
-        return Comparison(benchmark, "inconclusive", note=note, planned=planned)
+        why = note or "no block of the screen has usable readings"
+        return Comparison(benchmark, "inconclusive", note=why, planned=planned)
 
-    row = _measured(screened, slower, faster)
+    row = replace(_measured(screened, slower, faster, settings, tests), planned=planned)
     tested = _deciding(slower, faster)
-    note = _why_undecided(screened, tested, settings)
-    verdict: Verdict = "inconclusive"
     if tested is not None and tested.rejected:
-        verdict = "improved" if tested is faster else "regressed"
-    elif not note and _rules_out(screened, slower, tested, settings):
-        verdict = "unchanged"
-    elif not note and tested is not None and tested.blocks < planned:
-        note = f"{tested.blocks} usable blocks of {planned} planned"
-    return replace(row, verdict=verdict, note=note, planned=planned)
+        return replace(row, verdict="improved" if tested is faster else "regressed")
+    undecided = _why_undecided(screened, slower, faster, settings, planned) or note
+    if undecided:
+        return replace(row, note=undecided)
+    if _rules_out(row, settings):
+        return replace(row, verdict="unchanged")
+    return row
 
 
 def _deciding(slower: Confirmed | None, faster: Confirmed | None) -> Confirmed | None:
@@ -286,29 +338,31 @@ def _deciding(slower: Confirmed | None, faster: Confirmed | None) -> Confirmed |
     return slower
 
 
-def _measured(screened: Screened, slower: Confirmed | None, faster: Confirmed | None) -> Comparison:
+def _measured(
+    screened: Screened,
+    slower: Confirmed | None,
+    faster: Confirmed | None,
+    settings: Settings,
+    tests: int,
+) -> Comparison:
     """Returns the numbers of a benchmark's last stage, without a verdict."""
     tested = _deciding(slower, faster)
+    if tested is not None and tested.blocks == 0:
+        tested = None
     last: Estimate = tested or screened
     estimate, low, high = last.estimate, last.low, last.high
     if tested is not None and tested is faster:
         # "Faster" is tested on negated values; here they get their sign back.
         estimate, low, high = -last.estimate, -last.high, -last.low
-
-    # Only a test for "slower" knows which slowdown it would have detected.
-    if slower is None:
-        smallest, probability = _finite(screened.detectable), SUSPECTED
-    else:
-        smallest, probability = _finite(slower.detectable), REJECTED
-
+    smallest = detectable(screened, settings, tests=tests)
     row = Comparison(
         id=screened.id,
         verdict="inconclusive",
         change=_finite(math.expm1(estimate)),
         low=_finite(math.expm1(low)),
         high=_finite(math.expm1(high)),
-        detectable=smallest,
-        detectable_probability=None if smallest is None else probability,
+        detectable=_finite(smallest),
+        detectable_probability=FOUND if math.isfinite(smallest) else None,
         seconds=screened.seconds,
         sigma=_finite(last.sigma),
         clock=screened.clock,
@@ -321,27 +375,45 @@ def _measured(screened: Screened, slower: Confirmed | None, faster: Confirmed | 
     return replace(row, stage="confirm", p=tested.p, limit=tested.limit)
 
 
-def _rules_out(
+def detectable(screened: Screened, settings: Settings, *, tests: int) -> float:
+    """Returns the smallest slowdown, a fraction, that a run calls regressed in 9 of 10 cases.
+
+    The screen must suspect it, and up to `MOST_BLOCKS` confirming blocks must reject it, each with
+    a probability of 95 %. It is nan or inf if nothing can be said.
+    """
+    if math.isnan(screened.sigma):
+        return math.nan
+    confirmed = betting.detectable(
+        screened.sigma, MOST_BLOCKS, tests, settings, quantile=FOUND_IN_STAGE
+    )
+    return max(screened.suspected, confirmed)
+
+
+def _rules_out(row: Comparison, settings: Settings) -> bool:
+    """Returns whether a slowdown of `detect` would have been found, and cannot be there."""
+    if row.detectable is None or row.high is None:
+        return False
+    return row.detectable <= settings.detect and row.high < settings.detect
+
+
+def _why_undecided(
     screened: Screened,
     slower: Confirmed | None,
-    tested: Confirmed | None,
+    faster: Confirmed | None,
     settings: Settings,
-) -> bool:
-    """Returns whether a slowdown of `detect` would have been detected and none was measured."""
-    detector: Estimate = slower or screened
-    last: Estimate = tested or screened
-    within = abs(last.estimate) <= math.log1p(settings.detect)
-    return within and detector.detectable <= settings.detect
-
-
-def _why_undecided(screened: Screened, tested: Confirmed | None, settings: Settings) -> str:
+    planned: int,
+) -> str:
     """Returns why a benchmark cannot be called unchanged, where noise is not the reason."""
-    if tested is not None:
-        if smallest_p(tested.blocks) > tested.limit:
-            return f"{tested.blocks} usable blocks are too few to confirm anything"
-        return ""
     if screened.blocks == 1:
         return "only one block of the screen has usable numbers"
+    if slower is not None:
+        if slower.blocks < planned:
+            return (
+                f"looked slower; the budget ended after {slower.blocks} of about {planned} blocks"
+            )
+        return ""
+    if faster is not None:
+        return "looked faster, which was not confirmed"
     direction = suspicious(screened, settings)
     if direction is not None:
         return f"looked {direction} in the screen and was not confirmed"

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
     from flopline.gate.measure.block import BlockMeasurement
     from flopline.gate.measure.handle import WorkerHandle
+    from flopline.gate.measure.lanes import Lane
     from flopline.gate.measure.worker.flopline_worker.protocol import LoadedFile
     from flopline.gate.record import Batch, Block, BlockRequest, Settings, SideName
     from flopline.gate.sides.environment import Side
@@ -271,13 +272,25 @@ class Blocks:
     apart: set[str] = field(default_factory=set)
     tried: set[str] = field(default_factory=set)
 
-    def measure(self, request: BlockRequest, report: Callable[[str], None]) -> Block:
+    def measure(
+        self, request: BlockRequest, report: Callable[[str], None], lane: Lane | None = None
+    ) -> Block:
         """Measures a block.
+
+        Beside other blocks, benchmarks that may need something of which there is one are not
+        measured, and are named as those that need all CPUs are.
+
+        Args:
+            request: What is measured.
+            report: As for `run_block`.
+            lane: Where it is measured beside other blocks; None if it is alone.
 
         Raises:
             WorkerError: A side could not be started or does not collect.
             SuiteError: The arguments switch benchmarks off.
         """
+        if lane is not None:
+            return self._measure_beside(request, report, lane)
         apart = self.apart.union(request.benchmarks if self.settings.alternate else ())
         alone = tuple(name for name in request.benchmarks if name in apart)
         together = tuple(name for name in request.benchmarks if name not in apart)
@@ -301,6 +314,17 @@ class Blocks:
             block = merged(block, again)
         return block
 
+    def _measure_beside(
+        self, request: BlockRequest, report: Callable[[str], None], lane: Lane
+    ) -> Block:
+        apart = self.apart.union(request.benchmarks if self.settings.alternate else ())
+        together = tuple(name for name in request.benchmarks if name not in apart)
+        block = self._run(request, together, self.patience, report, lane=lane)
+        alone = [name for name in request.benchmarks if name in apart]
+        alone += [name for name, loss in block.lost.items() if may_clash(loss)]
+        lost = {name: loss for name, loss in block.lost.items() if name not in alone}
+        return replace(block, lost=lost, wide=[*block.wide, *alone])
+
     def _run(
         self,
         request: BlockRequest,
@@ -309,6 +333,7 @@ class Blocks:
         report: Callable[[str], None],
         *,
         alternate: bool = False,
+        lane: Lane | None = None,
     ) -> Block:
         block = run_block(
             self.baseline,
@@ -321,6 +346,7 @@ class Blocks:
             loaded=self.loaded,
             patience=patience,
             measure=measure_alternately if alternate else None,
+            lane=lane,
         )
         return replace(block, alternate=list(block.quads)) if alternate else block
 
@@ -360,4 +386,5 @@ def merged(block: Block, other: Block) -> Block:
         control=[*block.control, *other.control],
         lost=lost | other.lost,
         alternate=[*block.alternate, *other.alternate],
+        spent=block.spent | other.spent,
     )

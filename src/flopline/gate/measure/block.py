@@ -44,6 +44,7 @@ from flopline.gate.record import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from flopline.gate.measure.lanes import Lane
     from flopline.gate.measure.pair import Collected
     from flopline.gate.measure.worker.flopline_worker.protocol import LoadedFile, NotPassed
     from flopline.gate.record import BlockRequest, Settings
@@ -93,6 +94,7 @@ def run_block(  # noqa: PLR0913  # what is measured, how and by whom
     patience: Patience | None = None,
     measure: Measure | None = None,
     loaded: Callable[[SideName, list[LoadedFile]], None] | None = None,
+    lane: Lane | None = None,
 ) -> Block:
     """Measures one block.
 
@@ -110,6 +112,8 @@ def run_block(  # noqa: PLR0913  # what is measured, how and by whom
         measure: Measures the benchmarks; by default both sides in turns.
         loaded: A function that receives, after everything was timed, the code that each side has
             loaded from its own folders and from the user's checkout; None if nobody wants to know.
+        lane: Where the block is measured beside other blocks. It has one CPU then, and benchmarks
+            that need all of them are only named. None if no other block is measured.
 
     Raises:
         WorkerError: A side could not be started or does not collect.
@@ -120,12 +124,17 @@ def run_block(  # noqa: PLR0913  # what is measured, how and by whom
     hash_seed = 1 + secrets.randbelow(2**32 - 2)
     padding = secrets.randbelow(4096)
     candidate_first = coins.choice([True, False])
-    cpu = coins.choice(list(cpus))
+    cpu = coins.choice(list(cpus)) if lane is None else lane.cpu
     slots = [candidate, baseline] if candidate_first else [baseline, candidate]
     begin, ticks = time.monotonic(), _cpu_ticks()
     watched = replace(patience or Patience(), tell=report)
     workers = pair(
-        slots, settings.arguments, hash_seed=hash_seed, padding=padding, patience=watched
+        slots,
+        settings.arguments,
+        hash_seed=hash_seed,
+        padding=padding,
+        patience=watched,
+        first_slot=0 if lane is None else lane.number * len(slots),
     )
     with workers as (handles, (first, second)):
         measurement = BlockMeasurement(
@@ -133,7 +142,9 @@ def run_block(  # noqa: PLR0913  # what is measured, how and by whom
         )
         if loaded is not None:
             measurement.watched = {side.name: side for side in slots}
-        measurement.measure_controls()
+        measurement.is_alone = lane is None
+        if request.controls:
+            measurement.measure_controls()
         measurement.lost = _missing(request, slots, (first, second))
         on_both = [name for name in request.benchmarks if name not in measurement.lost]
         (measure or BlockMeasurement.measure_benchmarks)(measurement, on_both, report)
@@ -159,6 +170,7 @@ def run_block(  # noqa: PLR0913  # what is measured, how and by whom
         canary=measurement.canary,
         control=measurement.control,
         lost=measurement.lost,
+        spent=measurement.spent,
     )
 
 
@@ -220,6 +232,8 @@ class BlockMeasurement:
         control: Quads of the worker's own function with equal work.
         gone: Whether a worker ended or fell silent.
         watched: The sides that report in the end which code they have loaded.
+        spent: Wall seconds that each benchmark took.
+        is_alone: Whether no other block is measured at the same time.
     """
 
     exchange: Exchange
@@ -236,6 +250,8 @@ class BlockMeasurement:
     control: list[Quad] = field(default_factory=list)
     gone: bool = False
     watched: dict[SideName, Side] = field(default_factory=dict)
+    spent: dict[str, float] = field(default_factory=dict)
+    is_alone: bool = True
 
     def measure_controls(self) -> None:
         """Times the worker's own function, with more work on the candidate's side and with equal.
@@ -288,7 +304,9 @@ class BlockMeasurement:
                 handle.send(order)
             for name in benchmarks:
                 report(name)
+                begin = time.monotonic()
                 self._measure_benchmark(name)
+                self.spent[name] = time.monotonic() - begin
         except WorkerGoneError as error:
             self.gone = True
             done = self.quads.keys() | self.lost.keys()
@@ -321,6 +339,8 @@ class BlockMeasurement:
             exchange.release(released, Stop() if quads else Abort())
             exchange.wait()
         is_complete = len(exchange.called) == len(exchange.handles) and bool(quads)
+        if name in self.wide and not self.is_alone and not exchange.problems:
+            return
         if exchange.problems or exchange.implausible or not is_complete:
             self.lost[name] = loss_of(exchange, alone)
         else:
@@ -382,6 +402,8 @@ class BlockMeasurement:
             remaining -= plan.rounds
             if any(works_off_thread(batch) for batch in warm_up):
                 self.wide.append(name)
+                if not self.is_alone:
+                    return []
                 self.exchange.pin(self.cpus)
             walls = [batch.wall for batch in warm_up]
             batch_seconds = max([SHORTEST_BATCH, with_setup, *walls])

@@ -229,6 +229,8 @@ class WorkerHandle:
                 raise self.astray(f"it sent a line of more than {LONGEST >> 20} MiB")
         elif chunk == b"" or self.process.poll() is not None:
             raise self._gone()
+        elif self.patience.stopped.is_set():
+            raise KeyboardInterrupt
         elif reason := silence.look(f"{self.side} {self.doing}"):
             raise self._hung(reason)
 

@@ -118,6 +118,7 @@ def pair(
     hash_seed: int,
     padding: int,
     patience: Patience | None = None,
+    first_slot: int = 0,
 ) -> Iterator[tuple[list[WorkerHandle], list[Collected]]]:
     """Starts one worker per side, which collects its suite; ends them when the context is left.
 
@@ -127,6 +128,8 @@ def pair(
         hash_seed: PYTHONHASHSEED of all workers.
         padding: Bytes by which the environment of all workers is padded.
         patience: How long the workers may be silent; by default that of a run without a budget.
+        first_slot: FLOPLINE_SLOT of the first worker; no two workers that run at the same time have
+            the same one.
 
     Yields:
         The handles and what was collected, both in the order of the sides.
@@ -152,7 +155,7 @@ def pair(
             for slot, side in enumerate(sides):
                 folder = temporary / str(slot)
                 folder.mkdir()
-                environment |= {"TMPDIR": str(folder), "FLOPLINE_SLOT": str(slot)}
+                environment |= {"TMPDIR": str(folder), "FLOPLINE_SLOT": str(first_slot + slot)}
                 next_slot = (slot + 1) % len(sides)
                 handle = WorkerHandle.start(
                     side,

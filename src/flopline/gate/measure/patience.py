@@ -12,6 +12,7 @@ it hangs. Seconds alone cannot tell the two apart, so these are the rules:
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -41,12 +42,14 @@ class Patience:
             something moves may be silent.
         least: Seconds for which it may be silent even after that moment.
         tell: Receives, in words, who is silent for how long.
+        stopped: Is set when nobody waits for the workers any more.
     """
 
     quiet: float = SILENCE
     busy_until: float = 0.0
     least: float = SILENCE
     tell: Callable[[str], None] = tell_nobody
+    stopped: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
     def of(cls, budget: float) -> Patience:
