@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
 BROKEN = "broken off"
 """The result of a run begins with these words if the run did not come to its end."""
-EXPLAINED = 5
-"""At most this number of regressed benchmarks is explained."""
 SHOWN_LOSSES = 10
 """At most this number of lost benchmarks is named if nothing could be measured."""
 
@@ -426,7 +424,7 @@ def investigate(
         findings = Findings(compare_all(evidence))
         regressed = [row.id for row in findings.comparisons if row.verdict == "regressed"]
         if regressed:
-            explanations = explain(regressed[:EXPLAINED])
+            explanations = explain(regressed)
             findings = replace(findings, explanations=explanations)
     except (KeyboardInterrupt, WorkerError) as error:
         if not evidence.blocks:
@@ -525,7 +523,9 @@ def conclude(evidence: Evidence, findings: Findings) -> tuple[str, ExitCode]:
             + "\n".join(lines[:SHOWN_LOSSES])
         )
     if findings.broken:
-        return findings.broken, ExitCode.COULD_NOT_WORK
+        regressed = sum(row.verdict == "regressed" for row in findings.comparisons)
+        before = f"; before that {counted(regressed, 'confirmed regression')}" if regressed else ""
+        return findings.broken + before, ExitCode.COULD_NOT_WORK
     measured: set[str] = set()
     for block in evidence.blocks:
         measured.update(block.quads)

@@ -50,7 +50,10 @@ LONGER = 3.0
 SPARE_FOR_IMPROVEMENTS = 4
 """An improvement gets at most so many blocks more than the fewest that can confirm it."""
 SURE = 1.5
-"""A change is obvious if at most so many blocks more than the fewest are expected to confirm it."""
+"""A change is obvious if at most so many blocks more than the fewest are expected to confirm it.
+
+That must be so even if the blocks, which are short then, are twice as noisy as those of the screen.
+"""
 CHECKS = 2
 """If the built-in checks fail in the screen, they get this many times its blocks again."""
 FEW_QUADS = 12
@@ -121,6 +124,7 @@ class Suspect:
         settings: What is asked of it. A second opinion by another clock asks for less.
         expected: How many fresh blocks confirm it on average.
         at_most: How many it gets at most.
+        obvious: Whether the fewest blocks suffice, however short they are.
     """
 
     screened: Screened
@@ -128,6 +132,7 @@ class Suspect:
     settings: Settings
     expected: float = math.inf
     at_most: int = MOST_BLOCKS
+    obvious: bool = False
 
 
 @dataclass
@@ -492,13 +497,10 @@ def _next_group(
     """
     suspects = evidence.suspects
     group = list(waiting)
-    fewest = fewest_to_reject(
-        len(_of_direction(suspects, suspects[group[0]].direction)), evidence.settings
-    )
-    sure = [name for name in group if suspects[name].expected <= fewest + SURE]
+    obvious = [name for name in group if suspects[name].obvious]
     longest = _confirming_seconds(len(group), schedule)
-    if sure:
-        group, longest = sure, SHORTEST_SECONDS
+    if obvious:
+        group, longest = obvious, SHORTEST_SECONDS
     together = [name for name in group if name not in evidence.wide]
     group = together or group
     for seconds in (longest, longest / 2, SHORTEST_SECONDS):
@@ -557,13 +559,21 @@ def find_suspects(evidence: Evidence) -> dict[str, Suspect]:
         if direction is not None:
             suspects[name] = Suspect(screened, direction, settings)
     for name, suspect in suspects.items():
+        screened, its = suspect.screened, suspect.settings
         tests = len(_of_direction(suspects, suspect.direction))
-        change = max(math.log1p(suspect.settings.detect), verdict.certain_change(suspect.screened))
-        expected = expected_blocks(change, suspect.screened.sigma, tests, suspect.settings)
-        at_most = MOST_BLOCKS
+        fewest = fewest_to_reject(tests, its)
+        certain = verdict.certain_change(screened)
+        change = max(math.log1p(its.detect), certain)
+        in_short_blocks = expected_blocks(certain, 2 * screened.sigma, tests, its)
+        suspects[name] = replace(
+            suspect,
+            expected=expected_blocks(change, screened.sigma, tests, its),
+            at_most=MOST_BLOCKS,
+            obvious=in_short_blocks <= fewest + SURE,
+        )
         if suspect.direction == "faster":
-            at_most = fewest_to_reject(tests, suspect.settings) + SPARE_FOR_IMPROVEMENTS
-        suspects[name] = replace(suspect, expected=expected, at_most=at_most)
+            most = fewest + SPARE_FOR_IMPROVEMENTS
+            suspects[name] = replace(suspects[name], at_most=most)
     return suspects
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from flopline.gate.schedule import Round
 
 SCHEDULE = Schedule(blocks=4, screen_seconds=0.1, confirm_seconds=0.2)
+QUADS = 12
+"""Quads of a benchmark in a block, unless it is slow."""
 UNLIMITED = 1e6
 """Seconds of a budget that never ends."""
 CRASHED = Loss("candidate", "process", "crashed", "exit code 7; last words")
@@ -87,7 +89,9 @@ class Machine:
         for name in request.benchmarks:
             if name not in lost and (request.alone or name not in wide):
                 seconds = max(request.seconds, self.slow.get(name, 0.0))
-                quads[name] = [quad_of(self._value(name, request.stage), seconds)]
+                count = 1 if name in self.slow else QUADS
+                value = self._value(name, request.stage)
+                quads[name] = [quad_of(value, seconds / count)] * count
                 spent[name] = seconds
         seconds = self.start + sum(spent.values()) + self.pauses.get(number, 0.0)
         self.now += seconds

@@ -74,8 +74,7 @@ def test_a_regression_is_a_failure_that_says_why() -> None:
 def test_what_has_no_verdict_is_skipped_with_a_reason() -> None:
     noisy = (
         "inconclusive: change +1.9 %, 95 % interval [+0.6, +3.3], detectable +3.6 %; "
-        "too noisy: a slowdown below 3.6 % would not have been detected "
-        "(standard deviation between blocks 3.4 %)"
+        "too noisy: a slowdown of 3.0 % might not have been found"
     )
     messages = {skipped.get("message") for skipped in suite_of(RECORD).iter("skipped")}
     assert messages == {

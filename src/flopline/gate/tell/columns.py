@@ -6,6 +6,7 @@ terminal of 80 columns must show them whole. The expected reports in tests/gate/
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -60,13 +61,18 @@ def _interval(row: Comparison) -> str:
 
 
 def _detectable(row: Comparison) -> str:
-    return "" if row.detectable is None else percent(row.detectable)
+    return "" if row.detectable is None else percent(_rounded_up(row.detectable))
 
 
 def largest_detectable(rows: Sequence[Comparison]) -> str:
     """Returns the slowdown that would have been found in every one of some benchmarks."""
     known = [row.detectable for row in rows if row.detectable is not None]
-    return percent(max(known, default=0.0))
+    return percent(_rounded_up(max(known, default=0.0)))
+
+
+def _rounded_up(slowdown: float) -> float:
+    """Returns a slowdown in whole tenths of a percent, and never a smaller one than was seen."""
+    return math.ceil(1000 * slowdown - 1e-9) / 1000
 
 
 def _time(row: Comparison) -> str:
@@ -89,8 +95,8 @@ COLUMNS = (
         name="detectable",
         cell=_detectable,
         together=largest_detectable,
-        legend="the smallest slowdown that would have been found: with a probability of 95 % where "
-        "only the screen measured it, of 90 % where the confirming blocks did",
+        legend="the smallest slowdown that would have been called regressed, with a probability of "
+        "90 %",
     ),
     ReportColumn(
         name="time",

@@ -7,12 +7,13 @@ import re
 from typing import TYPE_CHECKING
 
 from flopline.gate.tell.names import LONGEST, Name
+from flopline.gate.tell.summary import MANY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from flopline.gate.tell.names import Sentence
-    from flopline.gate.tell.summary import LostBenchmark, Note, ReportRow, Summary
+    from flopline.gate.tell.summary import Explanation, LostBenchmark, Note, ReportRow, Summary
 
 COMMENT = 65_000
 """Characters that a page may have. GitHub refuses a comment with more than 65 536."""
@@ -47,9 +48,9 @@ def _sections(summary: Summary, *, with_unchanged: bool) -> Iterator[str]:
     if summary.rows:
         yield _legend(summary)
 
-    for row in summary.rows:
-        if lines := _lines(row):
-            yield "\n".join([f"- {row.verdict}: {_code(row.name)}", *lines])
+    for explanation in summary.explanations:
+        lines = [f"  - {_sentence(sentence)}" for sentence in explanation.sentences]
+        yield "\n".join([f"- {explanation.verdict}: {_names(explanation)}", *lines])
     for lost in summary.lost:
         yield from _lost(lost)
     if summary.more_lost:
@@ -79,11 +80,11 @@ def _legend(summary: Summary) -> str:
     return "\n".join(f"- {column.name}: {_prose(column.legend)}" for column in explained)
 
 
-def _lines(row: ReportRow) -> list[str]:
-    """Returns what stands behind a verdict as list items; a loss is described elsewhere."""
-    evidence = [] if row.is_lost else [_prose(sentence) for sentence in row.evidence]
-    calls = [_sentence(sentence) for sentence in row.calls]
-    return [f"  - {line}" for line in (*evidence, *calls)]
+def _names(explanation: Explanation) -> str:
+    """Returns the names of benchmarks with the same reason, as code, with commas between them."""
+    names = ", ".join(_code(name) for name in explanation.names[:MANY])
+    more = len(explanation.names) - MANY
+    return f"{names} and {more} more" if more > 0 else names
 
 
 def _lost(lost: LostBenchmark) -> Iterator[str]:

@@ -27,12 +27,12 @@ def behind_verdict(row: Comparison, settings: Settings) -> list[str]:
     if row.note:
         sentences.append(visible(row.note))
     elif row.verdict == "inconclusive" and row.sigma is not None and row.detectable is not None:
-        is_too_noisy = row.detectable > settings.detect
-        if is_too_noisy:
+        if row.detectable > settings.detect:
             sentences.append(
-                f"too noisy: a slowdown below {share(row.detectable)} would not have been "
-                f"detected (standard deviation between blocks {share(row.sigma)})"
+                f"too noisy: a slowdown of {share(settings.detect)} might not have been found"
             )
+        else:
+            sentences.append(f"a slowdown of {share(settings.detect)} is not ruled out")
     return sentences
 
 
@@ -50,7 +50,13 @@ def calls(differences: list[Difference] | None) -> list[Sentence]:
         return []
     if not differences:
         return [("no difference in calls",)]
-    return [_call(difference) for difference in differences]
+    more = [each for each in differences if each.candidate > each.baseline]
+    fewer = [each for each in differences if each.candidate < each.baseline]
+    sentences = [_call(difference) for difference in more]
+    if not more:
+        # Fewer calls explain nothing that is slower.
+        sentences.append(("no additional calls",))
+    return [*sentences, *(_call(difference) for difference in fewer)]
 
 
 def _call(difference: Difference) -> Sentence:

@@ -19,9 +19,11 @@ from flopline.gate.record import VERDICT_ORDER, ExitCode
 from flopline.gate.tell import reasons
 from flopline.gate.tell.columns import COLUMNS, largest_change, largest_detectable
 from flopline.gate.tell.names import Name, common_prefix, shortened
-from flopline.units import percent, share
+from flopline.units import counted, percent, share
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from flopline.gate.record import Comparison, GateRecord, Stage, Verdict
     from flopline.gate.tell.columns import Renderer, ReportColumn
     from flopline.gate.tell.names import Sentence
@@ -53,6 +55,28 @@ class ReportRow:
     calls: tuple[Sentence, ...]
     is_lost: bool
     seconds: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why one or several benchmarks have their verdict.
+
+    Attributes:
+        verdict: The verdict.
+        names: The benchmarks' names, as in `ReportRow`.
+        sentences: What stands behind the verdict.
+    """
+
+    verdict: Verdict
+    names: tuple[str, ...]
+    sentences: tuple[Sentence, ...]
+
+    @property
+    def title(self) -> str:
+        """The names in one line."""
+        shown = ", ".join(self.names[:MANY])
+        more = len(self.names) - MANY
+        return f"{shown} and {more} more" if more > 0 else shown
 
 
 @dataclass(frozen=True)
@@ -108,6 +132,7 @@ class Summary:
         columns: The columns of the table of benchmarks.
         rows: The benchmarks; the largest regression comes first.
         unchanged: The unchanged ones among them, together.
+        explanations: Why they have their verdicts; those with the same reason stand together.
         lost: Benchmarks that have no numbers in some block, at most `MANY`.
         more_lost: How many others there are.
         notes: What only one side has, the warnings, and what the verdicts guarantee.
@@ -124,6 +149,7 @@ class Summary:
     columns: tuple[ReportColumn, ...]
     rows: tuple[ReportRow, ...]
     unchanged: Unchanged
+    explanations: tuple[Explanation, ...]
     lost: tuple[LostBenchmark, ...]
     more_lost: int
     notes: tuple[Note, ...]
@@ -150,12 +176,14 @@ def summarise(record: GateRecord) -> Summary:
         why = reasons.behind_loss(benchmark, losses[benchmark], record)
         output = visible_lines(losses[benchmark][0].text)
         lost.append(LostBenchmark(name, why, tuple(output[-MANY:])))
+    rows = tuple(_row(row, record, common, is_lost=row.id in losses) for row in ordered)
     return Summary(
         heading=_heading(record),
         settings=tuple(_settings(record, common)),
         columns=COLUMNS,
-        rows=tuple(_row(row, record, common, is_lost=row.id in losses) for row in ordered),
+        rows=rows,
         unchanged=_unchanged(ordered),
+        explanations=tuple(_explanations(rows)),
         lost=tuple(lost),
         more_lost=len(losses) - len(lost),
         notes=tuple(_notes(record, common)),
@@ -188,6 +216,24 @@ def _row(row: Comparison, record: GateRecord, common: str, *, is_lost: bool) -> 
     )
 
 
+def _explanations(rows: Sequence[ReportRow]) -> list[Explanation]:
+    """Returns why benchmarks have their verdicts, in the order of the rows.
+
+    A loss is described elsewhere. Benchmarks with the same verdict and the same sentences stand
+    together, so that twenty noisy ones are one paragraph.
+    """
+    together: dict[tuple[Verdict, tuple[Sentence, ...]], list[str]] = {}
+    for row in rows:
+        evidence = () if row.is_lost else tuple((sentence,) for sentence in row.evidence)
+        sentences = (*evidence, *row.calls)
+        if sentences:
+            together.setdefault((row.verdict, sentences), []).append(row.name)
+    return [
+        Explanation(verdict, tuple(names), sentences)
+        for (verdict, sentences), names in together.items()
+    ]
+
+
 def _unchanged(comparisons: list[Comparison]) -> Unchanged:
     rows = [row for row in comparisons if row.verdict == "unchanged"]
     change, detectable = largest_change(rows), largest_detectable(rows)
@@ -215,11 +261,9 @@ def _settings(record: GateRecord, common: str) -> list[Note]:
         notes.append(_note("ids in", shortened(common.removesuffix("::"))))
     if facts := _noise(record):
         notes.append(_note("noise", "   ".join(facts)))
-    suspicious = sum(row.stage == "confirm" for row in record.comparisons)
-    if screened := _stage(record, "screen", "blocks"):
-        outcome = f": {suspicious} suspicious" if suspicious else ""
-        notes.append(_note("screen", screened + outcome))
-    if confirmed := _stage(record, "confirm", "fresh blocks"):
+    if screened := _stage(record, "screen"):
+        notes.append(_note("screen", screened))
+    if confirmed := _stage(record, "confirm"):
         notes.append(_note("confirm", confirmed))
     return notes
 
@@ -260,16 +304,29 @@ def _randomisation(record: GateRecord) -> str:
     return f"on in {count} of {len(record.blocks)} blocks"
 
 
-def _stage(record: GateRecord, stage: Stage, noun: str) -> str:
-    """Returns how many blocks a stage had, and how many quads a benchmark had in them at most."""
-    blocks = [block for block in record.blocks if block.stage == stage]
+def _stage(record: GateRecord, stage: Stage) -> str:
+    """Returns how many benchmarks a stage measured, in how many blocks and quads each."""
+    blocks: dict[str, int] = {}
+    quads = []
+    for block in record.blocks:
+        if block.stage == stage:
+            for name, measured in block.quads.items():
+                blocks[name] = blocks.get(name, 0) + 1
+                quads.append(len(measured))
     if not blocks:
         return ""
-    most_quads = 0
-    for block in blocks:
-        for quads in block.quads.values():
-            most_quads = max(most_quads, len(quads))
-    return f"{len(blocks)} {noun} x {most_quads} quads"
+    noun = "suspicious benchmark" if stage == "confirm" else "benchmark"
+    fresh = "fresh " if stage == "confirm" else ""
+    return (
+        f"{counted(len(blocks), noun)} in {_range(blocks.values())} {fresh}blocks, "
+        f"{_range(quads)} quads a block"
+    )
+
+
+def _range(numbers: Collection[int]) -> str:
+    """Returns the smallest and the largest of some numbers: `4`, or `4 to 12`."""
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _notes(record: GateRecord, common: str) -> list[Note]:
@@ -300,22 +357,14 @@ def _names(ids: list[str], common: str) -> Sentence:
 
 
 def _guarantee(record: GateRecord) -> str:
-    """Returns the error rate that is promised, and the test that keeps the promise."""
-    alarm = (
-        "The probability of any false alarm in this run is at most "
-        f"{100 * record.settings.alpha:g} %. "
-    )
-    fresh = sum(block.stage == "confirm" for block in record.blocks)
-    if not fresh:
-        return (
-            f"{alarm}A benchmark is called regressed only after an exact test on fresh pairs of "
-            "processes, and no such test was made."
-        )
+    """Returns the error rate that is promised, and what it does not cover."""
+    alpha = f"{100 * record.settings.alpha:g} %"
     margin = reasons.tolerated(record.settings)
     return (
-        f"{alarm}A benchmark is called regressed only if an exact one-sided signed-rank test on "
-        f"{fresh} fresh pairs of processes rejected, at Holm's limit, that it is at most {margin} "
-        "slower."
+        f"The probability that this run calls any benchmark slower that does the same work is at "
+        f"most {alpha}, whatever the noise and however long was measured. A change that only moves "
+        f"code or data in memory can make a benchmark slower for good: up to {margin} of that is "
+        "tolerated, and more is called a regression."
     )
 
 

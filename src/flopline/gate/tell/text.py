@@ -74,11 +74,11 @@ def _parts(summary: Summary) -> Iterator[RenderableType]:
             if column.legend:
                 yield Text(f"{column.name}: {column.legend}")
         yield ""
-    for row in summary.rows:
-        if lines := _lines(row):
-            style = VERDICT_STYLES[row.verdict] or "bold"
-            yield Text.assemble((row.verdict, style), "  ", row.name)
-            yield Padding(Text("\n".join(lines)), (0, 0, 1, 4))
+    for explanation in summary.explanations:
+        style = VERDICT_STYLES[explanation.verdict] or "bold"
+        lines = ["".join(sentence) for sentence in explanation.sentences]
+        yield Text.assemble((explanation.verdict, style), "  ", explanation.title)
+        yield Padding(Text("\n".join(lines)), (0, 0, 1, 4))
     yield _labelled([*_lost(summary), *summary.notes])
     result = Note("result", ((summary.answer,),))
     yield _labelled([result], style=RESULT_STYLES[summary.exit_code])
@@ -106,12 +106,6 @@ def _table(summary: Summary) -> Table:
 
 def _cell(row: ReportRow, column: ReportColumn, style: str) -> Text:
     return Text(row.cells[column.name], style if column.coloured else "")
-
-
-def _lines(row: ReportRow) -> list[str]:
-    """Returns what stands behind a verdict; a loss is described elsewhere."""
-    evidence = () if row.is_lost else row.evidence
-    return [*evidence, *("".join(sentence) for sentence in row.calls)]
 
 
 def _lost(summary: Summary) -> Iterator[Note]:
