@@ -9,7 +9,7 @@ import pytest
 
 from flopline.gate.judge.betting import fewest_to_reject
 from flopline.gate.judge.verdict import MOST_BLOCKS
-from flopline.gate.record import Loss, Settings
+from flopline.gate.record import Loss, Settings, Stage
 from flopline.gate.run import compare_all, drive
 from flopline.gate.schedule import (
     SHORTEST_SECONDS,
@@ -32,6 +32,7 @@ from tests.gate.support.machine import (
 )
 
 SETTINGS = Settings(detect=0.03)
+Values = dict[tuple[Stage, str], list[float]]
 SLOW = 0.1
 """A log-ratio far beyond suspicion."""
 DOUBTFUL = 0.025
@@ -332,7 +333,8 @@ def test_a_suspect_that_is_lost_still_counts_among_the_tests() -> None:
 @pytest.mark.parametrize(("suspects", "factor"), [(1, 3.0), (3, 3.0), (5, 2.0), (12, 1.0)])
 def test_few_doubtful_suspects_get_more_seconds_in_each_block(suspects: int, factor: float) -> None:
     names = list(map(str, range(suspects)))
-    values = {("screen", name): [0.02, 0.026, 0.028, 0.034] for name in names}
+    shown = [0.02, 0.026, 0.028, 0.034]
+    values: Values = {("screen", name): shown for name in names}
     machine = Machine(dict.fromkeys(names, DOUBTFUL), values=values, sigma=0.01)
     evidence, _ = confirmed(machine)
     assert len(evidence.suspects) == suspects
@@ -353,7 +355,7 @@ def test_a_short_budget_shortens_the_blocks_before_it_gives_anything_up() -> Non
 
 
 def test_what_was_confirmed_stays_confirmed_when_the_time_runs_out() -> None:
-    values = {("screen", "slow"): [0.03, 0.1, -0.02, 0.04] * 2}
+    values: Values = {("screen", "slow"): [0.03, 0.1, -0.02, 0.04] * 2}
     machine = Machine({"obvious": 1.0, "slow": 0.03}, values=values, slow={"slow": 10.0})
     evidence, _ = confirmed(machine, seconds=40.0)
     assert evidence.tested["obvious"].rejected
