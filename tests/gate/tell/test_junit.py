@@ -66,7 +66,7 @@ def test_a_regression_is_a_failure_that_says_why() -> None:
     assert failure is not None
     assert failure.get("message") == (
         "regressed: change +3.2 %, 95 % interval [+2.9, +3.5], detectable +1.8 %; "
-        "11/12 blocks above +1 %, p = 0.00049 (Holm limit 0.005)"
+        "11/12 blocks above +1 %, p = 0.00049"
     )
     assert "+256 calls of Tensor.contiguous from matmul.py:88" in (failure.text or "").splitlines()
 
@@ -90,7 +90,7 @@ def test_what_passes_says_what_it_measured() -> None:
     assert screened == "unchanged: change +0.1 %, 95 % interval [-0.3, +0.5], detectable +1.8 %"
     assert confirmed == (
         "unchanged: change -0.2 %, 95 % interval [-0.6, +0.2], detectable +1.8 %\n"
-        "0/12 blocks below -1 %, p = 0.31 (Holm limit 0.005)"
+        "0/12 blocks below -1 %, p = 0.31, where Holm's limit is 0.005"
     )
 
 

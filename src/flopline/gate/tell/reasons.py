@@ -40,8 +40,10 @@ def _test(row: Comparison, margin: str) -> str:
     """Returns the result of a benchmark's confirming test."""
     is_slower = (row.change or 0.0) >= 0
     bound = f"above +{margin}" if is_slower else f"below -{margin}"
-    result = f"p = {row.p:.2g} (Holm limit {row.limit:.2g})"
-    return f"{row.beyond}/{row.blocks} blocks {bound}, {result}"
+    sentence = f"{row.beyond}/{row.blocks} blocks {bound}, p = {row.p:.2g}"
+    if row.verdict == "regressed":
+        return sentence
+    return f"{sentence}, where Holm's limit is {row.limit:.2g}"
 
 
 def calls(differences: list[Difference] | None) -> list[Sentence]:
