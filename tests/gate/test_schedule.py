@@ -422,3 +422,11 @@ def test_a_suite_of_simulated_benchmarks_gets_the_right_verdicts(sigma: float) -
     verdicts = {row.id: row.verdict for row in compare_all(evidence)}
     assert {verdicts[name] for name in changes} == {"unchanged"}
     assert {verdicts[name] for name in slower} == {"regressed"}
+
+
+def test_work_that_is_no_longer_done_in_parallel_is_found_by_the_wall_clock() -> None:
+    machine = Machine({"a": 0.0, "b": 0.0}, parallel={"a": 0.5, "b": 0.0})
+    evidence, _ = confirmed(machine)
+    rows = {row.id: row for row in compare_all(evidence)}
+    assert (rows["a"].verdict, rows["a"].clock) == ("regressed", "wall")
+    assert (rows["b"].verdict, rows["b"].clock) == ("unchanged", "process")

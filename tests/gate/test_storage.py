@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BATCH = Batch(
-    calls=100, wall=4.1e-3, cpu=4e-3, process=4e-3, voluntary=0, involuntary=1, timer=3.9e-3
+    calls=100,
+    wall=4.1e-3,
+    cpu=4e-3,
+    process=4e-3,
+    voluntary=0,
+    involuntary=1,
+    timer=3.9e-3,
+    children=1.5e-3,
 )
 BLOCK = Block(
     stage="screen",
@@ -149,8 +156,23 @@ def test_a_record_is_plain_json_that_says_its_kind_and_schema() -> None:
         "voluntary": 0,
         "involuntary": 1,
         "timer_ns": 3_900_000,
+        "children_ns": 1_500_000,
     }
     assert dump(RECORD).endswith("}\n")
+
+
+def test_a_record_from_before_children_had_a_clock_still_loads(path: Path) -> None:
+    content = json.loads(dump(RECORD))
+    for block in content["blocks"]:
+        del block["spent"]
+        for quads in (*block["quads"].values(), block["canary"], block["control"]):
+            for side in ("baseline", "candidate"):
+                quads[side].pop("children_ns", None)
+    path.write_text(json.dumps(content))
+    (block,) = load(path).blocks
+    assert block.spent == {}
+    (quad,) = block.canary
+    assert quad.baseline == (dataclasses.replace(BATCH, children=0.0),)
 
 
 def test_facts_that_a_later_version_added_are_ignored(path: Path) -> None:

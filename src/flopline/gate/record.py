@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 
 SideName = Literal["baseline", "candidate"]
 Stage = Literal["screen", "check", "confirm"]
-Clock = Literal["cpu", "wall", "timer"]
-"""What a benchmark is judged by.
+Clock = Literal["cpu", "process", "wall", "timer"]
+"""What a benchmark is judged by: `judge.clock.choose_clock` says which, and why.
+
+- `cpu`: CPU time of the calling thread.
+- `process`: CPU time of the process and of its children.
+- `wall`: The time that passed.
+- `timer`: The suite's own timer.
 
 Each name is a field of `Batch`, and of the worker's `Reading`. A new clock is read in the worker's
-`Meter`, is one of the `BATCH_TIMES`, and is chosen by `judge.clock.choose_clock`.
+`Meter`, and is one of the `BATCH_TIMES`.
 """
 Phase = Literal["collect", "setup", "call", "teardown", "process"]
 Outcome = Literal[
@@ -55,9 +60,12 @@ BLIND = 0.05
 CPU time does not describe a benchmark that does more than this outside of the calling thread.
 """
 HANDOVER = 5e-6
-"""Seconds per call that handing work to another thread costs at least.
+"""Seconds per call that handing work to another thread costs at least."""
+METER = 2e-5
+"""CPU seconds of a process beside its thread's that reading the clocks of a batch can pretend.
 
-Reading the clocks around a batch costs 1 to 2 us per round, which is no work in other threads.
+The worker takes off what an empty round costs, which is 1 to 2 us. Where the caches are cold, for
+example after a call of 20 ms, the clocks take a few times as long.
 """
 
 
@@ -74,6 +82,7 @@ class Batch:
             threads.
         involuntary: Involuntary context switches: the kernel gave the processor to somebody else.
         timer: Seconds by the suite's own timer; None if the suite set none.
+        children: CPU seconds that child processes used.
     """
 
     calls: int
@@ -83,9 +92,19 @@ class Batch:
     voluntary: int
     involuntary: int
     timer: float | None = None
+    children: float = 0.0
+
+    @property
+    def elsewhere(self) -> float:
+        """CPU seconds of other threads and of child processes, less what is tolerated.
+
+        It is positive if more than 5 % of the batch, 5 us per call and 20 us are done there.
+        """
+        tolerated = max(BLIND * self.cpu, HANDOVER * self.calls + METER)
+        return self.process - self.cpu + self.children - tolerated
 
 
-BATCH_TIMES = ("wall", "cpu", "process", "timer")
+BATCH_TIMES = ("wall", "cpu", "process", "timer", "children")
 """The fields of a batch that are seconds.
 
 They are saved as nanoseconds, and stretched where the gate is tested with a known slowdown.
@@ -148,12 +167,14 @@ class Block:
             tell.
         quads: The quads of each benchmark, by node id.
         wide: Benchmarks that were timed on all given CPUs, because they wait or use threads.
-        canary: Quads in which the candidate's slot did exactly `detect` more work.
-        control: Quads in which both slots did equal work.
+        canary: Quads in which the candidate's slot did exactly `detect` more work; none if the
+            request was for no controls.
+        control: Quads in which both slots did equal work; none likewise.
         lost: Why the other benchmarks have no numbers, by node id.
         alternate: Benchmarks that were measured one side after the other, because both sides need
             something of which there is one.
-        spent: Wall seconds that each benchmark took, with its setup and teardown, by node id.
+        spent: What each benchmark has cost, by node id: seconds from its setup to its teardown on
+            both sides, with all that is not timed.
     """
 
     stage: Stage

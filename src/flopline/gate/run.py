@@ -37,6 +37,7 @@ from flopline.units import counted
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from flopline.gate.judge.verdict import Screened
     from flopline.gate.measure.lanes import Lane
     from flopline.gate.measure.pair import Collected
     from flopline.gate.measure.worker.flopline_worker.protocol import LoadedFile
@@ -467,14 +468,28 @@ def compare_all(evidence: Evidence) -> list[Comparison]:
                 name, screened, None, None, evidence.settings, tests=tests, note=note
             )
         else:
-            row = _compare_suspect(name, suspect, evidence, tests)
+            row = _compare_suspect(screened, suspect, evidence, tests)
         rows.append(row)
     for name, loss in evidence.all_losses().items():
         rows.append(Comparison(name, "not comparable", note=why(loss)))
     return rows
 
 
-def _compare_suspect(name: str, suspect: Suspect, evidence: Evidence, tests: int) -> Comparison:
+def _compare_suspect(
+    screened: Screened | None, suspect: Suspect, evidence: Evidence, tests: int
+) -> Comparison:
+    """Returns the verdict on a suspect.
+
+    If it was suspected by its second clock only, and that suspicion is refuted, its own clock
+    decides.
+
+    Args:
+        screened: What its own clock has shown in the screen.
+        suspect: The suspect.
+        evidence: What was measured.
+        tests: How many benchmarks are tested for "slower".
+    """
+    name = suspect.screened.id
     slower = faster = None
     planned = 0
     if suspect.direction == "slower":
@@ -482,9 +497,12 @@ def _compare_suspect(name: str, suspect: Suspect, evidence: Evidence, tests: int
         planned = blocks_still_needed(name, evidence)
     else:
         faster = evidence.tested.get(name)
-    return verdict.compare(
+    row = verdict.compare(
         name, suspect.screened, slower, faster, suspect.settings, tests=tests, planned=planned
     )
+    if row.verdict == "unchanged" and suspect.settings != evidence.settings:
+        return verdict.compare(name, screened, None, None, evidence.settings, tests=tests)
+    return row
 
 
 def _too_expensive(seconds: float) -> str:

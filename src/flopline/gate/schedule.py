@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from flopline.gate.judge import controls, verdict
 from flopline.gate.judge.betting import expected_blocks, fewest_to_reject
+from flopline.gate.judge.clock import coarse
 from flopline.gate.judge.verdict import MOST_BLOCKS
 from flopline.gate.record import Block, BlockRequest
 from flopline.progress import Progress
@@ -549,8 +550,13 @@ def _blocks_of(name: str, evidence: Evidence) -> int:
 
 
 def find_suspects(evidence: Evidence) -> dict[str, Suspect]:
-    """Returns what the screen found suspicious, with the number of blocks that confirm each."""
+    """Returns what the screen found suspicious, with the number of blocks that confirm each.
+
+    A benchmark that is not slower by its clock may be by its second one, for example because it no
+    longer works in parallel. It is then tested by that.
+    """
     settings = evidence.settings
+    quads = evidence.quads("screen")
     suspects: dict[str, Suspect] = {}
     for name, screened in evidence.screened().items():
         if screened is None:
@@ -558,6 +564,13 @@ def find_suspects(evidence: Evidence) -> dict[str, Suspect]:
         direction = verdict.suspicious(screened, settings)
         if direction is not None:
             suspects[name] = Suspect(screened, direction, settings)
+    less = coarse(settings)
+    for name, screened in verdict.second_opinions(quads, settings).items():
+        already = name in suspects and suspects[name].direction == "slower"
+        if screened is None or already:
+            continue
+        if verdict.suspicious(screened, less) == "slower":
+            suspects[name] = Suspect(screened, "slower", less)
     for name, suspect in suspects.items():
         screened, its = suspect.screened, suspect.settings
         tests = len(_of_direction(suspects, suspect.direction))

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BATCH_FIELDS = tuple(field.name for field in fields(Batch))
+LATER_COLUMNS = {"children_ns": 0}
+"""Columns that older files do not have, with the value that all their batches had."""
 NANOSECONDS = 1e9
 """Nanoseconds of a second."""
 MOST_BATCHES = 10_000_000
@@ -134,7 +136,7 @@ def _unpack_side(columns: dict[str, Any], quads: int) -> list[tuple[Batch, ...]]
     counts = _values(columns, "batches", quads)
     values_of_fields = []
     for name in BATCH_FIELDS:
-        values = _values(columns, _column(name), sum(counts))
+        values = _values(LATER_COLUMNS | columns, _column(name), sum(counts))
         if name in BATCH_TIMES:
             values = [_to_seconds(nanoseconds) for nanoseconds in values]
         values_of_fields.append(values)

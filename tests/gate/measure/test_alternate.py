@@ -150,3 +150,5 @@ def test_a_merged_block_loses_only_what_neither_could_measure(tmp_path: Path) ->
     assert set(both.quads) == {OWN, SHARED}
     assert set(both.lost) == {BROKEN}
     assert both.seconds == one.seconds + other.seconds
+    assert both.spent == one.spent | other.spent
+    assert set(both.spent) == {OWN, SHARED, BROKEN}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from flopline.gate.measure import block as blocks
 from flopline.gate.measure.block import (
     BlockMeasurement,
+    canary_calls,
     quads_to_take,
     run_block,
     slowed,
@@ -60,6 +61,7 @@ def run(
     def started(
         *benchmarks: str,
         slowdown: dict[str, float] | None = None,
+        controls: bool = True,
         lacking: Collection[SideName] = (),
     ) -> Block:
         collected: dict[SideName, list[str]] = {}
@@ -69,7 +71,7 @@ def run(
         return run_block(
             make_side("baseline", tmp_path),
             make_side("candidate", tmp_path),
-            BlockRequest("screen", benchmarks, SECONDS, Progress("screen")),
+            BlockRequest("screen", benchmarks, SECONDS, Progress("screen"), controls),
             Settings(detect=0.1),
             cpus=[CPU, OTHER],
             slowdown=slowdown or {},
@@ -100,8 +102,8 @@ def test_one_benchmark_causes_these_commands_in_this_order(
     for worker in workers.values():
         assert worker.kinds() == [
             *("Pin", "Order"),
-            "Pin",  # to the one CPU
             *("SizeBatch", "SizeBatch"),
+            "Pin",  # to the one CPU
             "CollectGarbage",
             "TakeTurns",  # to warm up
             "TakeTurns",
@@ -126,9 +128,72 @@ def test_what_waits_is_timed_on_all_cpus(
     measurement.measure_benchmarks([A], report=lambda _: None)
     assert measurement.wide == [A]
     for worker in workers.values():
-        widened, played = worker.commands[-4:-2]
-        assert widened == Pin([CPU, OTHER])
-        assert isinstance(played, TakeTurns)
+        assert pins(worker) == [[CPU, OTHER], [CPU, OTHER]]
+
+
+@pytest.mark.parametrize("allowed", [None, 50])
+def test_what_begins_to_wait_in_the_warm_up_is_timed_on_all_cpus(
+    measurement: BlockMeasurement, workers: dict[SideName, ScriptedWorker], allowed: int | None
+) -> None:
+    for worker in workers.values():
+        worker.allowed = allowed
+    workers["baseline"].waiting_turns = True
+    measurement.measure_benchmarks([A], report=lambda _: None)
+    assert measurement.wide == [A]
+    for worker in workers.values():
+        narrow = [] if allowed else [[CPU]]
+        assert pins(worker) == [[CPU, OTHER], *narrow, *([[CPU, OTHER]] * (1 + len(narrow)))]
+        assert isinstance(worker.commands[-3], TakeTurns)
+
+
+def test_a_benchmark_that_allows_few_calls_makes_its_first_on_all_cpus(
+    measurement: BlockMeasurement, workers: dict[SideName, ScriptedWorker]
+) -> None:
+    for worker in workers.values():
+        worker.allowed = 50
+    measurement.measure_benchmarks([A], report=lambda _: None)
+    for worker in workers.values():
+        kinds = ["TakeTurns", "Pin", "CollectGarbage", "TakeTurns", "Pin", "Stop"]
+        assert worker.kinds()[2:] == kinds
+        assert pins(worker) == [[CPU, OTHER], [CPU], [CPU, OTHER]]
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+def test_the_batch_that_was_sized_tells_whether_a_slow_benchmark_waits(
+    measurement: BlockMeasurement,
+    workers: dict[SideName, ScriptedWorker],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    waiting: bool,
+) -> None:
+    monkeypatch.setattr(blocks, "SLOW_ROUND", 0.0)  # every round is one
+    workers["candidate"].first_slow = True
+    workers["candidate"].waiting = waiting
+    measurement.measure_benchmarks([A], report=lambda _: None)
+    assert measurement.wide == ([A] if waiting else [])
+    for worker in workers.values():
+        assert sum(turns(worker)[0].mine) == 2  # it was not warmed up
+        assert [CPU] in pins(worker) or waiting
+
+
+def test_a_benchmark_of_which_only_the_first_call_is_slow_is_sized_again(
+    measurement: BlockMeasurement, workers: dict[SideName, ScriptedWorker]
+) -> None:
+    workers["baseline"].first_slow = True
+    measurement.measure_benchmarks([A], report=lambda _: None)
+    for worker in workers.values():
+        assert [command.rounds for command in turns(worker)] == [1, 250, 250]
+        assert worker.kinds().count("SizeBatch") == 4
+    assert len(measurement.quads[A]) == round(SECONDS / 1e-3)
+
+
+def test_what_every_benchmark_has_cost_is_kept_also_of_lost_ones(
+    measurement: BlockMeasurement, workers: dict[SideName, ScriptedWorker]
+) -> None:
+    workers["candidate"].failing = {B}
+    measurement.measure_benchmarks([A, B], report=lambda _: None)
+    assert list(measurement.spent) == [A, B]
+    assert all(seconds > 0 for seconds in measurement.spent.values())
 
 
 def test_sides_size_their_batches_one_after_the_other(
@@ -214,7 +279,49 @@ def test_a_worker_that_ends_during_the_controls_cannot_measure(
         measurement.measure_controls()
 
 
+def test_the_controls_take_no_longer_than_needed(
+    measurement: BlockMeasurement, workers: dict[SideName, ScriptedWorker]
+) -> None:
+    measurement.seconds = 10.0
+    measurement.measure_controls()
+    assert len(measurement.canary) == len(measurement.control) == 80
+    for worker in workers.values():
+        assert sum(command.rounds for command in turns(worker)) > 0
+
+
+@given(filling=st.integers(100, 5000), detect=st.floats(1e-4, 3.0))
+def test_the_canary_makes_detect_more_calls_to_within_a_percent(
+    filling: int, detect: float
+) -> None:
+    calls, more = canary_calls(filling, detect)
+    assert more / calls == pytest.approx(detect, rel=0.01)
+    assert calls >= min(filling, 0.995 * filling)
+    assert calls <= (filling + 1 / detect) * 1.01
+
+
+@pytest.mark.parametrize(
+    ("detect", "expected"), [(0.03, (100, 3)), (0.0035, (286, 1)), (0.001, (1000, 1))]
+)
+def test_how_many_calls_the_canary_makes(detect: float, expected: tuple[int, int]) -> None:
+    assert canary_calls(100, detect) == expected
+
+
 # What a block does
+
+
+def test_a_block_without_controls_measures_none(
+    run: Callable[..., Block], workers: dict[SideName, ScriptedWorker]
+) -> None:
+    block = run(A, controls=False)
+    assert (block.canary, block.control) == ([], [])
+    assert list(block.quads) == [A]
+    assert workers["baseline"].kinds()[:2] == ["Pin", "Order"]
+
+
+def test_a_block_says_what_each_benchmark_has_cost(run: Callable[..., Block]) -> None:
+    block = run(A, B)
+    assert list(block.spent) == [A, B]
+    assert sum(block.spent.values()) < block.seconds
 
 
 def test_benchmarks_are_reported_and_measured_in_the_order_of_the_request(
@@ -350,6 +457,7 @@ BATCH = Batch(calls=10, wall=1e-3, cpu=1e-3, process=1e-3, voluntary=0, involunt
         (BATCH, False),
         (replace(BATCH, process=1.06e-3), False),  # reading the clocks can take that
         (replace(BATCH, process=1.08e-3), True),  # another thread
+        (replace(BATCH, children=1.06e-3), True),  # a child
         (replace(BATCH, wall=2e-3), False),  # the hypervisor took the CPU away
         (replace(BATCH, wall=2e-3, voluntary=1), True),  # asleep
         (replace(BATCH, wall=1.04e-3, voluntary=1), False),

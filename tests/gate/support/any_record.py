@@ -42,6 +42,7 @@ BATCHES = st.builds(
     voluntary=COUNTS,
     involuntary=COUNTS,
     timer=st.none() | READINGS,
+    children=READINGS,
 )
 SIDES = st.lists(BATCHES, min_size=1, max_size=2).map(tuple)
 QUADS = st.lists(st.builds(Quad, baseline=SIDES, candidate=SIDES), max_size=2)

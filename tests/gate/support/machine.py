@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from flopline.gate.record import Batch, Block, Loss, Quad
@@ -36,6 +36,7 @@ class Machine:
         start: Seconds that a block takes beside what is timed in it.
         slow: Seconds of a quad of a benchmark that is slow.
         wide: Benchmarks that need all CPUs.
+        parallel: Benchmarks with two threads, each with the log-ratio of its wall time.
         canary: The log-ratio that the canary shows; by default the right one.
         canaries: What it shows instead, by the number of the block.
         absent: Benchmarks that the baseline does not collect.
@@ -52,6 +53,7 @@ class Machine:
     start: float = 2.0
     slow: dict[str, float] = field(default_factory=dict)
     wide: frozenset[str] = frozenset()
+    parallel: dict[str, float] = field(default_factory=dict)
     canary: float = math.log1p(0.03)
     canaries: dict[int, float] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
@@ -91,7 +93,10 @@ class Machine:
                 seconds = max(request.seconds, self.slow.get(name, 0.0))
                 count = 1 if name in self.slow else QUADS
                 value = self._value(name, request.stage)
-                quads[name] = [quad_of(value, seconds / count)] * count
+                quad = quad_of(value, seconds / count)
+                if name in self.parallel:
+                    quad = in_parallel(quad, self.parallel[name])
+                quads[name] = [quad] * count
                 spent[name] = seconds
         seconds = self.start + sum(spent.values()) + self.pauses.get(number, 0.0)
         self.now += seconds
@@ -136,6 +141,15 @@ def quad_of(ratio: float, seconds: float) -> Quad:
     baseline = Batch(100, shorter, shorter, shorter, 0, 0)
     candidate = Batch(100, longer, longer, longer, 0, 0)
     return Quad((baseline, baseline), (candidate, candidate))
+
+
+def in_parallel(quad: Quad, ratio: float) -> Quad:
+    """Returns a quad whose work is done in two threads, and whose wall time has a log-ratio."""
+    baseline = [replace(batch, cpu=batch.cpu / 2) for batch in quad.baseline]
+    candidate = []
+    for batch in quad.candidate:
+        candidate.append(replace(batch, cpu=batch.cpu / 2, wall=batch.wall * math.exp(ratio)))
+    return Quad(tuple(baseline), tuple(candidate))
 
 
 def screened(

@@ -49,6 +49,7 @@ BATCHES = st.builds(
     voluntary=st.integers(0, 3),
     involuntary=st.integers(0, 1),
     timer=st.none() | st.floats(1e-6, 1.0),
+    children=st.just(0.0) | st.floats(1e-6, 1.0),
 )
 PAIRS = st.lists(BATCHES, min_size=1, max_size=2).map(tuple)
 QUADS = st.lists(st.builds(Quad, PAIRS, PAIRS), max_size=6)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from flopline.gate.record import BLIND, HANDOVER
+from flopline.gate.record import BLIND
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,36 +21,62 @@ if TYPE_CHECKING:
 
 USABLE = 0.25
 """A block has a value if at least this share of its log-ratios is usable."""
+IDLE = 4.0
+"""A benchmark with threads or children waits if it takes this many times their CPU time.
+
+Sleeping and waiting for others are in every batch, and what a crowded machine adds is not, so a
+quiet tenth of the batches is looked at. Handing over work between its own threads takes up to half
+of the time of a benchmark that does little else.
+"""
+QUIET = 10
+"""The batches are divided into so many equal parts, and the quietest one is looked at."""
+COARSE = 3.0
+"""A second clock must find a change that is this many times the one that must be found."""
+COARSEST = 0.10
+"""But it need not find a change smaller than this."""
 
 
 def seconds_per_call(batch: Batch, clock: Clock) -> float:
     """Returns a batch's seconds per call on one clock; nan if it has no positive reading."""
     seconds: float | None = getattr(batch, clock)
+    if clock == "process":
+        seconds = batch.process + batch.children
     if seconds is None or seconds <= 0:
         return math.nan
     return seconds / batch.calls
 
 
 def log_seconds(batches: Sequence[Batch], clock: Clock) -> list[float]:
-    """Returns the logarithm of every batch's seconds per call; nan where it is not usable.
-
-    Wall time is not usable after an involuntary context switch, because it then includes the work
-    of others. CPU time does not.
-    """
-    logs = []
-    for batch in batches:
-        disturbed = clock == "wall" and batch.involuntary > 0
-        logs.append(math.nan if disturbed else math.log(seconds_per_call(batch, clock)))
-    return logs
+    """Returns the logarithm of every batch's seconds per call; nan where there is no reading."""
+    return [math.log(seconds_per_call(batch, clock)) for batch in batches]
 
 
 def log_ratios(quads: Sequence[Quad], clock: Clock) -> list[float]:
     """Returns the log-ratio of every pair of batches, one of each side, within each usable quad.
 
     A quad contributes four log-ratios, one per pair of batches, instead of one ratio of means. A
-    single disturbed batch then affects two of four values. A quad is usable unless one of its
-    batches has no positive reading or, on the wall clock, an involuntary context switch.
+    single disturbed batch then affects two of four values. A quad is usable if all of its batches
+    have a positive reading.
+
+    Wall time after an involuntary context switch includes the work of others, which CPU time does
+    not. So on the wall clock only the quads without one are used, if these give at least a quarter
+    of the log-ratios. Otherwise all are: threads of the benchmark's own cause such switches in
+    every batch, and a call that takes longer than a time slice has some on every busy machine.
     """
+    if clock == "wall":
+        calm = [quad for quad in quads if is_calm(quad)]
+        ratios = _all_log_ratios(calm, clock)
+        if ratios and len(ratios) >= USABLE * _possible(quads):
+            return ratios
+    return _all_log_ratios(quads, clock)
+
+
+def is_calm(quad: Quad) -> bool:
+    """Returns whether no batch of a quad had an involuntary context switch."""
+    return all(batch.involuntary == 0 for batch in quad.baseline + quad.candidate)
+
+
+def _all_log_ratios(quads: Sequence[Quad], clock: Clock) -> list[float]:
     ratios = []
     for quad in quads:
         baseline = log_seconds(quad.baseline, clock)
@@ -62,43 +88,47 @@ def log_ratios(quads: Sequence[Quad], clock: Clock) -> list[float]:
     return ratios
 
 
+def _possible(quads: Sequence[Quad]) -> int:
+    """Returns how many log-ratios there are if all quads are usable."""
+    return sum(len(quad.baseline) * len(quad.candidate) for quad in quads)
+
+
 def block_value(quads: Sequence[Quad], clock: Clock) -> float | None:
     """Returns the one number of a block: the median of its log-ratios.
 
-    Returns None if less than a quarter of the log-ratios is usable.
+    Returns None if there are none, or if less than a quarter of the batches have a reading.
     """
     ratios = log_ratios(quads, clock)
-    possible = 0
-    for quad in quads:
-        possible += len(quad.baseline) * len(quad.candidate)
-    if not ratios or len(ratios) < USABLE * possible:
+    if not ratios or len(ratios) < USABLE * _possible(quads):
         return None
     return statistics.median(ratios)
 
 
 @dataclass(frozen=True)
 class SideTiming:
-    """Where one side spends its time; every number is a median over batches.
+    """Where one side spends its time, as medians over batches.
 
     Attributes:
-        elsewhere: CPU seconds per batch that the process spends outside of the calling thread, less
-            what is tolerated. It is positive if the side works in other threads.
+        elsewhere: CPU seconds per batch that other threads and child processes use, less what is
+            tolerated. It is positive if the side works there.
         waits: Voluntary context switches per batch.
         waits_per_call: Voluntary context switches per call.
-        stretch: Wall time over CPU time.
+        stretch: Wall time over the CPU time of the calling thread.
+        idle: Wall time over all of its CPU time, that of other threads and children included, which
+            a tenth of the batches do not exceed.
     """
 
     elsewhere: float
     waits: float
     waits_per_call: float
     stretch: float
+    idle: float
 
 
 def side_timing(batches: Sequence[Batch]) -> SideTiming:
     """Summarises the batches of one side that had no involuntary context switch.
 
-    If there are none, all batches count. What waits must then end without numbers on the wall
-    clock, not with a CPU time that misses the wait.
+    If there are none, all batches count. What waits is then still recognised by its switches.
     """
     calm = [batch for batch in batches if batch.involuntary == 0]
     elsewhere = []
@@ -106,29 +136,41 @@ def side_timing(batches: Sequence[Batch]) -> SideTiming:
     waits_per_call = []
     stretch = []
     for batch in calm or batches:
-        tolerated = max(BLIND * batch.cpu, HANDOVER * batch.calls)
-        elsewhere.append(batch.process - batch.cpu - tolerated)
         waits.append(batch.voluntary)
         waits_per_call.append(batch.voluntary / batch.calls)
-        stretch.append(batch.wall / batch.cpu if batch.cpu > 0 else math.inf)
+        stretch.append(_over(batch.wall, batch.cpu))
+    idle = []
+    for batch in batches:
+        elsewhere.append(batch.elsewhere)
+        idle.append(_over(batch.wall, batch.process + batch.children))
     return SideTiming(
         elsewhere=statistics.median(elsewhere),
         waits=statistics.median(waits),
         waits_per_call=statistics.median(waits_per_call),
         stretch=statistics.median(stretch),
+        idle=sorted(idle)[len(idle) // QUIET],
     )
 
 
-def uses_threads(side: SideTiming) -> bool:
-    """Returns whether a side does a part of its work in other threads.
+def _over(wall: float, cpu: float) -> float:
+    return wall / cpu if cpu > 0 else math.inf
 
-    Its process then spends over 5 % (and 5 us per call) more CPU time than the calling thread.
-    """
+
+def works_elsewhere(side: SideTiming) -> bool:
+    """Returns whether a side does a part of its work in other threads or in child processes."""
     return side.elsewhere > 0
 
 
+def is_idle(side: SideTiming) -> bool:
+    """Returns whether a side waits for more than its own threads and children.
+
+    Even in its quietest batches, at least half of the time then passes in which none of them works.
+    """
+    return side.idle > IDLE
+
+
 def is_waiting(side: SideTiming) -> bool:
-    """Returns whether a side waits: for sleep, input, output or locks.
+    """Returns whether a side that works in its calling thread waits: for sleep, input or locks.
 
     It then waits at least once per batch, and its wall time exceeds its CPU time by over 5 %.
     """
@@ -153,9 +195,12 @@ def began_to_wait(baseline: SideTiming, candidate: SideTiming, settings: Setting
 def choose_clock(quads: Sequence[Quad], settings: Settings) -> Clock:
     """Returns the one clock that decides about a benchmark, from all quads of its screen.
 
-    It is the suite's own timer if every batch carries its reading. Otherwise it is wall time if CPU
-    time does not describe the work: a side uses threads, a side waits, or one side began to wait.
-    Otherwise it is CPU time, because wall time has ten times its noise on a contended machine.
+    - `timer`: The suite's own timer, if every batch carries its reading.
+    - `process`: A side works in other threads or in child processes. Handing over work between
+      them looks like waiting and makes the wall time noisy, which is why it does not decide.
+    - `wall`: A side waits, for sleep, input, locks, or a process that is not its own; or one side
+      began to wait. With threads or children, it is idle for at least half of its time.
+    - `cpu`: All others, because wall time has ten times its noise on a contended machine.
 
     Wall time above CPU time is no evidence alone, because time that a hypervisor takes away looks
     the same. But nothing waits without a voluntary context switch, and a hypervisor causes none.
@@ -172,10 +217,28 @@ def choose_clock(quads: Sequence[Quad], settings: Settings) -> Clock:
         return "timer"
     before = side_timing(baseline)
     after = side_timing(candidate)
-    if uses_threads(before) or uses_threads(after):
-        return "wall"
+    if works_elsewhere(before) or works_elsewhere(after):
+        return "wall" if is_idle(before) or is_idle(after) else "process"
     if is_waiting(before) or is_waiting(after):
         return "wall"
     if began_to_wait(before, after, settings):
         return "wall"
     return "cpu"
+
+
+def second_clock(quads: Sequence[Quad], settings: Settings) -> Clock | None:
+    """Returns a second clock that also makes sense for a benchmark; None if there is none.
+
+    It is wall time where the CPU time of threads and children decides: work that is no longer done
+    in parallel takes the same CPU time and longer. What is asked of it is in `coarse`.
+    """
+    return "wall" if choose_clock(quads, settings) == "process" else None
+
+
+def coarse(settings: Settings) -> Settings:
+    """Returns the settings by which a second clock is judged.
+
+    Hand-overs between threads, and others on the same processors, move the wall time of such
+    benchmarks far more than their CPU time. A lost parallelism moves it by far more than that.
+    """
+    return replace(settings, detect=max(COARSE * settings.detect, COARSEST))

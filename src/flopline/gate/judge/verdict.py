@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from scipy import stats
 
 from flopline.gate.judge import betting
-from flopline.gate.judge.clock import block_value, choose_clock, log_ratios, seconds_per_call
+from flopline.gate.judge.clock import (
+    block_value,
+    choose_clock,
+    coarse,
+    log_ratios,
+    second_clock,
+    seconds_per_call,
+)
 from flopline.gate.judge.scale import Variance, robust_variance, shrunk, usual_variance
 from flopline.gate.judge.statistics import hodges_lehmann, holm
 from flopline.gate.record import Comparison
@@ -128,22 +135,44 @@ def summarise_screen(
         blocks: The quads of each benchmark, per block of the screen.
         settings: What was asked of the run.
     """
-    clocks: dict[str, Clock] = {}
-    values = {}
+    clocks = {}
     for name, measured in blocks.items():
         clocks[name] = choose_clock(list(itertools.chain.from_iterable(measured)), settings)
-        values[name] = block_values(measured, clocks[name])
+    return _summarise_by(clocks, blocks, settings)
+
+
+def second_opinions(
+    blocks: Mapping[str, Sequence[Sequence[Quad]]], settings: Settings
+) -> dict[str, Screened | None]:
+    """Summarises the screen of those benchmarks that have a second clock, by that clock.
+
+    Args:
+        blocks: The quads of each benchmark, per block of the screen.
+        settings: What was asked of the run; less is asked of a second clock (`clock.coarse`).
+    """
+    clocks = {}
+    for name, measured in blocks.items():
+        clock = second_clock(list(itertools.chain.from_iterable(measured)), settings)
+        if clock is not None:
+            clocks[name] = clock
+    return _summarise_by(clocks, blocks, coarse(settings))
+
+
+def _summarise_by(
+    clocks: Mapping[str, Clock],
+    blocks: Mapping[str, Sequence[Sequence[Quad]]],
+    settings: Settings,
+) -> dict[str, Screened | None]:
+    values = {name: block_values(blocks[name], clock) for name, clock in clocks.items()}
     variances = {name: robust_variance(sample) for name, sample in values.items()}
     usual = usual_variance(variances.values())
     summaries: dict[str, Screened | None] = {}
-    for name, measured in blocks.items():
+    for name, clock in clocks.items():
         summaries[name] = None
         if values[name]:
             variance = shrunk(variances[name], usual)
-            quads = list(itertools.chain.from_iterable(measured))
-            summaries[name] = _summarise(
-                name, quads, clocks[name], values[name], variance, settings
-            )
+            quads = list(itertools.chain.from_iterable(blocks[name]))
+            summaries[name] = _summarise(name, quads, clock, values[name], variance, settings)
     return summaries
 
 

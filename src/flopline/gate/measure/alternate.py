@@ -14,6 +14,7 @@ import contextlib
 import os
 import re
 import subprocess
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from flopline.gate.measure.block import (
     lost_with_worker,
     quads_to_take,
     run_block,
+    sized_off_thread,
     slowed,
     works_off_thread,
 )
@@ -89,6 +91,7 @@ class SessionAlone:
         divisions: How each benchmark is divided; the second side finds what the first decided.
         batches: The batches of each benchmark that was measured.
         lost: Why each other benchmark was not.
+        spent: Seconds that each benchmark has cost, from its setup to its teardown.
     """
 
     handle: WorkerHandle
@@ -96,6 +99,7 @@ class SessionAlone:
     divisions: dict[str, Division]
     batches: dict[str, list[Batch]] = field(default_factory=dict)
     lost: dict[str, Loss] = field(default_factory=dict)
+    spent: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Makes the conversation with this worker alone."""
@@ -112,7 +116,9 @@ class SessionAlone:
             self.handle.send(order)
             for name in benchmarks:
                 report(name)
+                begin = time.monotonic()
                 self._measure_benchmark(name)
+                self.spent[name] = time.monotonic() - begin
             self.handle.finish()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.handle.process.wait(ENDING_SECONDS)
@@ -169,37 +175,41 @@ class SessionAlone:
             BenchmarkEndedError: The test failed on the way.
         """
         allowed = float("inf") if allowed_rounds is None else float(allowed_rounds)
-        self.exchange.pin([self.measurement.cpu])
-        rounds, remaining, slow = self._size(allowed)
+        rounds, remaining, slow, wide = self._size(allowed)
         division = self.divisions.get(name)
         if division is not None:
-            rounds = division.rounds
+            rounds, wide = division.rounds, wide or division.wide
+        if allowed > FEW_ROUNDS and not wide:
+            self.exchange.pin([self.measurement.cpu])
         self.exchange.ask([CollectGarbage()], GarbageCollected)
-        wide = division is not None and division.wide
         batch_seconds = MIN_QUADS_SECONDS if slow else BATCH_SECONDS
         if remaining > 2 * rounds and not slow:
             (warm_up,) = self.exchange.take_turns([0], [rounds])
             remaining -= rounds
             wide = wide or works_off_thread(warm_up)
             batch_seconds = max(warm_up.wall, SHORTEST_BATCH)
-        if wide:
-            self.exchange.pin(self.measurement.cpus)
+        self.exchange.pin(self.measurement.cpus if wide else [self.measurement.cpu])
         quads = quads_to_take(self.measurement.seconds, batch_seconds, remaining / (2 * rounds))
         if division is not None:
             quads = min(quads, division.quads)
         self.divisions[name] = Division(rounds, quads, wide)
         return self.exchange.take_turns([0] * max(1, 2 * quads), [rounds])
 
-    def _size(self, allowed: float) -> tuple[int, float, bool]:
-        """Returns the rounds of a batch, the rounds that remain, and whether a round is slow."""
+    def _size(self, allowed: float) -> tuple[int, float, bool, bool]:
+        """Sizes a batch, on all CPUs because what a first call starts may count them.
+
+        Returns:
+            The rounds of a batch, the rounds that remain, whether a round is slow, and whether the
+            side spends time outside of its thread.
+        """
         if allowed <= FEW_ROUNDS:
-            return 1, allowed, False
+            return 1, allowed, False, False
         at_most = None if allowed == float("inf") else int(allowed // 4)
         sizes = self.exchange.ask([SizeBatch(BATCH_SECONDS, at_most)], BatchSize)
         size = sizes[self.handle.side]
         remaining = allowed - size.used
         rounds = max(1, min(size.rounds, remaining / (4 * MIN_QUADS)))
-        return int(rounds), remaining, size.slow
+        return int(rounds), remaining, size.slow, sized_off_thread(size)
 
 
 def measure_alternately(
@@ -215,6 +225,7 @@ def measure_alternately(
     by_side = {session.handle.side: session for session in sessions}
     baseline, candidate = by_side["baseline"], by_side["candidate"]
     for name in benchmarks:
+        measurement.spent[name] = sum(session.spent.get(name, 0.0) for session in sessions)
         losses = [session.lost[name] for session in sessions if name in session.lost]
         if losses:
             own = sorted(losses, key=lambda loss: loss.outcome == "stopped")
@@ -297,6 +308,7 @@ class Blocks:
         if alone and not together:
             return self._run(request, alone, self.patience, report, alternate=True)
         block = self._run(request, together, self.patience, report)
+        request = replace(request, controls=False)  # once is enough
         if alone:
             block = merged(block, self._run(request, alone, self.patience, report, alternate=True))
         clashing = {

@@ -33,7 +33,6 @@ from flopline.gate.measure.worker.flopline_worker.protocol import (
 from flopline.gate.record import (
     BATCH_TIMES,
     BLIND,
-    HANDOVER,
     Batch,
     Block,
     Loss,
@@ -69,14 +68,16 @@ MOST_ATTEMPTS = 5
 """Attempts at one test that are timed, where a plugin runs it again and again."""
 MESSAGE_SECONDS = 2e-3
 """What sending a command to both workers and receiving their answers takes at most, as a rule."""
-METER_SECONDS = 2e-5
-"""CPU time of a process beside its thread's that reading the clocks of one batch can pretend."""
 FEW_ROUNDS = 200
 """Where a test's author allows no more rounds than this, none are spent on sizing a batch."""
 PROBE_CALLS = 50
 """Calls of the worker's own function in the batches that tell how long one call takes."""
 MIN_CONTROL_CALLS = 100
-"""Calls of that function in a batch, so that a slowdown of 1 % is still a whole call."""
+"""Calls of that function in a batch at least, so that `canary_calls` is precise."""
+CONTROL_SECONDS = 0.08
+"""Timed seconds of the canary, and of the control, at most; both sides together."""
+SLOW_ROUND = 0.05
+"""A round of so many seconds is slow: no batch is run only to warm up."""
 CPU_TICKS = Path("/proc/stat")
 """What the CPUs have done since boot; some containers hide it."""
 SIDES: tuple[SideName, ...] = ("baseline", "candidate")
@@ -202,12 +203,25 @@ class BatchPlan:
     Attributes:
         rounds: Rounds in a batch, equal on both sides.
         remaining: Rounds that each side may still run; infinite where there is no limit.
-        slow: Whether a single round takes long.
+        seconds: How long a batch lasts, with its setups and teardowns.
+        slow: Whether a single round seems to take long.
+        off_thread: Whether the last batches that were tried spent time outside of their thread.
     """
 
     rounds: int
     remaining: float
-    slow: bool
+    seconds: float = BATCH_SECONDS
+    slow: bool = False
+    off_thread: bool = False
+
+    @property
+    def may_warm_up(self) -> bool:
+        """Whether a quad is left after another batch."""
+        return self.remaining > 2 * self.rounds
+
+    def quads(self, seconds: float) -> int:
+        """Returns how many quads are taken in this time; 0 if a whole one is not allowed."""
+        return quads_to_take(seconds, self.seconds, self.remaining / (2 * self.rounds))
 
 
 @dataclass
@@ -230,9 +244,9 @@ class BlockMeasurement:
         wide: Benchmarks that were timed on all CPUs.
         canary: Quads of the worker's own function with more work on the candidate's side.
         control: Quads of the worker's own function with equal work.
+        spent: Seconds that each benchmark has cost, from its setup to its teardown.
         gone: Whether a worker ended or fell silent.
         watched: The sides that report in the end which code they have loaded.
-        spent: Wall seconds that each benchmark took.
         is_alone: Whether no other block is measured at the same time.
     """
 
@@ -248,9 +262,9 @@ class BlockMeasurement:
     wide: list[str] = field(default_factory=list)
     canary: list[Quad] = field(default_factory=list)
     control: list[Quad] = field(default_factory=list)
+    spent: dict[str, float] = field(default_factory=dict)
     gone: bool = False
     watched: dict[SideName, Side] = field(default_factory=dict)
-    spent: dict[str, float] = field(default_factory=dict)
     is_alone: bool = True
 
     def measure_controls(self) -> None:
@@ -264,21 +278,23 @@ class BlockMeasurement:
             probes = self._time_controls([0, 1, 0, 1], [PROBE_CALLS, PROBE_CALLS])
             shortest = min(batch.wall for batch in probes)
             call_seconds = max(shortest, SHORTEST_BATCH) / PROBE_CALLS
-            calls = max(MIN_CONTROL_CALLS, round(BATCH_SECONDS / call_seconds))
-            self.canary = self._control(calls, math.ceil((1 + self.detect) * calls))
-            self.control = self._control(calls, calls)
+            filling = max(MIN_CONTROL_CALLS, round(BATCH_SECONDS / call_seconds))
+            calls, more = canary_calls(filling, self.detect)
+            quads = control_quads(self.seconds, calls * call_seconds)
+            self.canary = self._control(calls, calls + more, quads)
+            self.control = self._control(calls, calls, quads)
         except WorkerGoneError as error:
             where = error.side or "both sides"
             raise WorkerError(
                 f"{where}: the worker {error.outcome} before any benchmark: {error.text}"
             ) from error
 
-    def _control(self, calls: int, candidate_calls: int) -> list[Quad]:
+    def _control(self, calls: int, candidate_calls: int, quads: int) -> list[Quad]:
         """Returns quads that claim `calls` on both sides, whatever the candidate really did.
 
         What the candidate did in addition then reads as an exact slowdown.
         """
-        order = draw_order(self.coins, round(self.seconds / (4 * BATCH_SECONDS)))
+        order = draw_order(self.coins, quads)
         calls_of = {"baseline": calls, "candidate": candidate_calls}
         rounds = [calls_of[handle.side] for handle in self.exchange.handles]
         batches = self._time_controls(order, rounds)
@@ -369,13 +385,14 @@ class BlockMeasurement:
 
         These are the steps:
 
-            pin both sides to one CPU
             size batches: as many rounds as fill BATCH_SECONDS, equally many on both sides
+            pin both sides to one CPU, unless one spends time outside of its thread
             collect garbage
-            warm up: one batch each, thrown away
-            widen to all CPUs if it waits
+            warm up: one batch each, thrown away, which tells that better
             play the turns: quads in ABBA or BAAB order by coin
             sort the batches by side
+
+        The first call is made on all CPUs, because what it starts may count them.
 
         Args:
             name: The benchmark.
@@ -388,47 +405,45 @@ class BlockMeasurement:
             BenchmarkEndedError: The tests of both sides failed on the way.
             WorkerGoneError: No side is left, and a worker is gone.
         """
-        self.exchange.pin([self.cpu])
-        plan = self._size_batches(allowed)
+        plan = BatchPlan(1, allowed)
+        is_limited = allowed <= FEW_ROUNDS
+        if not is_limited:
+            plan = self._size_batches(allowed)
+        elif plan.may_warm_up:
+            plan = self._warm_up(plan)
+        if not plan.off_thread:
+            self.exchange.pin([self.cpu])
         # It is waited for, because otherwise the first turns would seem to take long.
         self.exchange.ask([CollectGarbage(), CollectGarbage()], GarbageCollected)
-        remaining = plan.remaining
-        batch_seconds = MIN_QUADS_SECONDS if plan.slow else BATCH_SECONDS
-        if remaining > 2 * plan.rounds and not plan.slow:
-            # These batches fill caches, train branch predictors and let allocators grow.
-            begin = time.monotonic()
-            warm_up = self.exchange.take_turns([0, 1], [plan.rounds, plan.rounds])
-            with_setup = (time.monotonic() - begin) / 2 - MESSAGE_SECONDS
-            remaining -= plan.rounds
-            if any(works_off_thread(batch) for batch in warm_up):
-                self.wide.append(name)
-                if not self.is_alone:
-                    return []
-                self.exchange.pin(self.cpus)
-            walls = [batch.wall for batch in warm_up]
-            batch_seconds = max([SHORTEST_BATCH, with_setup, *walls])
-        count = quads_to_take(self.seconds, batch_seconds, remaining / (2 * plan.rounds))
-        if count > 0:
-            order, size = draw_order(self.coins, count), 4
-        else:  # a single batch of each side, AB or BA
-            order, size = self.coins.sample([0, 1], 2), 2
-        batches = self.exchange.take_turns(order, [plan.rounds, plan.rounds])
-        if not batches:
-            return []
-        quads = self._in_quads(order, batches, size=size)
+        quads: list[Quad] = []
+        if plan.slow and not self._defers(name, plan):
+            quads, plan = self._time_slow(plan)
+        if not plan.slow:
+            if plan.may_warm_up and not is_limited:
+                plan = self._warm_up_and_pin(plan)
+            if not self._defers(name, plan):
+                quads = self._take_quads(plan.quads(self.seconds), plan)
+        if plan.off_thread and name not in self.wide:
+            self.wide.append(name)
         if name in self.slowdown:
             quads = [slowed(quad, 1 + self.slowdown[name]) for quad in quads]
         return quads
 
+    def _defers(self, name: str, plan: BatchPlan) -> bool:
+        """Returns whether a benchmark is only named, because it needs all CPUs and has one."""
+        if self.is_alone or not plan.off_thread:
+            return False
+        if name not in self.wide:
+            self.wide.append(name)
+        return True
+
     def _size_batches(self, allowed: float) -> BatchPlan:
         """Chooses how many rounds make a batch, by a rule in which the sides are equal."""
-        if allowed <= FEW_ROUNDS:
-            return BatchPlan(1, allowed, slow=False)
         at_most = None if math.isinf(allowed) else int(allowed // 4)
         search = SizeBatch(BATCH_SECONDS, at_most)
         idle = SizeBatch(BATCH_SECONDS, at_most=0)
         sizes = []
-        # One after the other, because they share a CPU.
+        # One after the other, because they may share a CPU.
         for searching, commands in enumerate(([search, idle], [idle, search])):
             answers = self.exchange.ask(commands, BatchSize)
             side = self.exchange.handles[searching].side
@@ -437,7 +452,68 @@ class BlockMeasurement:
         remaining = allowed - max(size.used for size in sizes)
         filling = min(size.rounds for size in sizes)
         rounds = max(1, min(filling, remaining / (4 * MIN_QUADS)))
-        return BatchPlan(int(rounds), remaining, slow=any(size.slow for size in sizes))
+        return BatchPlan(
+            int(rounds),
+            remaining,
+            slow=any(size.slow for size in sizes),
+            off_thread=any(sized_off_thread(size) for size in sizes),
+        )
+
+    def _warm_up(self, plan: BatchPlan) -> BatchPlan:
+        """Runs a batch of each side, which is thrown away, and returns what is known after it.
+
+        It fills caches, trains branch predictors and lets allocators grow.
+        """
+        begin = time.monotonic()
+        batches = self.exchange.take_turns([0, 1], [plan.rounds, plan.rounds])
+        with_setup = (time.monotonic() - begin) / 2 - MESSAGE_SECONDS
+        walls = [batch.wall for batch in batches]
+        return replace(
+            plan,
+            remaining=plan.remaining - plan.rounds,
+            seconds=max([SHORTEST_BATCH, with_setup, *walls]),
+            off_thread=any(works_off_thread(batch) for batch in batches),
+        )
+
+    def _warm_up_and_pin(self, plan: BatchPlan) -> BatchPlan:
+        """Warms up, and moves both sides if they need other CPUs than it seemed."""
+        warm = self._warm_up(plan)
+        if warm.off_thread != plan.off_thread:
+            self.exchange.pin(self.cpus if warm.off_thread else [self.cpu])
+        return warm
+
+    def _time_slow(self, plan: BatchPlan) -> tuple[list[Quad], BatchPlan]:
+        """Takes the quads of a benchmark whose first call was slow, without warming up.
+
+        If only the first call was, for example because it imported something, and the others are
+        too short for a batch, they do not count. The plan that is returned is then another one, for
+        a benchmark that is not slow.
+        """
+        begin = time.monotonic()
+        quads = self._take_quads(1, plan)
+        lasted = (time.monotonic() - begin) / 4
+        remaining = plan.remaining - 2 * plan.rounds
+        walls = []
+        for quad in quads:
+            walls += [batch.wall for batch in quad.baseline + quad.candidate]
+        is_short = lasted < SLOW_ROUND and max(walls, default=0) < BATCH_SECONDS / 2
+        if is_short and remaining > FEW_ROUNDS:
+            again = self._size_batches(remaining)
+            return [], replace(again, slow=False, off_thread=plan.off_thread)
+        plan = replace(plan, remaining=remaining, seconds=lasted)
+        others = plan.quads(self.seconds) - 1
+        if others > 0:
+            quads += self._take_quads(others, plan)
+        return quads, plan
+
+    def _take_quads(self, count: int, plan: BatchPlan) -> list[Quad]:
+        """Plays the turns of so many quads, or of a single batch of each side if there are none."""
+        if count > 0:
+            order, size = draw_order(self.coins, count), 4
+        else:  # AB or BA
+            order, size = self.coins.sample([0, 1], 2), 2
+        batches = self.exchange.take_turns(order, [plan.rounds, plan.rounds])
+        return self._in_quads(order, batches, size=size)
 
     def _in_quads(self, order: Sequence[int], batches: Sequence[Batch], *, size: int) -> list[Quad]:
         sides = [self.exchange.handles[slot].side for slot in order]
@@ -475,6 +551,25 @@ def sort_into_quads(
     return quads
 
 
+def canary_calls(filling: int, detect: float) -> tuple[int, int]:
+    """Returns how many calls a batch of the canary claims, and how many it makes in addition.
+
+    These are `detect` of those to within 1 %. A batch has one additional call at least, and is
+    longer than need be where `detect` is small.
+
+    Args:
+        filling: Calls that fill a batch, at least `MIN_CONTROL_CALLS`.
+        detect: The slowdown that the canary shows, a fraction.
+    """
+    more = max(1, math.ceil(round(filling * detect, 9)))
+    return round(more / detect), more
+
+
+def control_quads(seconds: float, batch_seconds: float) -> int:
+    """Returns how many quads of the canary, and of the control, are taken."""
+    return max(1, round(min(seconds, CONTROL_SECONDS) / (4 * batch_seconds)))
+
+
 def quads_to_take(seconds: float, batch_seconds: float, allowed: float) -> int:
     """Returns how many quads of a benchmark are taken; 0 if a whole one is not allowed.
 
@@ -492,15 +587,18 @@ def quads_to_take(seconds: float, batch_seconds: float, allowed: float) -> int:
 def works_off_thread(batch: Batch) -> bool:
     """Returns whether a batch spends time outside of its own thread.
 
-    It does in other threads, asleep, and waiting for input or locks. One batch of the warm-up
-    decides here which CPUs the benchmark gets. The verdict asks again, of all batches, in
-    `judge.clock.choose_clock`.
+    It does in other threads, in child processes, asleep, and waiting for input or locks. One batch
+    that is thrown away decides here which CPUs the benchmark gets. The verdict asks again, of all
+    batches, in `judge.clock.choose_clock`.
     """
-    off_thread = batch.process - batch.cpu
-    overhead = HANDOVER * batch.calls + METER_SECONDS
-    if off_thread > max(BLIND * batch.cpu, overhead):
+    if batch.elsewhere > 0:
         return True
     return batch.voluntary > 0 and batch.wall > (1 + BLIND) * batch.cpu
+
+
+def sized_off_thread(size: BatchSize) -> bool:
+    """Returns whether the last batch that was run to size one spent time outside of its thread."""
+    return size.last is not None and works_off_thread(Batch(*size.last))
 
 
 def slowed(quad: Quad, factor: float) -> Quad:

@@ -46,6 +46,8 @@ class ScriptedWorker(WorkerHandle):
         unused: Benchmarks that do not use their fixture.
         crashing: Benchmarks in which the worker ends.
         waiting: Whether its batches wait.
+        waiting_turns: Whether those wait that it plays in turns.
+        first_slow: Whether its first call is slow, though the others are not.
         is_gone: Whether it ended before any benchmark.
         is_finished: Whether its end was waited for.
     """
@@ -60,7 +62,8 @@ class ScriptedWorker(WorkerHandle):
         self.failing: set[str] = set()
         self.unused: set[str] = set()
         self.crashing: set[str] = set()
-        self.waiting = False
+        self.waiting = self.waiting_turns = False
+        self.first_slow = False
         self.is_gone = False
         self.is_finished = False
 
@@ -74,11 +77,11 @@ class ScriptedWorker(WorkerHandle):
                 self.answers.append(NotPassed("call", "failed", "it failed"))
                 self._finish()
             case SizeBatch():
-                used = 0 if command.at_most == 0 else 10
-                self.answers.append(BatchSize(rounds=250, used=used, slow=False))
+                self.answers.append(self._size(command))
             case CollectGarbage():
                 self.answers.append(GarbageCollected())
             case TakeTurns():
+                self.waiting = self.waiting or self.waiting_turns
                 own = sum(command.mine)
                 self.answers.append(Times([self.batch_of(command.rounds)] * own))
             case Stop() | Abort():
@@ -102,6 +105,14 @@ class ScriptedWorker(WorkerHandle):
         seconds = rounds * CALL_SECONDS
         wall = 2 * seconds if self.waiting else seconds
         return Reading(rounds, wall, seconds, seconds, int(self.waiting), 0)
+
+    def _size(self, command: SizeBatch) -> BatchSize:
+        if command.at_most == 0:
+            return BatchSize(rounds=1, used=0, slow=False)
+        if self.first_slow:
+            self.first_slow = False
+            return BatchSize(1, 1, slow=True, last=self.batch_of(1))
+        return BatchSize(250, 10, slow=False, last=self.batch_of(10))
 
     def kinds(self) -> list[str]:
         """The kinds of the commands."""

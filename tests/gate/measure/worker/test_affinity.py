@@ -16,7 +16,7 @@ import pytest
 from flopline.gate.measure.orphans import adopted
 from flopline.gate.measure.worker.flopline_worker import affinity
 from flopline.gate.measure.worker.flopline_worker.affinity import pin
-from flopline.gate.measure.worker.flopline_worker.processes import KERNEL
+from flopline.gate.measure.worker.flopline_worker.processes import KERNEL, standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,6 +94,34 @@ def test_pinning_moves_a_daemon_that_has_lost_its_parent_and_its_session(
         assert eventually(lambda: number.exists() and bool(number.read_text()))
         pin(ALL)
         assert os.sched_getaffinity(int(number.read_text())) == set(ALL)
+
+
+def test_orphans_are_looked_for_only_when_a_child_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[int] = []
+    monkeypatch.setattr(affinity, "ORPHANS", affinity.Orphans())
+    monkeypatch.setattr(affinity, "orphans", lambda: looked.append(1) or {})
+    subprocess.run(["true"], check=True)
+    for _ in range(3):
+        pin(ALL)
+    assert len(looked) == 1
+    subprocess.run(["true"], check=True)
+    for _ in range(3):
+        pin(ALL)
+    assert len(looked) == 2
+
+
+def test_orphans_are_looked_for_again_when_one_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = standing(os.getpid())
+    assert place is not None
+    found = iter([{os.getpid(): place.born, 2**22: 7}, {}])
+    monkeypatch.setattr(affinity, "orphans", lambda: next(found))
+    known = affinity.Orphans()
+    known.faults = -1
+    assert known.present() == [os.getpid(), 2**22]
+    assert known.present() == []
+    assert known.present() == []
 
 
 def test_a_process_that_may_not_be_moved_stays_and_the_others_move(

@@ -31,6 +31,7 @@ MESSAGES = [
     protocol.Entered("test_a.py::test_a"),
     protocol.Ready(allowed_rounds=None),
     protocol.BatchSize(rounds=20, used=7, slow=True),
+    protocol.BatchSize(20, 7, slow=False, last=Reading(5, 1e-3, 2e-3, 3e-3, 0, 1, None, 0.25)),
     protocol.GarbageCollected(),
     protocol.Times([Reading(3, 1e-3, 2e-3, 3e-3, 0, 1), Reading(3, 1.0, 2.0, 3.0, 1, 0, 0.5)]),
     protocol.Calls([CallSite("len", "/a/b.py", 7, 3, 0.25)]),
@@ -107,6 +108,8 @@ def times(**reading: object) -> bytes:
         times(cpu=10**400),
         times(voluntary=-1),
         times(timer="1"),
+        times(children=-1e-3),
+        times(children=None),
     ],
 )
 def test_a_malformed_line_is_an_error(line: bytes) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import resource
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from .children import CHILDREN
 from .originals import Original
 from .protocol import Reading
 
@@ -19,6 +20,25 @@ PATIENCE = 10
 """How many times its timed seconds a batch may take together with its setups and teardowns."""
 SLOW_CALL = 0.05
 """A round that takes this many seconds is not repeated only to know its time better."""
+EMPTY_ROUNDS = 40
+"""Rounds of nothing that tell what measuring a round costs; they take 0.3 ms."""
+LEAST_SHARE = 0.1
+"""So much of a reading is left at least when that cost is taken off."""
+
+
+class Cost(NamedTuple):
+    """Nanoseconds on each clock that measuring takes, beside what is measured."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+    process: float = 0.0
+
+    def times(self, pieces: int) -> Cost:
+        """Returns what measuring this many pieces costs."""
+        return Cost(pieces * self.wall, pieces * self.cpu, pieces * self.process)
+
+
+NOTHING = Cost()
 
 
 class Meter:
@@ -29,7 +49,7 @@ class Meter:
     """
 
     def __init__(self) -> None:
-        self.wall = self.cpu = self.process = 0
+        self.wall = self.cpu = self.process = self.children = 0
         self.voluntary = self.involuntary = 0
 
     def __enter__(
@@ -40,8 +60,9 @@ class Meter:
         thread_time_ns: Clock = Original.thread_time_ns,
         perf_counter_ns: Clock = Original.perf_counter_ns,
     ) -> None:
+        children = CHILDREN.used()
         usage = getrusage(thread)
-        self.before = (usage.ru_nvcsw, usage.ru_nivcsw, process_time_ns())
+        self.before = (children, usage.ru_nvcsw, usage.ru_nivcsw, process_time_ns())
         self.cpu_before = thread_time_ns()
         self.wall_before = perf_counter_ns()
 
@@ -58,28 +79,57 @@ class Meter:
     ) -> None:
         self.wall += perf_counter_ns() - self.wall_before
         self.cpu += thread_time_ns() - self.cpu_before
-        voluntary, involuntary, process = self.before
+        children, voluntary, involuntary, process = self.before
         self.process += process_time_ns() - process
         usage = getrusage(thread)
         self.voluntary += usage.ru_nvcsw - voluntary
         self.involuntary += usage.ru_nivcsw - involuntary
+        self.children += CHILDREN.used() - children
 
-    def reading(self, calls: int, timer: float | None = None) -> Reading:
+    def reading(self, calls: int, timer: float | None = None, cost: Cost = NOTHING) -> Reading:
         """Returns what the pieces took in seconds.
 
         Args:
             calls: Calls of the benchmarked function in all pieces.
             timer: Seconds by the suite's own timer; None where it set none.
+            cost: What measuring all pieces costs; it is taken off.
         """
         return Reading(
             calls=calls,
-            wall=self.wall / 1e9,
-            cpu=self.cpu / 1e9,
-            process=self.process / 1e9,
+            wall=_net(self.wall, cost.wall),
+            cpu=_net(self.cpu, cost.cpu),
+            process=_net(self.process, cost.process),
             voluntary=self.voluntary,
             involuntary=self.involuntary,
             timer=timer,
+            children=max(0, self.children + CHILDREN.catch_up()) / 1e9,
         )
+
+
+def _net(nanoseconds: int, cost: float) -> float:
+    """Returns a reading in seconds without what measuring costs, in whole nanoseconds."""
+    return round(max(nanoseconds - cost, LEAST_SHARE * nanoseconds)) / 1e9
+
+
+def cost_of_a_round(run: Callable[[Meter], float]) -> Cost:
+    """Measures what measuring a round costs, on the spot.
+
+    Each clock's is the median over rounds of nothing: it is what the clock shows beyond the time
+    that pytest-benchmark itself would report for such a round.
+
+    Args:
+        run: Runs a round of nothing inside a meter; returns the seconds that pytest-benchmark would
+            report for it.
+    """
+    walls, cpus, processes = [], [], []
+    for _ in range(EMPTY_ROUNDS):
+        meter = Meter()
+        reported = 1e9 * run(meter)
+        walls.append(meter.wall - reported)
+        cpus.append(meter.cpu - reported)
+        processes.append(meter.process - reported)
+    medians = [sorted(readings)[EMPTY_ROUNDS // 2] for readings in (walls, cpus, processes)]
+    return Cost(*(max(0.0, median) for median in medians))
 
 
 def spin(calls: int) -> Reading:
@@ -97,7 +147,21 @@ def spin(calls: int) -> Reading:
     return meter.reading(calls)
 
 
-def size_batch(batch: Batch, seconds: float, at_most: float) -> tuple[int, int]:
+class Size(NamedTuple):
+    """How a batch was sized.
+
+    Attributes:
+        rounds: Rounds in a batch, at least 1.
+        used: Rounds that were run to find out.
+        last: The last batch of these.
+    """
+
+    rounds: int
+    used: int
+    last: Reading
+
+
+def size_batch(batch: Batch, seconds: float, at_most: float) -> Size:
     """Finds how many rounds make a batch that lasts about `seconds`.
 
     If the setup and teardown of a round, which are not timed, take far longer than the rest of it,
@@ -108,18 +172,15 @@ def size_batch(batch: Batch, seconds: float, at_most: float) -> tuple[int, int]:
         seconds: How long a batch should last.
         at_most: Rounds that may be run to find out; at least 1, and infinite where there is no
             limit.
-
-    Returns:
-        The rounds in a batch, at least 1, and the rounds that were run to find out.
     """
     rounds, used = 1, 0
     timed_per_round = real_per_round = math.inf
     while True:
         begin = Original.perf_counter()
-        timed = batch(rounds).wall
+        reading = batch(rounds)
         real = Original.perf_counter() - begin
         used += rounds
-        timed_per_round = min(timed_per_round, timed / rounds)
+        timed_per_round = min(timed_per_round, reading.wall / rounds)
         real_per_round = min(real_per_round, real / rounds)
         filling = seconds / max(timed_per_round, 1e-9)
         bearable = PATIENCE * seconds / real_per_round
@@ -128,5 +189,5 @@ def size_batch(batch: Batch, seconds: float, at_most: float) -> tuple[int, int]:
         if used == 1 and real_per_round < SLOW_CALL and used < at_most:
             continue
         if rounds >= wanted / 2 or used >= at_most:
-            return wanted, used
+            return Size(wanted, used, reading)
         rounds = int(min(wanted, rounds * 100, at_most - used))

@@ -23,12 +23,14 @@ class Original:
     perf_counter_ns = time.perf_counter_ns
     process_time_ns = time.process_time_ns
     thread_time_ns = time.thread_time_ns
+    clock_gettime_ns = time.clock_gettime_ns
     getrusage = resource.getrusage
 
     read = os.read
     write = os.write
     exit = os._exit
     getpid = os.getpid
+    waitid = os.waitid
     chdir = os.chdir
     listdir = os.listdir
     sched_setaffinity = os.sched_setaffinity

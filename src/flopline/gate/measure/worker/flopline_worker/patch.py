@@ -19,7 +19,7 @@ import pytest_benchmark.fixture
 from pytest_benchmark.fixture import BenchmarkFixture
 from pytest_benchmark.timers import default_timer  # type: ignore[attr-defined]  # it has no __all__
 
-from .meter import Meter
+from .meter import NOTHING, Meter, cost_of_a_round
 from .protocol import Abort, Ready
 from .turns import serve
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .link import Link
+    from .meter import Cost
     from .protocol import Reading
 
     Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -193,8 +194,15 @@ class Rounds(Protocol):
     def run(self, rounds: int, meter: Meter) -> float:
         """Runs rounds, their timed parts inside the meter; returns seconds on the suite's timer."""
 
+    def cost(self, rounds: int) -> Cost:
+        """Returns what measuring a batch of so many rounds costs."""
+
     def prepare(self) -> Callable[[], object]:
         """Returns a call of the benchmarked function without arguments."""
+
+
+def nothing() -> None:
+    """Is what is timed in order to know what measuring costs."""
 
 
 class PlainCalls:
@@ -206,10 +214,12 @@ class PlainCalls:
     """
 
     def __init__(self, fixture: Any, function: Callable[..., Any], arguments: Arguments) -> None:
+        self.fixture = fixture
         self.function = function
         self.args, self.kwargs = arguments
         self.runner = fixture._make_runner(function, self.args, self.kwargs)
         self.results: list[Any] = []
+        self.costs: dict[int, Cost] = {}
 
     def run(self, rounds: int, meter: Meter) -> float:
         """Runs rounds, all of them inside the meter; returns seconds on the suite's timer."""
@@ -219,6 +229,14 @@ class PlainCalls:
                 before_last = self.runner(range(rounds - 1))
             last, self.results[:] = _with_results(self.runner(None))
         return float(before_last + last)
+
+    def cost(self, rounds: int) -> Cost:
+        """Returns what measuring a batch of so many rounds costs; all rounds together are one."""
+        shape = min(rounds, 2)
+        if shape not in self.costs:
+            empty = PlainCalls(self.fixture, nothing, ((), {}))
+            self.costs[shape] = cost_of_a_round(functools.partial(empty.run, shape))
+        return self.costs[shape]
 
     def prepare(self) -> Callable[[], object]:
         """Returns a call of the benchmarked function without arguments."""
@@ -237,6 +255,7 @@ class PreparedRounds:
         self.fixture = fixture
         self.call = call
         self.results: list[Any] = []
+        self.cost_of_one: Cost | None = None
 
     def run(self, rounds: int, meter: Meter) -> float:
         """Runs rounds, their calls inside the meter; returns seconds on the suite's timer."""
@@ -256,6 +275,13 @@ class PreparedRounds:
             if call.teardown is not None:
                 call.teardown(*args, **kwargs)
         return seconds
+
+    def cost(self, rounds: int) -> Cost:
+        """Returns what measuring a batch of so many rounds costs; each is measured for itself."""
+        if self.cost_of_one is None:
+            empty = PlainCalls(self.fixture, nothing, ((), {}))
+            self.cost_of_one = empty.cost(1)
+        return self.cost_of_one.times(rounds)
 
     def prepare(self) -> Callable[[], object]:
         """Returns a call of the benchmarked function without arguments, after its setup."""
@@ -294,10 +320,12 @@ def time_in_turns(
     def batch(count: int) -> Reading:
         meter = Meter()
         with pause():
+            # A timer of the suite's is not called more often than the suite does.
+            cost = NOTHING if has_own_timer else rounds.cost(count)
             duration = rounds.run(count, meter)
         calls = count * calls_per_round
         stats.update(duration / calls)
-        return meter.reading(calls, duration if has_own_timer else None)
+        return meter.reading(calls, duration if has_own_timer else None, cost)
 
     link.send(Ready(allowed_rounds, isinstance(rounds, PreparedRounds)))
     command = serve(link, batch, rounds.prepare)

@@ -35,6 +35,7 @@ class Reading(NamedTuple):
         voluntary: Voluntary context switches of the calling thread.
         involuntary: Involuntary context switches of the calling thread.
         timer: Seconds by the suite's own timer; None where it set none.
+        children: CPU seconds of child processes.
     """
 
     calls: int
@@ -44,6 +45,7 @@ class Reading(NamedTuple):
     voluntary: int
     involuntary: int
     timer: float | None = None
+    children: float = 0.0
 
 
 class CallSite(NamedTuple):
@@ -269,11 +271,13 @@ class BatchSize(Message):
         rounds: Rounds that fill a batch.
         used: Rounds that were run to find out.
         slow: Whether finding out took so long that a single round is slow.
+        last: The last batch that was run to find out; None if none was.
     """
 
     rounds: int
     used: int
     slow: bool
+    last: Reading | None = None
 
 
 @dataclass(frozen=True)
@@ -297,7 +301,7 @@ class Times(Message):
         """
         message = super().from_fields(fields)
         for batch in message.batches:
-            if batch.calls < 1 or min(batch[1:6]) < 0:
+            if batch.calls < 1 or min(*batch[1:6], batch.children) < 0:
                 raise MessageError(f"a batch reads {tuple(batch)}")
         return message
 

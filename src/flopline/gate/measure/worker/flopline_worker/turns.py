@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from .affinity import pin
+from .children import CHILDREN
 from .meter import SLOW_CALL, size_batch
 from .originals import Original
 from .profile import count_calls
@@ -44,8 +45,10 @@ def serve(link: Link, batch: Batch, prepare: Prepare) -> Message:
         match command:
             case TakeTurns():
                 link.series = command.series
+                CHILDREN.look()
                 link.send(Times(take_turns(link, batch, command.rounds, command.mine)))
             case SizeBatch():
+                CHILDREN.look()
                 link.send(_batch_size(batch, command))
             case CollectGarbage():
                 Original.collect_garbage()
@@ -97,5 +100,6 @@ def _batch_size(batch: Batch, command: SizeBatch) -> BatchSize:
         return BatchSize(rounds=1, used=0, slow=False)
     at_most = math.inf if command.at_most is None else command.at_most
     begin = Original.perf_counter()
-    rounds, used = size_batch(batch, command.seconds, at_most)
-    return BatchSize(rounds, used, slow=Original.perf_counter() - begin > SLOW_CALL)
+    size = size_batch(batch, command.seconds, at_most)
+    is_slow = Original.perf_counter() - begin > SLOW_CALL
+    return BatchSize(size.rounds, size.used, is_slow, size.last)
