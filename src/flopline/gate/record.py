@@ -153,6 +153,8 @@ class Block:
         lost: Why the other benchmarks have no numbers, by node id.
         alternate: Benchmarks that were measured one side after the other, because both sides need
             something of which there is one.
+        forked: Whether both sides were forked from one process, with all that they share; the
+            hash seed and the padding are then those of that process.
     """
 
     stage: Stage
@@ -170,6 +172,7 @@ class Block:
     control: list[Quad]
     lost: dict[str, Loss]
     alternate: list[str] = field(default_factory=list)
+    forked: bool = False
 
 
 @dataclass(frozen=True)

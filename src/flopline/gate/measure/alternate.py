@@ -34,7 +34,7 @@ from flopline.gate.measure.block import (
 from flopline.gate.measure.exchange import BenchmarkEndedError, Exchange
 from flopline.gate.measure.handle import WorkerGoneError
 from flopline.gate.measure.orphans import end_strays
-from flopline.gate.measure.pair import TAKEN, reporting_order
+from flopline.gate.measure.pair import TAKEN
 from flopline.gate.measure.patience import SILENCE, Patience
 from flopline.gate.measure.worker.flopline_worker.processes import children
 from flopline.gate.measure.worker.flopline_worker.protocol import (
@@ -42,7 +42,6 @@ from flopline.gate.measure.worker.flopline_worker.protocol import (
     BatchSize,
     CollectGarbage,
     GarbageCollected,
-    Order,
     SizeBatch,
     Stop,
 )
@@ -105,10 +104,7 @@ class SessionAlone:
         before = set(children(os.getpid()))
         try:
             self.exchange.spread(self.measurement.cpus, [self.handle.side])
-            order = Order(list(benchmarks))
-            if self.handle.side in self.measurement.watched:
-                order = reporting_order(benchmarks, self.measurement.watched[self.handle.side])
-            self.handle.send(order)
+            self.handle.send(self.measurement.order(self.handle, benchmarks))
             for name in benchmarks:
                 report(name)
                 self._measure_benchmark(name)
