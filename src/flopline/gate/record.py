@@ -175,6 +175,8 @@ class Block:
             something of which there is one.
         spent: What each benchmark has cost, by node id: seconds from its setup to its teardown on
             both sides, with all that is not timed.
+        forked: Whether both sides were forked from one process, with all that they share; the
+            hash seed and the padding are then those of that process.
     """
 
     stage: Stage
@@ -193,6 +195,7 @@ class Block:
     lost: dict[str, Loss]
     alternate: list[str] = field(default_factory=list)
     spent: dict[str, float] = field(default_factory=dict)
+    forked: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from flopline.gate.measure.handle import WorkerError
 from flopline.gate.measure.lanes import cpus_for_lanes, side_by_side
 from flopline.gate.measure.origin import compare_code, listed, refuse_foreign
 from flopline.gate.measure.pair import TAKEN, TAKEN_ADVICE, list_benchmarks
+from flopline.gate.measure.parents import Parents
 from flopline.gate.measure.patience import Patience
 from flopline.gate.record import Comparison, ExitCode, GateRecord, Loss, SideFacts
 from flopline.gate.schedule import (
@@ -40,13 +41,23 @@ if TYPE_CHECKING:
     from flopline.gate.judge.verdict import Screened
     from flopline.gate.measure.lanes import Lane
     from flopline.gate.measure.pair import Collected
-    from flopline.gate.measure.worker.flopline_worker.protocol import LoadedFile
-    from flopline.gate.record import Block, BlockRequest, Difference, Quad, Settings, SideName
+    from flopline.gate.measure.worker.flopline_worker.protocol import Imported, LoadedFile
+    from flopline.gate.record import (
+        Block,
+        BlockRequest,
+        Difference,
+        Quad,
+        Settings,
+        SideName,
+        Stage,
+    )
     from flopline.gate.schedule import Plan, Round, Suspect
     from flopline.gate.sides.environment import Side
     from flopline.machine import Facts
     from flopline.progress import Report
 
+PAIRS_OF_A_PARENT = 4
+"""So many confirming pairs are forked from one parent."""
 BROKEN = "broken off"
 """The result of a run begins with these words if the run did not come to its end."""
 SHOWN_LOSSES = 10
@@ -105,6 +116,7 @@ def run(
         return blocks.measure(request, announce, lane)
 
     def measure_round(requests: Round) -> tuple[Block, ...]:
+        renewal.before(requests)
         measured = side_by_side(measure, requests, lanes, patience.stopped)
         if blocks.loaded is not None:
             evidence.warnings.extend(judge_code(sides, reports, suite))
@@ -120,25 +132,33 @@ def run(
         report(Progress("collecting", detail=text))
 
     report(Progress("collecting"))
-    suite = share_suite(baseline, candidate, settings, patience=replace(patience, tell=tell))
-    evidence = Evidence(settings, suite.benchmarks, losses=suite.losses, warnings=suite.warnings)
-    blocks = Blocks(
-        baseline=baseline,
-        candidate=candidate,
-        settings=settings,
-        cpus=usable,
-        slowdown=slowdown or {},
-        patience=patience,
-        warnings=evidence.warnings,
-        loaded=reports.__setitem__,
-    )
-    findings = investigate(
-        evidence,
-        budget,
-        schedule or Schedule.of(settings, len(lanes)),
-        measure=measure_round,
-        explain=explain,
-    )
+    with Parents(baseline, candidate) as parents:
+        parents.prepare()  # it starts while both sides are collected
+        suite = share_suite(baseline, candidate, settings, patience=replace(patience, tell=tell))
+        parents.learn(suite.imported)
+        renewal = Renewal(parents)
+        evidence = Evidence(
+            settings, suite.benchmarks, losses=suite.losses, warnings=suite.warnings
+        )
+        blocks = Blocks(
+            baseline=baseline,
+            candidate=candidate,
+            settings=settings,
+            cpus=usable,
+            slowdown=slowdown or {},
+            patience=patience,
+            warnings=evidence.warnings,
+            loaded=reports.__setitem__,
+            parents=parents,
+        )
+        findings = investigate(
+            evidence,
+            budget,
+            schedule or Schedule.of(settings, len(lanes)),
+            measure=measure_round,
+            explain=explain,
+        )
+    evidence.warnings.extend(parents.notes)
     for side in sides:
         if side.home is not None and side.name not in reports:
             evidence.warnings.append(
@@ -147,6 +167,36 @@ def run(
             )
     seconds = budget.spent()
     return _record(suite, evidence, findings, machine=machine, started=started, seconds=seconds)
+
+
+@dataclass
+class Renewal:
+    """When the next pairs get another parent, and so another hash seed and layout.
+
+    The screen has one parent. Confirming pairs have others, `PAIRS_OF_A_PARENT` each, so that
+    nothing that is particular to one process is in all of the evidence.
+
+    Attributes:
+        parents: The parents.
+        stage: The stage of the pairs that the present one has had.
+        pairs: How many pairs these are.
+    """
+
+    parents: Parents
+    stage: Stage = "screen"
+    pairs: int = 0
+
+    def before(self, requests: Round) -> None:
+        """Renews the parent before a round is measured, if it is time."""
+        stage = requests[0].stage
+        used_up = stage == "confirm" and self.pairs >= PAIRS_OF_A_PARENT
+        if used_up or (stage == "confirm" and self.stage != "confirm"):
+            self.parents.renew()
+            self.pairs = 0
+        self.stage = stage
+        self.pairs += len(requests)
+        if stage == "confirm" and self.pairs >= PAIRS_OF_A_PARENT:
+            self.parents.prepare()
 
 
 def judge_code(
@@ -234,6 +284,7 @@ class Suite:
         overlaid: What was made equal on both sides.
         files: The files of the benchmarks, relative to the sides' trees.
         built: The names of the distributions that were built for the sides.
+        imported: What both sides have imported to collect it.
     """
 
     baseline: SideFacts
@@ -246,6 +297,7 @@ class Suite:
     overlaid: Overlaid = field(default_factory=Overlaid)
     files: frozenset[str] = frozenset()
     built: frozenset[str] = frozenset()
+    imported: tuple[Imported | None, ...] = ()
 
 
 def share_suite(
@@ -301,6 +353,7 @@ def share_suite(
         overlaid=overlaid,
         files=files if settings.suite_from == "each" else frozenset(),
         built=baseline.built | candidate.built,
+        imported=(before.imported, after.imported),
     )
 
 

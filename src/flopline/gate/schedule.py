@@ -310,6 +310,9 @@ def _series(
             if not due:
                 break
             missing = schedule.blocks - min(done[name] for name in due)
+            if left_out:
+                stage = f"screen without {counted(len(left_out), 'benchmark')} (too slow)"
+                request = replace(request, progress=Progress(stage))
             measured = yield _round(request, due, min(lanes, missing), missing, evidence, schedule)
             for block in measured:
                 outcomes = {loss.outcome for loss in block.lost.values() if loss.phase == "process"}

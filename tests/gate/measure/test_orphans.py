@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flopline.gate.measure.orphans import adopted
+from flopline.gate.measure.orphans import HOUSEHOLD, adopted, adopts
 from flopline.gate.measure.pair import pair
 from flopline.gate.measure.worker.flopline_worker.protocol import Bye, Order
 from tests.gate.support.make_sides import LIGHT, make_side
@@ -53,6 +54,50 @@ def test_what_this_program_has_started_itself_lives_on(tmp_path: Path) -> None:
         assert earlier.poll() is None
         earlier.communicate(b"\n")
     assert not lives(daemon)
+
+
+def daemon_in(folder: Path, *, marked: bool) -> int:
+    """Starts a daemon of the pair with this folder, with or without its environment."""
+    file = folder / f"n-{marked}"
+    program = DAEMON if marked is False else DAEMON.replace("env -i ", "")
+    environment = os.environ | {"TMPDIR": str(folder / "0")}
+    subprocess.run(["sh", "-c", program.format(file)], check=True, env=environment)
+    return started(file)
+
+
+def test_what_one_pair_has_started_lives_as_long_as_that_pair(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    with adopted(first):
+        unmarked = daemon_in(first, marked=False)
+        with adopted(second):
+            marked, other = daemon_in(first, marked=True), daemon_in(second, marked=True)
+        assert not lives(other)
+        assert lives(marked)
+        assert lives(unmarked)
+    assert not lives(marked)
+    assert not lives(unmarked)
+
+
+def test_a_session_that_is_noted_is_left_alone_until_it_is_forgotten(tmp_path: Path) -> None:
+    with adopted():
+        daemon = daemon_in(tmp_path, marked=True)
+        HOUSEHOLD.sessions.add(daemon)
+        with adopted(tmp_path):
+            pass
+        assert lives(daemon)
+        HOUSEHOLD.forget(daemon)
+    assert not lives(daemon)
+
+
+def test_orphans_come_to_this_program_only_inside_of_the_block() -> None:
+    before = adopts()
+    with adopted():
+        with adopted():
+            assert adopts()
+        assert adopts()
+    assert adopts() is before
 
 
 @pytest.mark.usefixtures("marker")

@@ -234,9 +234,9 @@ def test_an_interruption_ends_the_workers_and_removes_their_folder(
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
-@pytest.mark.parametrize("doing", ["wait", "take turns"])
+@pytest.mark.parametrize(("doing", "processes"), [("wait", 2), ("take turns", 2), ("fork", 3)])
 def test_workers_end_when_their_coordinator_is_killed(
-    tmp_path: Path, sides: list[Side], doing: str
+    tmp_path: Path, sides: list[Side], doing: str, processes: int
 ) -> None:
     trees = [str(side.tree) for side in sides]
     (tmp_path / "orphaned").mkdir()
@@ -250,5 +250,5 @@ def test_workers_end_when_their_coordinator_is_killed(
         assert process.stdout.readline().decode().strip() == doing
         alive = living(marker) - {process.pid}
         process.kill()
-    assert len(alive) == 2
+    assert len(alive) == processes  # with the parent of forked workers
     assert gone(marker)

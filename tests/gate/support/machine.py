@@ -146,9 +146,10 @@ def quad_of(ratio: float, seconds: float) -> Quad:
 def in_parallel(quad: Quad, ratio: float) -> Quad:
     """Returns a quad whose work is done in two threads, and whose wall time has a log-ratio."""
     baseline = [replace(batch, cpu=batch.cpu / 2) for batch in quad.baseline]
-    candidate = []
-    for batch in quad.candidate:
-        candidate.append(replace(batch, cpu=batch.cpu / 2, wall=batch.wall * math.exp(ratio)))
+    longer = math.exp(ratio)
+    candidate = [
+        replace(batch, cpu=batch.cpu / 2, wall=longer * batch.wall) for batch in quad.candidate
+    ]
     return Quad(tuple(baseline), tuple(candidate))
 
 

@@ -36,7 +36,7 @@ from flopline.gate.measure.block import (
 from flopline.gate.measure.exchange import BenchmarkEndedError, Exchange
 from flopline.gate.measure.handle import WorkerGoneError
 from flopline.gate.measure.orphans import end_strays
-from flopline.gate.measure.pair import TAKEN, reporting_order
+from flopline.gate.measure.pair import TAKEN
 from flopline.gate.measure.patience import SILENCE, Patience
 from flopline.gate.measure.worker.flopline_worker.processes import children
 from flopline.gate.measure.worker.flopline_worker.protocol import (
@@ -44,7 +44,6 @@ from flopline.gate.measure.worker.flopline_worker.protocol import (
     BatchSize,
     CollectGarbage,
     GarbageCollected,
-    Order,
     SizeBatch,
     Stop,
 )
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
     from flopline.gate.measure.block import BlockMeasurement
     from flopline.gate.measure.handle import WorkerHandle
     from flopline.gate.measure.lanes import Lane
+    from flopline.gate.measure.parents import Parents
     from flopline.gate.measure.worker.flopline_worker.protocol import LoadedFile
     from flopline.gate.record import Batch, Block, BlockRequest, Settings, SideName
     from flopline.gate.sides.environment import Side
@@ -110,10 +110,7 @@ class SessionAlone:
         before = set(children(os.getpid()))
         try:
             self.exchange.spread(self.measurement.cpus, [self.handle.side])
-            order = Order(list(benchmarks))
-            if self.handle.side in self.measurement.watched:
-                order = reporting_order(benchmarks, self.measurement.watched[self.handle.side])
-            self.handle.send(order)
+            self.handle.send(self.measurement.order(self.handle, benchmarks))
             for name in benchmarks:
                 report(name)
                 begin = time.monotonic()
@@ -268,6 +265,7 @@ class Blocks:
         patience: How long workers may be silent.
         warnings: Receives what a reader must know about benchmarks whose sides stay apart.
         loaded: As for `run_block`.
+        parents: As for `run_block`.
         apart: These benchmarks.
         tried: The benchmarks that were tried apart.
     """
@@ -280,6 +278,7 @@ class Blocks:
     patience: Patience
     warnings: list[str]
     loaded: Callable[[SideName, list[LoadedFile]], None] | None = None
+    parents: Parents | None = None
     apart: set[str] = field(default_factory=set)
     tried: set[str] = field(default_factory=set)
 
@@ -359,6 +358,7 @@ class Blocks:
             patience=patience,
             measure=measure_alternately if alternate else None,
             lane=lane,
+            parents=self.parents,
         )
         return replace(block, alternate=list(block.quads)) if alternate else block
 

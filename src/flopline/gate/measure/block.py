@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from flopline.gate.measure.exchange import BenchmarkEndedError, Exchange
 from flopline.gate.measure.handle import WorkerError, WorkerGoneError
 from flopline.gate.measure.pair import pair, reporting_order
+from flopline.gate.measure.parents import draw_layout
 from flopline.gate.measure.patience import Patience
 from flopline.gate.measure.worker.flopline_worker.protocol import (
     Abort,
@@ -43,8 +44,11 @@ from flopline.gate.record import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from flopline.gate.measure.handle import WorkerHandle
     from flopline.gate.measure.lanes import Lane
     from flopline.gate.measure.pair import Collected
+    from flopline.gate.measure.parent import ParentProcess
+    from flopline.gate.measure.parents import Parents
     from flopline.gate.measure.worker.flopline_worker.protocol import LoadedFile, NotPassed
     from flopline.gate.record import BlockRequest, Settings
     from flopline.gate.sides.environment import Side
@@ -96,8 +100,11 @@ def run_block(  # noqa: PLR0913  # what is measured, how and by whom
     measure: Measure | None = None,
     loaded: Callable[[SideName, list[LoadedFile]], None] | None = None,
     lane: Lane | None = None,
+    parents: Parents | None = None,
 ) -> Block:
     """Measures one block.
+
+    Several blocks may be measured at the same time, each in a thread of its own.
 
     Args:
         baseline: The version that is compared with.
@@ -115,6 +122,8 @@ def run_block(  # noqa: PLR0913  # what is measured, how and by whom
             loaded from its own folders and from the user's checkout; None if nobody wants to know.
         lane: Where the block is measured beside other blocks. It has one CPU then, and benchmarks
             that need all of them are only named. None if no other block is measured.
+        parents: From which the workers are forked, where that is possible. By default they are
+            started as new processes.
 
     Raises:
         WorkerError: A side could not be started or does not collect.
@@ -122,25 +131,28 @@ def run_block(  # noqa: PLR0913  # what is measured, how and by whom
     """
     # The coins must be independent of everything else, because they make the test exact.
     coins = random.SystemRandom()
-    hash_seed = 1 + secrets.randbelow(2**32 - 2)
-    padding = secrets.randbelow(4096)
     candidate_first = coins.choice([True, False])
     cpu = coins.choice(list(cpus)) if lane is None else lane.cpu
     slots = [candidate, baseline] if candidate_first else [baseline, candidate]
     begin, ticks = time.monotonic(), _cpu_ticks()
     watched = replace(patience or Patience(), tell=report)
+    parent = None if parents is None else parents.current()
+    hash_seed, padding = draw_layout() if parent is None else (parent.hash_seed, parent.padding)
     workers = pair(
         slots,
         settings.arguments,
         hash_seed=hash_seed,
         padding=padding,
-        patience=watched,
         first_slot=0 if lane is None else lane.number * len(slots),
+        heap_seed=secrets.randbelow(2**32),
+        patience=watched,
+        parent=parent,
     )
     with workers as (handles, (first, second)):
         measurement = BlockMeasurement(
             Exchange(handles), coins, cpu, cpus, request.seconds, settings.detect, slowdown
         )
+        measurement.imports = parents is not None
         if loaded is not None:
             measurement.watched = {side.name: side for side in slots}
         measurement.is_alone = lane is None
@@ -156,6 +168,8 @@ def run_block(  # noqa: PLR0913  # what is measured, how and by whom
         for handle in handles:
             if loaded is not None and handle.loaded is not None:
                 loaded(handle.side, handle.loaded)
+        if parents is not None:
+            _tell_parents(parents, parent, handles)
     return Block(
         stage=request.stage,
         hash_seed=hash_seed,
@@ -172,7 +186,17 @@ def run_block(  # noqa: PLR0913  # what is measured, how and by whom
         control=measurement.control,
         lost=measurement.lost,
         spent=measurement.spent,
+        forked=all(handle.forked for handle in handles),
     )
+
+
+def _tell_parents(
+    parents: Parents, parent: ParentProcess | None, handles: Sequence[WorkerHandle]
+) -> None:
+    """Tells parents whether one has failed, and what both workers have imported."""
+    if parent is not None and parent.failure is not None:
+        parents.failed(parent.failure, parent)
+    parents.learn([handle.imported for handle in handles])
 
 
 def _missing(
@@ -248,6 +272,7 @@ class BlockMeasurement:
         gone: Whether a worker ended or fell silent.
         watched: The sides that report in the end which code they have loaded.
         is_alone: Whether no other block is measured at the same time.
+        imports: Whether all report in the end what they have imported.
     """
 
     exchange: Exchange
@@ -266,6 +291,7 @@ class BlockMeasurement:
     gone: bool = False
     watched: dict[SideName, Side] = field(default_factory=dict)
     is_alone: bool = True
+    imports: bool = False
 
     def measure_controls(self) -> None:
         """Times the worker's own function, with more work on the candidate's side and with equal.
@@ -314,10 +340,7 @@ class BlockMeasurement:
         try:
             self.exchange.spread(self.cpus, SIDES)
             for handle in self.exchange.handles:
-                order = Order(list(benchmarks))
-                if handle.side in self.watched:
-                    order = reporting_order(benchmarks, self.watched[handle.side])
-                handle.send(order)
+                handle.send(self.order(handle, benchmarks))
             for name in benchmarks:
                 report(name)
                 begin = time.monotonic()
@@ -327,6 +350,13 @@ class BlockMeasurement:
             self.gone = True
             done = self.quads.keys() | self.lost.keys()
             self.lost |= lost_with_worker([name for name in benchmarks if name not in done], error)
+
+    def order(self, handle: WorkerHandle, benchmarks: Sequence[str]) -> Order:
+        """Returns the order to run benchmarks, and to report in the end what is wanted of it."""
+        order = Order(list(benchmarks))
+        if handle.side in self.watched:
+            order = reporting_order(benchmarks, self.watched[handle.side])
+        return replace(order, imports=self.imports)
 
     def _measure_benchmark(self, name: str) -> None:
         """Measures one benchmark, or keeps why it is lost.

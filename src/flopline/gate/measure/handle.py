@@ -12,10 +12,11 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Self
 
 from flopline import FloplineError
+from flopline.gate.measure.orphans import HOUSEHOLD
+from flopline.gate.measure.parent import WORKER, ForkedProcess
 from flopline.gate.measure.patience import Patience, Silence
 from flopline.gate.measure.worker.flopline_worker.link import PIPES_CLOSED
 from flopline.gate.measure.worker.flopline_worker.protocol import (
@@ -24,6 +25,7 @@ from flopline.gate.measure.worker.flopline_worker.protocol import (
     Entered,
     Finished,
     Hello,
+    Imported,
     Loaded,
     MessageError,
     Ready,
@@ -34,12 +36,11 @@ from flopline.gate.signals import held_back
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from flopline.gate.measure.parent import ParentProcess
     from flopline.gate.measure.worker.flopline_worker.protocol import LoadedFile, Message
     from flopline.gate.record import SideName
     from flopline.gate.sides.environment import Side
 
-WORKER = Path(__file__).with_name("worker")
-"""The folder that a worker is started with."""
 CPUCLOCK_SCHED = 2  # <linux/posix-timers.h>: the time that the scheduler counts for a process
 LONGEST = 1 << 26
 """Bytes of the longest line that a worker may send; a benchmark that was collected takes 200."""
@@ -93,10 +94,11 @@ class WorkerHandle:
         doing: Where in its session it is, in words.
         peer: The worker with which it takes turns, if there is one.
         loaded: The files from which it has loaded code; None if it did not report them.
+        imported: What it has imported; None if it did not report that.
     """
 
     side: SideName
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | ForkedProcess
     reading: int
     writing: int
     output: IO[bytes]
@@ -105,18 +107,21 @@ class WorkerHandle:
     doing: str = "at its start"
     peer: Self | None = None
     loaded: list[LoadedFile] | None = None
+    imported: Imported | None = None
     _received: bytearray = field(default_factory=bytearray)
 
     @classmethod
-    def start(
+    def start(  # what a process is started with
         cls,
         side: Side,
         arguments: Sequence[str],
         environment: Mapping[str, str],
         peer: tuple[int, int],
         patience: Patience | None = None,
+        *,
+        parent: ParentProcess | None = None,
     ) -> Self:
-        """Starts a worker in a process group of its own.
+        """Starts a worker in a session and a process group of its own.
 
         Its output goes to a file, so that output of any size never blocks it.
 
@@ -127,39 +132,40 @@ class WorkerHandle:
             peer: Descriptors from which the other worker's tokens are read, and to which tokens
                 for the other worker are written.
             patience: How long it may be silent; by default that of a run without a budget.
+            parent: The process from which it is forked; by default it is started anew.
 
         Raises:
             WorkerError: The interpreter could not be started.
+            ParentError: The parent could not fork it.
         """
         from_worker, to_coordinator = os.pipe()
         from_coordinator, to_worker = os.pipe()
         descriptors = (from_coordinator, to_coordinator, *peer)
-        command = [side.python, "-P", str(WORKER), *map(str, descriptors), *arguments]
+        variables = {**environment, **side.environment}
         output = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the handle
         try:
-            process = subprocess.Popen(
-                command,
-                cwd=side.folder,
-                env={**environment, **side.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=descriptors,
-                start_new_session=True,
-            )
-        except OSError as error:
+            process: subprocess.Popen[bytes] | ForkedProcess
+            if parent is None:
+                process = _started(side, arguments, variables, descriptors, output)
+            else:
+                pipes = [*descriptors, output.fileno()]
+                process = parent.fork(pipes, variables, arguments, side.folder)
+        except BaseException:
             os.close(from_worker)
             os.close(to_worker)
             output.close()
-            raise WorkerError(
-                f"{side.name}: {side.python} could not be started: {error}"
-            ) from error
+            raise
         finally:
             os.close(from_coordinator)
             os.close(to_coordinator)
         os.set_blocking(from_worker, False)
         allowed = patience or Patience()
         return cls(side.name, process, from_worker, to_worker, output, allowed)
+
+    @property
+    def forked(self) -> bool:
+        """Whether it was forked from a parent, and not started anew."""
+        return isinstance(self.process, ForkedProcess)
 
     def send(self, command: Message) -> None:
         """Sends a command for the current benchmark.
@@ -296,8 +302,8 @@ class WorkerHandle:
         """Waits until pytest has torn down its session.
 
         A worker that crashes or hangs in it is not an error, because no time is missing from it. A
-        benchmark that a plugin runs once more is not timed again. What code it has loaded is kept
-        in `loaded`, if it reports that.
+        benchmark that a plugin runs once more is not timed again. What it has loaded and imported
+        is kept, if it reports that.
         """
         with contextlib.suppress(WorkerGoneError):
             message = self.receive()
@@ -306,6 +312,8 @@ class WorkerHandle:
                     self.send(Abort())
                 elif isinstance(message, Loaded):
                     self.loaded = message.files
+                elif isinstance(message, Imported):
+                    self.imported = message
                 message = self.receive()
 
     def _printed(self) -> str:
@@ -318,6 +326,7 @@ class WorkerHandle:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        HOUSEHOLD.forget(self.process.pid)
 
     def close(self) -> None:
         """Ends the worker, and gives up everything that belongs to it."""
@@ -326,3 +335,34 @@ class WorkerHandle:
             os.close(self.reading)
             os.close(self.writing)
             self.output.close()
+
+
+def _started(
+    side: Side,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    descriptors: Sequence[int],
+    output: IO[bytes],
+) -> subprocess.Popen[bytes]:
+    """Returns a new process of a worker.
+
+    Raises:
+        WorkerError: The interpreter could not be started.
+    """
+    command = [side.python, "-P", str(WORKER), *map(str, descriptors), *arguments]
+    try:
+        with HOUSEHOLD.lock:
+            process = subprocess.Popen(
+                command,
+                cwd=side.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=descriptors,
+                start_new_session=True,
+            )
+            HOUSEHOLD.sessions.add(process.pid)
+    except OSError as error:
+        raise WorkerError(f"{side.name}: {side.python} could not be started: {error}") from error
+    return process

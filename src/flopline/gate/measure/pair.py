@@ -13,11 +13,13 @@ from flopline import FloplineError, git
 from flopline.gate.measure.complaint import complaint
 from flopline.gate.measure.handle import WorkerError, WorkerGoneError, WorkerHandle
 from flopline.gate.measure.orphans import adopted
+from flopline.gate.measure.parent import ParentError
 from flopline.gate.measure.worker.flopline_worker.protocol import (
     Bye,
     Collection,
     CollectionError,
     Hello,
+    Imported,
     Message,
     Order,
 )
@@ -26,7 +28,9 @@ from flopline.gate.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
+    from flopline.gate.measure.parent import ParentProcess
     from flopline.gate.measure.patience import Patience
     from flopline.gate.measure.worker.flopline_worker.protocol import LoadedFile
     from flopline.gate.sides.environment import Side
@@ -96,6 +100,7 @@ class Collected:
         randomised: Whether address-space randomisation could not be switched off.
         loaded: The code that it has loaded from the side's own folders and the user's checkout;
             empty where that was not asked.
+        imported: What it has imported; None where that was not asked, or not told.
     """
 
     items: dict[str, CollectedSource]
@@ -104,6 +109,7 @@ class Collected:
     packages: dict[str, str]
     randomised: bool
     loaded: list[LoadedFile] = field(default_factory=list)
+    imported: Imported | None = None
 
 
 class SuiteError(FloplineError, ValueError):
@@ -111,14 +117,16 @@ class SuiteError(FloplineError, ValueError):
 
 
 @contextlib.contextmanager
-def pair(
+def pair(  # what both workers are started with
     sides: Sequence[Side],
     arguments: Sequence[str],
     *,
     hash_seed: int,
     padding: int,
+    heap_seed: int = 1,
     patience: Patience | None = None,
     first_slot: int = 0,
+    parent: ParentProcess | None = None,
 ) -> Iterator[tuple[list[WorkerHandle], list[Collected]]]:
     """Starts one worker per side, which collects its suite; ends them when the context is left.
 
@@ -127,9 +135,12 @@ def pair(
         arguments: Arguments for pytest.
         hash_seed: PYTHONHASHSEED of all workers.
         padding: Bytes by which the environment of all workers is padded.
+        heap_seed: From which the layout of the heap follows, in all workers.
         patience: How long the workers may be silent; by default that of a run without a budget.
         first_slot: FLOPLINE_SLOT of the first worker; no two workers that run at the same time have
             the same one.
+        parent: The process from which they are forked; it has this hash seed and padding. If it
+            fails, all workers are started anew, and it keeps why.
 
     Yields:
         The handles and what was collected, both in the order of the sides.
@@ -138,48 +149,99 @@ def pair(
         WorkerError: A side could not be started, or pytest ended without collecting.
         SuiteError: With these arguments pytest runs no test.
     """
-    handles: list[WorkerHandle] = []
     with contextlib.ExitStack() as stack:
         # A signal now could leave a process behind that nobody would end.
-        with held_back(), contextlib.ExitStack() as ends:
+        with held_back():
             temporary = stack.enter_context(temporary_folder("flopline-"))
-            stack.enter_context(adopted())
-            pipes = []  # one towards each worker
-            for _ in sides:
-                pipe = os.pipe()
-                pipes.append(pipe)
-                # Only the workers keep them, so that one notices when the other one is gone.
-                ends.callback(os.close, pipe[0])
-                ends.callback(os.close, pipe[1])
-            environment = shared_environment(hash_seed, padding)
-            for slot, side in enumerate(sides):
-                folder = temporary / str(slot)
-                folder.mkdir()
-                environment |= {"TMPDIR": str(folder), "FLOPLINE_SLOT": str(first_slot + slot)}
-                next_slot = (slot + 1) % len(sides)
-                handle = WorkerHandle.start(
-                    side,
-                    side.arguments(arguments),
-                    environment,
-                    peer=(pipes[slot][0], pipes[next_slot][1]),
-                    patience=patience,
-                )
-                stack.callback(handle.close)
-                handles.append(handle)
+            stack.enter_context(adopted(temporary))
+            environment = shared_environment(hash_seed, padding, heap_seed)
+            start = Start(sides, arguments, environment, temporary, patience, first_slot)
+            try:
+                handles = start.workers(stack, parent)
+            except ParentError as error:
+                if parent is not None:
+                    parent.failure = error
+                handles = start.workers(stack, None)
             for handle, peer in itertools.pairwise([*handles, *handles[:-1]]):
                 handle.peer = peer
         yield handles, [_collected(*both) for both in zip(handles, sides, strict=True)]
 
 
-def shared_environment(hash_seed: int, padding: int) -> dict[str, str]:
+@dataclass(frozen=True)
+class Start:
+    """What the workers of a pair are started with.
+
+    Attributes:
+        sides: The sides in the order of their slots.
+        arguments: Arguments for pytest.
+        environment: What all workers have in their environment.
+        temporary: The folder of the pair.
+        patience: How long the workers may be silent.
+        first_slot: FLOPLINE_SLOT of the first worker.
+    """
+
+    sides: Sequence[Side]
+    arguments: Sequence[str]
+    environment: dict[str, str]
+    temporary: Path
+    patience: Patience | None
+    first_slot: int = 0
+
+    def workers(
+        self, stack: contextlib.ExitStack, parent: ParentProcess | None
+    ) -> list[WorkerHandle]:
+        """Starts all workers, or none.
+
+        Args:
+            stack: Ends them when it is closed.
+            parent: The process from which they are forked; None starts them anew.
+
+        Raises:
+            WorkerError: An interpreter could not be started.
+            ParentError: The parent failed.
+        """
+        handles: list[WorkerHandle] = []
+        with contextlib.ExitStack() as ends, contextlib.ExitStack() as pipe_ends:
+            pipes = []  # one towards each worker
+            for _ in self.sides:
+                pipe = os.pipe()
+                pipes.append(pipe)
+                # Only the workers keep them, so that one notices when the other one is gone.
+                pipe_ends.callback(os.close, pipe[0])
+                pipe_ends.callback(os.close, pipe[1])
+            for slot, side in enumerate(self.sides):
+                folder = self.temporary / str(slot)
+                folder.mkdir(exist_ok=True)
+                number = self.first_slot + slot
+                variables = {"TMPDIR": str(folder), "FLOPLINE_SLOT": str(number)}
+                next_slot = (slot + 1) % len(self.sides)
+                handle = WorkerHandle.start(
+                    side,
+                    side.arguments(self.arguments),
+                    self.environment | variables,
+                    peer=(pipes[slot][0], pipes[next_slot][1]),
+                    patience=self.patience,
+                    parent=parent,
+                )
+                ends.callback(handle.close)
+                handles.append(handle)
+            stack.push(ends.pop_all())
+        return handles
+
+
+def shared_environment(hash_seed: int, padding: int, heap_seed: int = 1) -> dict[str, str]:
     """Returns the environment that all workers of a pair have.
 
-    It asks for one thread and no spinning, has the given hash seed, and is `padding` bytes larger
-    than without padding.
+    It asks for one thread and no spinning, has the given seeds, and is `padding` bytes larger than
+    without padding.
     """
     known = git.variables()
     inherited = {name: value for name, value in known.items() if name not in NOT_INHERITED}
-    chosen = {"PYTHONHASHSEED": str(hash_seed), "FLOPLINE_PADDING": "x" * padding}
+    chosen = {
+        "PYTHONHASHSEED": str(hash_seed),
+        "FLOPLINE_PADDING": "x" * padding,
+        "FLOPLINE_HEAP": f"{heap_seed:010d}",  # of equal length, as it is in the environment
+    }
     return inherited | ONE_THREAD | NO_SPINNING | KEEP_FREED_MEMORY | chosen
 
 
@@ -238,16 +300,22 @@ def list_benchmarks(
     workers = pair(sides, arguments, hash_seed=1, padding=0, patience=patience)
     with workers as (handles, collected):
         for handle, side in zip(handles, sides, strict=True):
-            handle.send(reporting_order([], side))
+            handle.send(reporting_order([], side, imports=True))
         for handle in handles:
             handle.finish()
     listed = []
     for handle, its in zip(handles, collected, strict=True):
-        listed.append(replace(its, loaded=handle.loaded or []))
+        listed.append(replace(its, loaded=handle.loaded or [], imported=handle.imported))
     return listed
 
 
-def reporting_order(benchmarks: Sequence[str], side: Side) -> Order:
-    """Returns the order to run benchmarks, and to report in the end which code was loaded."""
+def reporting_order(benchmarks: Sequence[str], side: Side, *, imports: bool = False) -> Order:
+    """Returns the order to run benchmarks, and to report in the end which code was loaded.
+
+    Args:
+        benchmarks: Node ids.
+        side: The side that runs them.
+        imports: Whether what was imported is reported, too.
+    """
     own = "" if side.home is None else str(side.home)
-    return Order(list(benchmarks), own, [str(folder) for folder in side.checkouts])
+    return Order(list(benchmarks), own, [str(folder) for folder in side.checkouts], imports)

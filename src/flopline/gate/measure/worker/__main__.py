@@ -1,4 +1,4 @@
-"""Starts the session; Python runs this file when it is given the path of the folder."""
+"""Starts the session, or the parent of workers; Python runs this file when given its folder."""
 
 from __future__ import annotations
 
@@ -11,4 +11,8 @@ from flopline_worker.session import main  # type: ignore[import-not-found]  # se
 del sys.path[0]
 
 if __name__ == "__main__":
+    if sys.argv[1] == "parent":
+        from flopline_worker.parent import main  # type: ignore[import-not-found]
+
+        sys.exit(main(sys.argv[2:]))
     sys.exit(main(sys.argv[1:]))

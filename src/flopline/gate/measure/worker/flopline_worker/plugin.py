@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from .imports import imported_modules
 from .meter import spin
 from .modules import loaded_files
 from .originals import Original
@@ -22,6 +23,7 @@ from .protocol import (
     CollectionError,
     Entered,
     Finished,
+    Imported,
     Loaded,
     NotPassed,
     Order,
@@ -43,6 +45,7 @@ class LockstepPlugin:
     """The pytest plugin of one worker.
 
     Attributes:
+        environment: The folders from which the interpreter imports its own modules.
         refusal: Why the session cannot measure; empty where it can.
         phases: Phases of the present test that have been reported.
     """
@@ -50,8 +53,9 @@ class LockstepPlugin:
     __name__ = "flopline-lockstep"
     """The name under which pytest registers the plugin, so that a suite can ask who times it."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, environment: tuple[str, ...] = ()) -> None:
         self.link = link
+        self.environment = environment
         self.home = Path.cwd()
         self.errors: list[CollectionError] = []
         self.refusal = ""
@@ -148,7 +152,9 @@ class LockstepPlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
-        """Reports from which files code was loaded, if that was ordered."""
+        """Reports what was imported, and from which files code was loaded, if that was ordered."""
+        if self.order.imports:
+            self.link.send(Imported(*imported_modules(self.environment, self.order.others)))
         if self.order.own:
             self.link.send(Loaded(loaded_files(self.order.own, self.order.others)))
 

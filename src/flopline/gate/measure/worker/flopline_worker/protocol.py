@@ -344,6 +344,19 @@ class Loaded(Message):
 
 
 @dataclass(frozen=True)
+class Imported(Message):
+    """The session is over, and these modules were imported in it.
+
+    Attributes:
+        modules: Those of the environment, each after those it needs; see `imports`.
+        elsewhere: The top-level names of those that are not of the environment.
+    """
+
+    modules: list[str]
+    elsewhere: list[str]
+
+
+@dataclass(frozen=True)
 class Bye(Message):
     """pytest has ended with this exit status.
 
@@ -368,11 +381,13 @@ class Order(Message):
         own: The folder in which the side has its code. If it is not empty, the worker reports at
             the end which files it has loaded from there and from `others`.
         others: Folders from which it should not load anything.
+        imports: Whether the worker reports at the end what it has imported.
     """
 
     benchmarks: list[str]
     own: str = ""
     others: list[str] = field(default_factory=list)
+    imports: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ import platform
 import sys
 import traceback
 
+from .heap import scatter
+from .imports import environment_folders
 from .lifeline import end_with_coordinator
 from .link import Link, move_up
 from .modules import leave_out_folders
@@ -22,10 +24,12 @@ FAILED = 3
 """The exit status that pytest has for an error that is none of a test."""
 OF_OTHER_RUNNERS = {"CODSPEED_ENV", "PYTEST_XDIST_WORKER", "PYTEST_TIMEOUT"}
 """Variables with which another program tells pytest that it runs the tests, or for how long."""
+HEAP_SEED = "FLOPLINE_HEAP"
+"""The variable with the seed from which the layout of the heap follows."""
 
 
 def main(arguments: list[str]) -> int:
-    """Runs pytest between the first and the last message, and returns its exit status.
+    """Prepares a new process and runs its session; returns the exit status.
 
     Args:
         arguments: The descriptors of four pipes (to read from and to write to the coordinator, to
@@ -33,13 +37,31 @@ def main(arguments: list[str]) -> int:
     """
     end_with_coordinator()
     randomised = fix_layout()
-    descriptors, arguments = arguments[:4], arguments[4:]
-    link = Link(*move_up([int(descriptor) for descriptor in descriptors]))
-    for name in OF_OTHER_RUNNERS & os.environ.keys():
-        del os.environ[name]
-    sys.argv[:] = ["pytest", *arguments]
-    leave_out_folders(os.environ.get("FLOPLINE_LEFT_OUT", ""))
-    link.send(Hello(platform.python_version(), randomised, packages()))
+    pipes = [int(descriptor) for descriptor in arguments[:4]]
+    return run(pipes, arguments[4:], randomised=randomised)
+
+
+def run(
+    descriptors: list[int],
+    arguments: list[str],
+    *,
+    randomised: bool,
+    known: dict[str, str] | None = None,
+) -> int:
+    """Runs pytest between the first and the last message, and returns its exit status.
+
+    Args:
+        descriptors: The four pipes.
+        arguments: The arguments of pytest.
+        randomised: Whether address-space randomisation is still on.
+        known: The distributions that the interpreter sees, if somebody has looked already.
+    """
+    link = Link(*move_up(descriptors))
+    forget_surroundings(["pytest", *arguments])
+    environment = environment_folders()
+    seed = os.environ.get(HEAP_SEED, "")
+    held = scatter(int(seed)) if seed else []
+    link.send(Hello(platform.python_version(), randomised, known or packages()))
     try:
         import pytest
 
@@ -48,7 +70,7 @@ def main(arguments: list[str]) -> int:
     except ImportError as error:
         link.send(Bye(CANNOT_START, str(error)))
         return CANNOT_START
-    plugin = LockstepPlugin(link)
+    plugin = LockstepPlugin(link, environment)
     try:
         status = int(pytest.main(arguments, plugins=[plugin, NeutralPlugin()]))
         text = plugin.refusal
@@ -56,7 +78,20 @@ def main(arguments: list[str]) -> int:
         traceback.print_exc()
         status, text = FAILED, f"{type(error).__name__}: {error}"
     link.send(Bye(status, text))
+    held.clear()  # it was kept until here
     return status
+
+
+def forget_surroundings(command: list[str]) -> None:
+    """Lets the process look as if nothing but pytest ran in it.
+
+    Args:
+        command: What it seems to have been started with.
+    """
+    for name in OF_OTHER_RUNNERS & os.environ.keys():
+        del os.environ[name]
+    sys.argv[:] = command
+    leave_out_folders(os.environ.get("FLOPLINE_LEFT_OUT", ""))
 
 
 def fix_layout() -> bool:
@@ -84,8 +119,12 @@ def fix_layout() -> bool:
     raise AssertionError("unreachable")
 
 
-def packages() -> dict[str, str]:
-    """Returns the versions of the distributions that the interpreter sees, by name."""
-    distributions = list(importlib.metadata.distributions())
+def packages(path: list[str] | None = None) -> dict[str, str]:
+    """Returns the versions of the distributions that the interpreter sees, by name.
+
+    Args:
+        path: The folders to look into; by default all on the import path.
+    """
+    distributions = list(importlib.metadata.distributions(path=sys.path if path is None else path))
     # The first on the path is the one that is imported, so it must come last here.
     return {each.metadata["Name"]: each.version for each in reversed(distributions)}
