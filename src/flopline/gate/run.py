@@ -29,7 +29,15 @@ if TYPE_CHECKING:
 
     from flopline.gate.measure.pair import Collected
     from flopline.gate.measure.worker.flopline_worker.protocol import LoadedFile
-    from flopline.gate.record import Block, BlockRequest, Difference, Quad, Settings, SideName
+    from flopline.gate.record import (
+        Block,
+        BlockRequest,
+        Difference,
+        Part,
+        Quad,
+        Settings,
+        SideName,
+    )
     from flopline.gate.schedule import Plan
     from flopline.gate.sides.environment import Side
     from flopline.machine import Facts
@@ -117,11 +125,13 @@ def run(
         warnings=evidence.warnings,
         loaded=reports.__setitem__,
     )
-    findings = investigate(
-        evidence, budget, schedule or Schedule.of(settings), measure=measure, explain=explain
-    )
+    findings = Findings(compare_all(evidence))
+    if suite.benchmarks:  # a part may have none
+        findings = investigate(
+            evidence, budget, schedule or Schedule.of(settings), measure=measure, explain=explain
+        )
     for side in sides:
-        if side.home is not None and side.name not in reports:
+        if evidence.blocks and side.home is not None and side.name not in reports:
             evidence.warnings.append(
                 f"the {side.name} did not report which code it ran, because its sessions did not "
                 "come to their end"
@@ -185,11 +195,17 @@ def _record(
         control=checks.control,
         noise=controls.noise_floor(_all_quads(evidence.blocks)),
         explanations=findings.explanations,
-        warnings=[*evidence.warnings, *checks.problems, *packages],
+        warnings=[*evidence.warnings, *_problems(evidence), *packages],
         result=result,
         exit_code=exit_code,
+        suite=list(suite.names),
         flopline=__version__,
     )
+
+
+def _problems(evidence: Evidence) -> list[str]:
+    """Returns what is wrong with the controls; they are not missed where nothing was measured."""
+    return evidence.controls().problems if evidence.blocks else []
 
 
 def _all_quads(blocks: Sequence[Block]) -> list[Quad]:
@@ -215,6 +231,7 @@ class Suite:
         overlaid: What was made equal on both sides.
         files: The files of the benchmarks, relative to the sides' trees.
         built: The names of the distributions that were built for the sides.
+        names: Node ids of the benchmarks of all parts, if this is one of several.
     """
 
     baseline: SideFacts
@@ -227,6 +244,20 @@ class Suite:
     overlaid: Overlaid = field(default_factory=Overlaid)
     files: frozenset[str] = frozenset()
     built: frozenset[str] = frozenset()
+    names: tuple[str, ...] = ()
+
+    def share(self, part: Part) -> Suite:
+        """Returns a part of the suite: its benchmarks, also among those that are lost."""
+        if part.of == 1:
+            return self
+        names = (*self.benchmarks, *self.losses)
+        share = part.share(names)
+        return replace(
+            self,
+            benchmarks=tuple(name for name in self.benchmarks if name in share),
+            losses={name: loss for name, loss in self.losses.items() if name in share},
+            names=names,
+        )
 
 
 def share_suite(
@@ -236,6 +267,7 @@ def share_suite(
 
     With `suite_from` as `each` the sides keep their own files, and a benchmark whose source differs
     between them is lost. The same holds for a file that has both code to measure and benchmarks.
+    Only the part that the settings ask for is kept.
 
     Raises:
         GateError: There is no benchmark.
@@ -271,7 +303,7 @@ def share_suite(
             f"them on the {target.name} was not measured: {names}"
         )
     benchmarks, losses = _comparable(chosen, before, after, overlaid.kept)
-    return Suite(
+    suite = Suite(
         baseline=_facts(baseline, before),
         candidate=_facts(candidate, after),
         added=[name for name in after.items if name not in before.items],
@@ -283,6 +315,7 @@ def share_suite(
         files=files if settings.suite_from == "each" else frozenset(),
         built=baseline.built | candidate.built,
     )
+    return suite.share(settings.part)
 
 
 def _list_both(
@@ -473,9 +506,9 @@ def conclude(evidence: Evidence, findings: Findings) -> tuple[str, ExitCode]:
     """Returns the run's answer in words, and its exit code.
 
     Raises:
-        GateError: No benchmark could be measured on both sides.
+        GateError: No benchmark could be measured on both sides, and this is no part of a suite.
     """
-    if not evidence.screened():
+    if not evidence.screened() and evidence.settings.part.of == 1:
         lines = [f"  {name}: {why(loss)}" for name, loss in evidence.all_losses().items()]
         raise GateError(
             f"none of {len(evidence.benchmarks)} benchmarks could be measured on both sides:\n"
@@ -486,7 +519,7 @@ def conclude(evidence: Evidence, findings: Findings) -> tuple[str, ExitCode]:
     measured: set[str] = set()
     for block in evidence.blocks:
         measured.update(block.quads)
-    problems = evidence.controls().problems
+    problems = _problems(evidence)
     rows = findings.comparisons
     return answer(rows, problems, evidence.all_losses(), measured, evidence.settings)
 

@@ -26,7 +26,8 @@ def answer(
     """Returns the run's answer in words, and its exit code.
 
     Failed controls outrank a confirmed regression, a regression outranks a lost benchmark, and a
-    lost benchmark outranks what remained undecided.
+    lost benchmark outranks what remained undecided. That nothing was compared is no answer about a
+    suite, but no fault of one of its parts.
 
     Args:
         rows: The verdicts.
@@ -46,13 +47,19 @@ def answer(
         return f"{counted(len(lost), 'benchmark')} lost: {names}", ExitCode.COULD_NOT_WORK
     compared = len(rows) - _count(rows, "not comparable")
     if compared == 0:
-        return "nothing was compared", ExitCode.COULD_NOT_WORK
+        return _nothing_compared(settings)
     inconclusive = _count(rows, "inconclusive")
     hiding = any(_could_hide(row, settings) for row in rows)
     if hiding or 2 * inconclusive > compared:
         undecided = f"{inconclusive} of {compared} benchmarks could not be decided"
         return f"inconclusive: {undecided}", ExitCode.UNDECIDED
     return "no regression", ExitCode.NO_REGRESSION
+
+
+def _nothing_compared(settings: Settings) -> tuple[str, ExitCode]:
+    if settings.part.of > 1:
+        return f"part {settings.part} has nothing to compare", ExitCode.NO_REGRESSION
+    return "nothing was compared", ExitCode.COULD_NOT_WORK
 
 
 def _count(rows: Sequence[Comparison], verdict: str) -> int:

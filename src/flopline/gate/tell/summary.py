@@ -22,6 +22,8 @@ from flopline.gate.tell.names import Name, common_prefix, shortened
 from flopline.units import percent, share
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flopline.gate.record import Comparison, GateRecord, Stage, Verdict
     from flopline.gate.tell.columns import Renderer, ReportColumn
     from flopline.gate.tell.names import Sentence
@@ -200,9 +202,11 @@ def _unchanged(comparisons: list[Comparison]) -> Unchanged:
 
 def _heading(record: GateRecord) -> tuple[str, ...]:
     count = len(record.comparisons)
+    part = record.settings.part
     return (
         f"baseline {shortened(record.baseline.version)}",
         f"candidate {shortened(record.candidate.version)}",
+        *([f"part {part} of the suite"] if part.of > 1 else []),
         f"{count} benchmark" if count == 1 else f"{count} benchmarks",
         f"{record.seconds:.0f} s",
     )
@@ -210,7 +214,7 @@ def _heading(record: GateRecord) -> tuple[str, ...]:
 
 def _settings(record: GateRecord, common: str) -> list[Note]:
     """Returns where the ids are, how noisy it was, and how many blocks each stage had."""
-    notes = []
+    notes = _parts(record)
     if common:
         notes.append(_note("ids in", shortened(common.removesuffix("::"))))
     if facts := _noise(record):
@@ -222,6 +226,29 @@ def _settings(record: GateRecord, common: str) -> list[Note]:
     if confirmed := _stage(record, "confirm", "fresh blocks"):
         notes.append(_note("confirm", confirmed))
     return notes
+
+
+def _parts(record: GateRecord) -> list[Note]:
+    """Returns of which parts the record was joined, and on which machines if they differ."""
+    if not record.parts:
+        return []
+    total = sum(one.seconds for one in record.parts)
+    of = record.parts[0].part.of
+    machines: dict[str, list[str]] = {}
+    for one in record.parts:
+        machines.setdefault(_machine(one.machine), []).append(str(one.part))
+    longest = f"the longest took {record.seconds:.0f} s, all of them {total:.0f} s"
+    lines = [f"{len(record.parts)} of {of} joined: {longest}"]
+    if len(machines) > 1:
+        lines.append("the machines differ; every benchmark was compared on one of them:")
+        lines += [f"{machine}: {', '.join(parts)}" for machine, parts in machines.items()]
+    return [_note("parts", *lines)]
+
+
+def _machine(facts: Mapping[str, object]) -> str:
+    """Returns the facts of a machine on which speed depends most, in words."""
+    cpus = facts.get("usable_cores")
+    return visible(f"{facts.get('cpu')}, {cpus} CPUs, {facts.get('os')}")
 
 
 def _note(label: str, *lines: str) -> Note:
@@ -301,10 +328,11 @@ def _names(ids: list[str], common: str) -> Sentence:
 
 def _guarantee(record: GateRecord) -> str:
     """Returns the error rate that is promised, and the test that keeps the promise."""
-    alarm = (
-        "The probability of any false alarm in this run is at most "
-        f"{100 * record.settings.alpha:g} %. "
-    )
+    alpha, of = record.settings.alpha, record.settings.part.of
+    place = "in all parts together" if record.parts else "in this run"
+    if of > 1:
+        place = f"in this part, which has its share of {100 * alpha * of:g} % for all {of},"
+    alarm = f"The probability of any false alarm {place} is at most {100 * alpha:.4g} %. "
     fresh = sum(block.stage == "confirm" for block in record.blocks)
     if not fresh:
         return (
@@ -340,4 +368,8 @@ def _properties(record: GateRecord) -> dict[str, str]:
     }
     for name, number in numbers.items():
         properties[name] = "" if number is None else str(number)
+    if record.settings.part.of > 1:
+        properties["part"] = str(record.settings.part)
+    if record.parts:
+        properties["parts"] = ", ".join(str(one.part) for one in record.parts)
     return properties
