@@ -73,6 +73,17 @@ def test_no_part_gets_the_same_size_of_every_test() -> None:
         assert max(counts) < 12
 
 
+def test_what_is_lost_before_it_is_measured_is_shared_as_well() -> None:
+    side = SideFacts("baseline", "main")
+    losses = dict.fromkeys("efgh", FAILED)
+    suite = runs.Suite(side, side, [], [], tuple("abcd"), losses, [])
+    shares = [suite.share(Part(number, 3)) for number in (1, 2, 3)]
+    assert {share.names for share in shares} == {tuple("abcdefgh")}
+    assert sorted(name for share in shares for name in share.benchmarks) == list("abcd")
+    assert sorted(name for share in shares for name in share.losses) == list("efgh")
+    assert suite.share(Part()) is suite
+
+
 @pytest.mark.parametrize(("number", "of"), [(0, 4), (5, 4), (-1, 1), (1, 0), (1, 1001)])
 def test_there_is_no_part_beyond_the_last(number: int, of: int) -> None:
     with pytest.raises(ValueError, match="there is no part"):
@@ -106,8 +117,8 @@ def record(rows: Sequence[Comparison], **facts: Any) -> GateRecord:  # noqa: ANN
     return replace(RECORD, **(defaults | facts))
 
 
-RIGHT = {"canary": [quad_of(math.log1p(0.03), 0.1)], "control": [quad_of(0.0, 0.1)]}
-WRONG = {"canary": [quad_of(0.0, 0.1)], "control": [quad_of(0.0, 0.1)]}
+RIGHT: dict[str, Any] = {"canary": [quad_of(math.log1p(0.03), 0.1)], "control": [quad_of(0.0, 0.1)]}
+WRONG: dict[str, Any] = {"canary": [quad_of(0.0, 0.1)], "control": [quad_of(0.0, 0.1)]}
 """Controls in which a known slowdown was not seen."""
 
 
@@ -179,8 +190,8 @@ def whole_runs(draw: st.DrawFn) -> GateRecord:
         for measured, losses in zip(quads, lost, strict=True)
     ]
     evidence = Evidence(WHOLE, tuple(row.id for row in rows))
-    for block in blocks:
-        evidence.add(block)
+    for made in blocks:
+        evidence.add(made)
     result, code = conclude(evidence, Findings(rows))
     noise = noise_floor([quad_of(0.0, 0.1)])
     return record(rows, blocks=blocks, result=result, exit_code=code, noise=noise)
