@@ -14,10 +14,12 @@ from scipy import stats
 from flopline.gate import run as runs
 from flopline.gate.judge.answer import why
 from flopline.gate.judge.controls import noise_floor
-from flopline.gate.parts import join
+from flopline.gate.parts import join, without_batches
 from flopline.gate.record import Comparison, ExitCode, GateRecord, Loss, Part, Settings, SideFacts
 from flopline.gate.run import Findings, conclude, investigate
 from flopline.gate.schedule import Budget, Evidence
+from flopline.gate.tell import text
+from flopline.gate.tell.summary import summarise
 from flopline.records import RecordError
 from tests.gate.support.machine import FAILED, SCHEDULE, UNLIMITED, Machine, quad_of
 from tests.gate.support.make_records import RECORD, make_block
@@ -345,7 +347,17 @@ def test_packages_that_differ_between_parts_are_a_warning() -> None:
 
 
 def test_a_single_record_of_a_whole_run_is_its_own_answer() -> None:
-    assert join([("a.json", RECORD)]) is RECORD
+    assert join([("a.json", RECORD)]) == without_batches(RECORD)
+
+
+def test_the_batches_stay_in_the_records_of_the_parts() -> None:
+    named = measure_parts(dict.fromkeys("abcd", 0.0), WHOLE, 2)
+    joined = join(named)
+    assert len(joined.blocks) == sum(len(part.blocks) for _, part in named)
+    for block in joined.blocks:
+        assert block.quads
+        assert not any(block.quads.values())
+    assert "quads" not in text.render(summarise(joined), 100)
 
 
 # What is missing, broken off or doubtful
@@ -356,7 +368,7 @@ def test_a_missing_part_ends_with_exit_code_2_and_its_name() -> None:
     assert joined.exit_code == ExitCode.COULD_NOT_WORK
     assert joined.result == "part 4/4 is missing; of the rest: no regression"
     (warning,) = joined.warnings
-    assert warning.startswith("2 benchmarks of the missing parts were not measured: a.py::")
+    assert warning.startswith("the missing parts have 2 benchmarks: a.py::")
     assert len(joined.comparisons) == 6
 
 

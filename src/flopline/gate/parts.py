@@ -7,10 +7,10 @@ again: the verdicts of the parts are the verdicts of the whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import statistics
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from flopline.gate.judge import controls
 from flopline.gate.judge.answer import answer
 from flopline.gate.measure.origin import listed
 from flopline.gate.record import ExitCode, GateRecord, Part, PartFacts, Settings
@@ -20,9 +20,9 @@ from flopline.records import RecordError
 from flopline.units import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from flopline.gate.record import Comparison, Difference, Loss, Quad, SideFacts
+    from flopline.gate.record import Comparison, Difference, Loss, SideFacts
 
 OWN = ("part", "budget")
 """The settings in which the parts of a run may differ."""
@@ -65,17 +65,20 @@ class Answered:
         return regressed and not self.problems
 
 
-def join(named: Sequence[tuple[str, GateRecord]]) -> GateRecord:
+def join(records: Iterable[tuple[str, GateRecord]]) -> GateRecord:
     """Returns the record of a whole suite of which parts were measured.
 
-    A single record that is no part is returned as it is.
+    The batches of the benchmarks stay behind in the records of the parts. Ten thousand benchmarks
+    have a gigabyte of them, and no verdict needs them again.
 
     Args:
-        named: The records of the parts, with the names of their files.
+        records: The records of the parts, with the names of their files. One whole run is its own
+            only part.
 
     Raises:
         RecordError: They are not parts of one run.
     """
+    named = [(name, without_batches(record)) for name, record in records]
     demand_one_run(named)
     ordered = sorted((record for _, record in named), key=lambda one: one.settings.part.number)
     first = ordered[0]
@@ -89,6 +92,7 @@ def join(named: Sequence[tuple[str, GateRecord]]) -> GateRecord:
     explanations: dict[str, list[Difference]] = {}
     for record in ordered:
         explanations |= record.explanations
+    noise = [record.noise for record in ordered if record.noise is not None]
     return GateRecord(
         settings=settings,
         baseline=first.baseline,
@@ -103,7 +107,7 @@ def join(named: Sequence[tuple[str, GateRecord]]) -> GateRecord:
         removed=list(dict.fromkeys(name for record in ordered for name in record.removed)),
         canary=_farthest([record.canary for record in ordered], settings.detect),
         control=_farthest([record.control for record in ordered], 0.0),
-        noise=controls.noise_floor(_all_quads(ordered)),
+        noise=statistics.median(noise) if noise else None,
         explanations=explanations,
         warnings=[*_unmeasured(parts), *_warnings(ordered), *_environments(ordered)],
         result=result,
@@ -111,6 +115,12 @@ def join(named: Sequence[tuple[str, GateRecord]]) -> GateRecord:
         parts=[_facts(record) for record in ordered],
         flopline=first.flopline,
     )
+
+
+def without_batches(record: GateRecord) -> GateRecord:
+    """Returns a record that still says which benchmarks every block measured, but not how."""
+    blocks = [replace(block, quads={name: [] for name in block.quads}) for block in record.blocks]
+    return replace(record, blocks=blocks)
 
 
 def demand_one_run(named: Sequence[tuple[str, GateRecord]]) -> None:
@@ -192,8 +202,7 @@ def _unmeasured(parts: Sequence[Answered]) -> list[str]:
     names = [name for name in suite if name not in measured]
     if not names:
         return []
-    benchmarks = counted(len(names), "benchmark")
-    return [f"{benchmarks} of the missing parts were not measured: {listed(names)}"]
+    return [f"the missing parts have {counted(len(names), 'benchmark')}: {listed(names)}"]
 
 
 def _answer(
@@ -229,15 +238,6 @@ def _farthest(measured: Sequence[float | None], known: float) -> float | None:
     """Returns the measurement that is farthest from what is known; None if there is none."""
     values = [value for value in measured if value is not None]
     return max(values, key=lambda value: abs(value - known), default=None)
-
-
-def _all_quads(records: Sequence[GateRecord]) -> list[Quad]:
-    quads = []
-    for record in records:
-        for block in record.blocks:
-            for measured in block.quads.values():
-                quads.extend(measured)
-    return quads
 
 
 def _warnings(records: Sequence[GateRecord]) -> list[str]:

@@ -288,7 +288,10 @@ def _randomisation(record: GateRecord) -> str:
 
 
 def _stage(record: GateRecord, stage: Stage, noun: str) -> str:
-    """Returns how many blocks a stage had, and how many quads a benchmark had in them at most."""
+    """Returns how many blocks a stage had, and how many quads a benchmark had in them at most.
+
+    A joined record has no quads.
+    """
     blocks = [block for block in record.blocks if block.stage == stage]
     if not blocks:
         return ""
@@ -296,7 +299,8 @@ def _stage(record: GateRecord, stage: Stage, noun: str) -> str:
     for block in blocks:
         for quads in block.quads.values():
             most_quads = max(most_quads, len(quads))
-    return f"{len(blocks)} {noun} x {most_quads} quads"
+    quads = f" x {most_quads} quads" if most_quads else ""
+    return f"{len(blocks)} {noun}{quads}"
 
 
 def _notes(record: GateRecord, common: str) -> list[Note]:
