@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -178,6 +178,21 @@ def test_a_record_from_before_children_had_a_clock_still_loads(path: Path) -> No
 def test_facts_that_a_later_version_added_are_ignored(path: Path) -> None:
     path.write_text(changed(colour="blue"))
     assert load(path) == RECORD
+
+
+def test_a_record_from_before_there_were_parts_is_one_of_a_whole_run(path: Path) -> None:
+    content: Any = as_json()
+    del content["suite"], content["parts"], content["settings"]["part"]
+    path.write_text(json.dumps(content))
+    assert load(path) == RECORD
+
+
+def test_a_record_of_a_part_that_does_not_exist_is_refused(path: Path) -> None:
+    content: Any = as_json()
+    content["settings"]["part"] = {"number": 5, "of": 4}
+    path.write_text(json.dumps(content))
+    with pytest.raises(RecordError, match=r"is not a record of `flopline gate`.*settings\.part"):
+        load(path)
 
 
 @pytest.mark.parametrize("version", [0, 1, 2, "3", None])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from flopline import files
 from flopline.cli.console import (
@@ -25,7 +27,7 @@ from flopline.cli.console import (
     stdout,
     was_written,
 )
-from flopline.gate.record import ExitCode, Settings
+from flopline.gate.record import MOST_PARTS, ExitCode, Part, Settings
 from flopline.gate.signals import held_back
 from flopline.progress import Progress
 
@@ -45,8 +47,23 @@ Any pytest-benchmark suite can be compared. Arguments after -- go to pytest.
 
 Exit codes: {EXIT_CODES}.
 
-`flopline gate show FILE` prints a saved record again.
+`flopline gate show FILE` prints a saved record again. `flopline gate join FILES` gives one verdict
+over the records of all parts of a suite, which `--part` measured.
 """
+
+
+class GateCommand(TyperCommand):
+    """`flopline gate`, which knows which of its arguments are pytest's because -- stands before."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # as Commands.invoke
+        """Notes how many arguments come after the --, which is itself no longer there later."""
+        after = args[args.index("--") + 1 :] if "--" in args else []
+        ctx.meta[AFTER] = len(after)
+        return super().parse_args(ctx, args)
+
+
+AFTER = "flopline.gate.after"
+"""The name under which the context of a command has the number of arguments after the --."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +220,14 @@ AlternateSetup = Annotated[
         "file or database. This is noisier.",
     ),
 ]
+PartOfSuite = Annotated[
+    str,
+    typer.Option(
+        "--part",
+        metavar="K/N",
+        help="Measure the K-th of N shares of the suite, for example on the K-th of N machines.",
+    ),
+]
 SelfCheck = Annotated[
     int,
     typer.Option(
@@ -229,6 +254,7 @@ JunitFile = Annotated[
 
 @app.command(
     "gate",
+    cls=GateCommand,
     help=HELP,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
@@ -245,6 +271,7 @@ def gate(
     suite_from: SuiteFrom = "candidate",
     isolated: Isolated = False,
     alternate_setup: AlternateSetup = False,
+    part: PartOfSuite = "1/1",
     self_check: SelfCheck = 0,
     json_file: JsonFile = None,
     markdown_file: MarkdownFile = None,
@@ -252,13 +279,21 @@ def gate(
 ) -> None:
     """Finds out whether a candidate is slower than a baseline; `HELP` is what users read."""
     outputs = Outputs(json_file, markdown_file, junit_file)
-    if context.args[:1] == ["show"]:
+    before = context.args[: len(context.args) - context.meta[AFTER]]
+    if before[:1] == ["show"]:
         show(context.args[1:], outputs)
         return
+    if before[:1] == ["join"] and not (baseline or baseline_python or candidate_python):
+        refuse_options(context)
+        join(context.args[1:], outputs)
+        return
+    share = parse_part(part)
     if self_check:
         outputs.refuse_self_check()
+        if share.of > 1:
+            fail("--self-check measures the error rates of a whole run; leave --part out")
     outputs.refuse_unwritable()
-    settings = Settings(
+    whole = Settings(
         detect=parse_number("--detect", detect, "%", low=0.1, high=100) / 100,
         alpha=parse_number("--alpha", alpha, "%", low=1e-4, high=50) / 100,
         budget=parse_number("--budget", budget, "s", low=1, high=1e6),
@@ -267,7 +302,7 @@ def gate(
         alternate=alternate_setup,
     )
     options = GateOptions(
-        settings=settings,
+        settings=whole.for_part(share),
         baseline=baseline,
         candidate=candidate,
         pythons=parse_pythons(baseline, baseline_python, candidate_python),
@@ -300,6 +335,18 @@ def parse_number(option: str, text: str, unit: str, *, low: float, high: float) 
             f"for example {low:g}{unit}"
         )
     return number
+
+
+def parse_part(text: str) -> Part:
+    """Returns the part in an option's text; ends the command if there is no such part."""
+    match = re.fullmatch(r"\s*([0-9]{1,4})/([0-9]{1,4})\s*", text)
+    number, of = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= number <= of <= MOST_PARTS:
+        fail(
+            f"--part is {text!r}; allowed is K/N, the K-th of N parts, with K from 1 to N and N of "
+            f"at most {MOST_PARTS}, for example 1/4"
+        )
+    return Part(number, of)
 
 
 def parse_pythons(
@@ -357,6 +404,36 @@ def show(arguments: list[str], outputs: Outputs) -> None:
         print_record(record)
     if not written:
         raise typer.Exit(2)
+
+
+def refuse_options(context: typer.Context) -> None:
+    """Ends the command if `join` was given an option that is for measuring."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        given = source is not None and source.name == "COMMANDLINE"
+        if given and name not in ("json_file", "markdown_file", "junit_file"):
+            fail(
+                f"gate join measures nothing; leave {parameter.opts[0]} out, and give the files "
+                "of the parts, and --json, --markdown or --junit for what it shall write"
+            )
+
+
+def join(arguments: list[str], outputs: Outputs) -> None:
+    """Gives one verdict over the saved records of all parts, and ends with its exit code."""
+    from flopline.gate import parts, storage
+
+    for argument in arguments:
+        if argument.startswith("-"):
+            fail(f"gate join has no option {argument}; it takes the records of all parts")
+    inputs = [Path(argument) for argument in arguments]
+    outputs.refuse_unwritable(*inputs)
+    with showing("one of the parts"):
+        # One is read at a time, because a record takes a gigabyte of memory where a suite is large.
+        record = parts.join((str(file), storage.load(file)) for file in inputs)
+        written = outputs.write(record)
+        print_record(record)
+    raise typer.Exit(exit_code(record, written=written))
 
 
 def print_record(record: GateRecord) -> None:

@@ -7,14 +7,17 @@ whole record into JSON and back.
 
 from __future__ import annotations
 
+import hashlib
 import math
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from flopline.records import SavedRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from flopline.progress import Progress
 
 SideName = Literal["baseline", "candidate"]
@@ -282,6 +285,54 @@ class SideFacts:
     packages: dict[str, str] = field(default_factory=dict)
 
 
+MOST_PARTS = 1000
+"""A suite has at most this many parts; a matrix of GitHub's has 256 jobs at most."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which of several equal shares of a suite a run measures, for example `2/4`.
+
+    Attributes:
+        number: The number of the part; the first is 1.
+        of: How many parts there are. One is the whole suite.
+
+    Raises:
+        ValueError: There is no such part.
+    """
+
+    number: int = 1
+    of: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of <= MOST_PARTS:
+            raise ValueError(f"there is no part {self.number} of {self.of}")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def share(self, names: Collection[str]) -> frozenset[str]:
+        """Returns the benchmarks of this part; every machine gets the same answer.
+
+        Neighbours in the order of their names are often one test with other parameters, and cost
+        alike. So of every `of` neighbours each part gets one. A digest decides who gets which:
+        were it their order, one part would get the largest size of every test.
+
+        Args:
+            names: The node ids of all benchmarks, in any order.
+        """
+        ordered = sorted(names)
+        chosen: set[str] = set()
+        for first in range(0, len(ordered), self.of):
+            neighbours = sorted(ordered[first : first + self.of], key=_digest)
+            chosen.update(neighbours[self.number - 1 : self.number])
+        return frozenset(chosen)
+
+
+def _digest(name: str) -> bytes:
+    return hashlib.sha256(name.encode(errors="surrogatepass")).digest()
+
+
 @dataclass(frozen=True)
 class Settings:
     """What was requested of the gate.
@@ -293,6 +344,7 @@ class Settings:
         arguments: The arguments for pytest.
         suite_from: The side whose benchmark files both sides ran; `each` if each ran its own.
         alternate: Whether the fixtures of only one side may live at a time.
+        part: The part of the suite that is measured.
     """
 
     detect: float = 0.03
@@ -301,6 +353,20 @@ class Settings:
     arguments: tuple[str, ...] = ()
     suite_from: Literal["candidate", "baseline", "each"] = "candidate"
     alternate: bool = False
+    part: Part = Part()
+
+    def for_part(self, part: Part) -> Settings:
+        """Returns the settings of one part of this run.
+
+        Each part may raise a false alarm with an equal share of this run's probability. Whatever
+        the parts have to do with each other, all of them together then have at most the whole of
+        it (Bonferroni).
+        """
+        return replace(self, alpha=self.alpha / part.of, part=part)
+
+    def for_whole(self) -> Settings:
+        """Returns the settings of the whole run of which this is a part."""
+        return replace(self, alpha=self.alpha * self.part.of, part=Part())
 
     @property
     def margin(self) -> float:
@@ -364,6 +430,27 @@ class BlockRequest:
     alone: bool = True
 
 
+@dataclass(frozen=True)
+class PartFacts:
+    """One of the parts of which a run was joined.
+
+    Attributes:
+        part: Which part it is.
+        machine: The facts of its machine.
+        started: When it began, in ISO 8601, UTC.
+        seconds: How long it took.
+        result: Its own answer in words.
+        exit_code: Its own answer as an exit code.
+    """
+
+    part: Part
+    machine: dict[str, Any]
+    started: str
+    seconds: float
+    result: str
+    exit_code: ExitCode
+
+
 @dataclass(frozen=True, kw_only=True)
 class GateRecord(SavedRecord):
     """Everything that a gate run measured and concluded.
@@ -386,6 +473,9 @@ class GateRecord(SavedRecord):
         warnings: What a reader must know, in words.
         result: The run's answer in words.
         exit_code: The run's answer as the exit code of `flopline gate`.
+        suite: If a part of the suite was measured, the node ids of the whole, in its order.
+        parts: If the record was joined, the parts of which it was. The machine is then that of the
+            first, and `seconds` is what the longest took.
     """
 
     kind: ClassVar[str] = "gate"
@@ -404,3 +494,5 @@ class GateRecord(SavedRecord):
     warnings: list[str]
     result: str
     exit_code: ExitCode
+    suite: list[str] = field(default_factory=list)
+    parts: list[PartFacts] = field(default_factory=list)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         Block,
         BlockRequest,
         Difference,
+        Part,
         Quad,
         Settings,
         SideName,
@@ -151,20 +152,18 @@ def run(
             loaded=reports.__setitem__,
             parents=parents,
         )
-        findings = investigate(
-            evidence,
-            budget,
-            schedule or Schedule.of(settings, len(lanes)),
-            measure=measure_round,
-            explain=explain,
-        )
-    evidence.warnings.extend(parents.notes)
-    for side in sides:
-        if side.home is not None and side.name not in reports:
-            evidence.warnings.append(
-                f"the {side.name} did not report which code it ran, because its sessions did not "
-                "come to their end"
+        findings = Findings(compare_all(evidence))
+        if suite.benchmarks:  # a part may have none
+            findings = investigate(
+                evidence,
+                budget,
+                schedule or Schedule.of(settings, len(lanes)),
+                measure=measure_round,
+                explain=explain,
             )
+    evidence.warnings.extend(parents.notes)
+    if evidence.blocks:
+        evidence.warnings.extend(_silent_about_code(sides, reports))
     seconds = budget.spent()
     return _record(suite, evidence, findings, machine=machine, started=started, seconds=seconds)
 
@@ -197,6 +196,18 @@ class Renewal:
         self.pairs += len(requests)
         if stage == "confirm" and self.pairs >= PAIRS_OF_A_PARENT:
             self.parents.prepare()
+
+
+def _silent_about_code(
+    sides: tuple[Side, Side], reports: Mapping[SideName, list[LoadedFile]]
+) -> list[str]:
+    """Returns a warning about each side that never said which code it has run."""
+    silent_sides = [side for side in sides if side.home is not None and side.name not in reports]
+    return [
+        f"the {side.name} did not report which code it ran, because its sessions did not come to "
+        "their end"
+        for side in silent_sides
+    ]
 
 
 def judge_code(
@@ -254,11 +265,17 @@ def _record(
         control=checks.control,
         noise=controls.noise_floor(_all_quads(evidence.blocks)),
         explanations=findings.explanations,
-        warnings=[*evidence.warnings, *checks.problems, *packages],
+        warnings=[*evidence.warnings, *_problems(evidence), *packages],
         result=result,
         exit_code=exit_code,
+        suite=list(suite.names),
         flopline=__version__,
     )
+
+
+def _problems(evidence: Evidence) -> list[str]:
+    """Returns what is wrong with the controls; they are not missed where nothing was measured."""
+    return evidence.controls().problems if evidence.blocks else []
 
 
 def _all_quads(blocks: Sequence[Block]) -> list[Quad]:
@@ -285,6 +302,7 @@ class Suite:
         files: The files of the benchmarks, relative to the sides' trees.
         built: The names of the distributions that were built for the sides.
         imported: What both sides have imported to collect it.
+        names: Node ids of the benchmarks of all parts, if this is one of several.
     """
 
     baseline: SideFacts
@@ -298,6 +316,20 @@ class Suite:
     files: frozenset[str] = frozenset()
     built: frozenset[str] = frozenset()
     imported: tuple[Imported | None, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def share(self, part: Part) -> Suite:
+        """Returns a part of the suite: its benchmarks, also among those that are lost."""
+        if part.of == 1:
+            return self
+        names = (*self.benchmarks, *self.losses)
+        share = part.share(names)
+        return replace(
+            self,
+            benchmarks=tuple(name for name in self.benchmarks if name in share),
+            losses={name: loss for name, loss in self.losses.items() if name in share},
+            names=names,
+        )
 
 
 def share_suite(
@@ -307,6 +339,7 @@ def share_suite(
 
     With `suite_from` as `each` the sides keep their own files, and a benchmark whose source differs
     between them is lost. The same holds for a file that has both code to measure and benchmarks.
+    Only the part that the settings ask for is kept.
 
     Raises:
         GateError: There is no benchmark.
@@ -342,7 +375,7 @@ def share_suite(
             f"them on the {target.name} was not measured: {names}"
         )
     benchmarks, losses = _comparable(chosen, before, after, overlaid.kept)
-    return Suite(
+    suite = Suite(
         baseline=_facts(baseline, before),
         candidate=_facts(candidate, after),
         added=[name for name in after.items if name not in before.items],
@@ -355,6 +388,7 @@ def share_suite(
         built=baseline.built | candidate.built,
         imported=(before.imported, after.imported),
     )
+    return suite.share(settings.part)
 
 
 def _list_both(
@@ -585,9 +619,9 @@ def conclude(evidence: Evidence, findings: Findings) -> tuple[str, ExitCode]:
     """Returns the run's answer in words, and its exit code.
 
     Raises:
-        GateError: No benchmark could be measured on both sides.
+        GateError: No benchmark could be measured on both sides, and this is no part of a suite.
     """
-    if not evidence.screened():
+    if not evidence.screened() and evidence.settings.part.of == 1:
         lines = [f"  {name}: {why(loss)}" for name, loss in evidence.all_losses().items()]
         raise GateError(
             f"none of {len(evidence.benchmarks)} benchmarks could be measured on both sides:\n"
@@ -600,7 +634,7 @@ def conclude(evidence: Evidence, findings: Findings) -> tuple[str, ExitCode]:
     measured: set[str] = set()
     for block in evidence.blocks:
         measured.update(block.quads)
-    problems = evidence.controls().problems
+    problems = _problems(evidence)
     rows = findings.comparisons
     return answer(rows, problems, evidence.all_losses(), measured, evidence.settings)
 

@@ -16,6 +16,8 @@ from flopline.gate.record import (
     GateRecord,
     Loss,
     Outcome,
+    Part,
+    PartFacts,
     Phase,
     Quad,
     Settings,
@@ -106,6 +108,7 @@ VERSIONS = st.builds(
     python=TEXTS,
     packages=st.dictionaries(TEXTS, TEXTS, max_size=2),
 )
+PARTS = st.integers(1, 9).flatmap(lambda of: st.builds(Part, st.integers(1, of), st.just(of)))
 SETTINGS = st.builds(
     Settings,
     detect=FINITE,
@@ -113,8 +116,19 @@ SETTINGS = st.builds(
     budget=FINITE,
     arguments=st.lists(TEXTS, max_size=2).map(tuple),
     suite_from=st.sampled_from(["candidate", "baseline", "each"]),
+    alternate=st.booleans(),
+    part=PARTS,
 )
 FACTS = st.none() | st.booleans() | COUNTS | FINITE | TEXTS | st.lists(TEXTS)
+PARTS_JOINED = st.builds(
+    PartFacts,
+    part=PARTS,
+    machine=st.dictionaries(TEXTS, FACTS, max_size=2),
+    started=TEXTS,
+    seconds=FINITE,
+    result=TEXTS,
+    exit_code=st.sampled_from(ExitCode),
+)
 RECORDS = st.builds(
     GateRecord,
     settings=SETTINGS,
@@ -136,4 +150,6 @@ RECORDS = st.builds(
     result=TEXTS,
     exit_code=st.sampled_from(ExitCode),
     flopline=TEXTS,
+    suite=st.lists(TEXTS, max_size=2),
+    parts=st.lists(PARTS_JOINED, max_size=2),
 )

@@ -26,7 +26,8 @@ def answer(
     """Returns the run's answer in words, and its exit code.
 
     A confirmed regression outranks everything else: whatever came after it, its test holds. Failed
-    controls outrank a lost benchmark, and that outranks what remained undecided.
+    controls outrank a lost benchmark, and that outranks what remained undecided. That
+    nothing was compared is no answer about a suite, but no fault of one of its parts.
 
     Args:
         rows: The verdicts.
@@ -44,7 +45,7 @@ def answer(
     if lost:
         return f"{counted(len(lost), 'benchmark')} lost: {_names(lost)}", ExitCode.COULD_NOT_WORK
     if all(row.verdict == "not comparable" for row in rows):
-        return "nothing was compared", ExitCode.COULD_NOT_WORK
+        return _nothing_compared(settings)
     return _without_regression(rows, settings)
 
 
@@ -68,6 +69,12 @@ def _names(benchmarks: Sequence[str]) -> str:
     names = ", ".join(benchmarks[:NAMED])
     more = len(benchmarks) - NAMED
     return f"{names} and {more} more" if more > 0 else names
+
+
+def _nothing_compared(settings: Settings) -> tuple[str, ExitCode]:
+    if settings.part.of > 1:
+        return f"part {settings.part} has nothing to compare", ExitCode.NO_REGRESSION
+    return "nothing was compared", ExitCode.COULD_NOT_WORK
 
 
 def _count(rows: Sequence[Comparison], verdict: str) -> int:

@@ -25,9 +25,10 @@ def render(summary: Summary) -> str:
     cases = [_case(row, summary) for row in summary.rows]
     if summary.exit_code == ExitCode.COULD_NOT_WORK:
         cases.append(_failure(summary))
-    suite = ET.Element(
-        "testsuite", name="flopline gate", tests=str(len(cases)), time=f"{summary.seconds:.3f}"
-    )
+    part = summary.properties.get("part")
+    name = f"flopline gate, part {part}" if part else "flopline gate"
+    time = f"{summary.seconds:.3f}"
+    suite = ET.Element("testsuite", name=name, tests=str(len(cases)), time=time)
     for attribute, element in COUNTERS.items():
         count = sum(case.find(element) is not None for case in cases)
         suite.set(attribute, str(count))

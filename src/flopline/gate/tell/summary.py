@@ -22,7 +22,7 @@ from flopline.gate.tell.names import Name, common_prefix, shortened
 from flopline.units import counted, percent, share
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from flopline.gate.record import Comparison, GateRecord, Stage, Verdict
     from flopline.gate.tell.columns import Renderer, ReportColumn
@@ -246,9 +246,11 @@ def _unchanged(comparisons: list[Comparison]) -> Unchanged:
 
 def _heading(record: GateRecord) -> tuple[str, ...]:
     count = len(record.comparisons)
+    part = record.settings.part
     return (
         f"baseline {shortened(record.baseline.version)}",
         f"candidate {shortened(record.candidate.version)}",
+        *([f"part {part} of the suite"] if part.of > 1 else []),
         f"{count} benchmark" if count == 1 else f"{count} benchmarks",
         f"{record.seconds:.0f} s",
     )
@@ -256,7 +258,7 @@ def _heading(record: GateRecord) -> tuple[str, ...]:
 
 def _settings(record: GateRecord, common: str) -> list[Note]:
     """Returns where the ids are, how noisy it was, and how many blocks each stage had."""
-    notes = []
+    notes = _parts(record)
     if common:
         notes.append(_note("ids in", shortened(common.removesuffix("::"))))
     if facts := _noise(record):
@@ -266,6 +268,29 @@ def _settings(record: GateRecord, common: str) -> list[Note]:
     if confirmed := _stage(record, "confirm"):
         notes.append(_note("confirm", confirmed))
     return notes
+
+
+def _parts(record: GateRecord) -> list[Note]:
+    """Returns of which parts the record was joined, and on which machines if they differ."""
+    if not record.parts:
+        return []
+    total = sum(one.seconds for one in record.parts)
+    of = record.parts[0].part.of
+    machines: dict[str, list[str]] = {}
+    for one in record.parts:
+        machines.setdefault(_machine(one.machine), []).append(str(one.part))
+    longest = f"the longest took {record.seconds:.0f} s, all of them {total:.0f} s"
+    lines = [f"{len(record.parts)} of {of} joined: {longest}"]
+    if len(machines) > 1:
+        lines.append("the machines differ; every benchmark was compared on one of them:")
+        lines += [f"{machine}: {', '.join(parts)}" for machine, parts in machines.items()]
+    return [_note("parts", *lines)]
+
+
+def _machine(facts: Mapping[str, object]) -> str:
+    """Returns the facts of a machine on which speed depends most, in words."""
+    cpus = facts.get("usable_cores")
+    return visible(f"{facts.get('cpu')}, {cpus} CPUs, {facts.get('os')}")
 
 
 def _note(label: str, *lines: str) -> Note:
@@ -310,17 +335,16 @@ def _stage(record: GateRecord, stage: Stage) -> str:
     quads = []
     for block in record.blocks:
         if block.stage == stage:
-            for name, measured in block.quads.items():
+            for name, taken in block.quads.items():
                 blocks[name] = blocks.get(name, 0) + 1
-                quads.append(len(measured))
+                quads.append(len(taken))
     if not blocks:
         return ""
     noun = "suspicious benchmark" if stage == "confirm" else "benchmark"
     fresh = "fresh " if stage == "confirm" else ""
-    return (
-        f"{counted(len(blocks), noun)} in {_range(blocks.values())} {fresh}blocks, "
-        f"{_range(quads)} quads a block"
-    )
+    measured = f"{counted(len(blocks), noun)} in {_range(blocks.values())} {fresh}blocks"
+    # A record that was joined of parts has no quads.
+    return f"{measured}, {_range(quads)} quads a block" if any(quads) else measured
 
 
 def _range(numbers: Collection[int]) -> str:
@@ -358,13 +382,15 @@ def _names(ids: list[str], common: str) -> Sentence:
 
 def _guarantee(record: GateRecord) -> str:
     """Returns the error rate that is promised, and what it does not cover."""
-    alpha = f"{100 * record.settings.alpha:g} %"
+    alpha, of = record.settings.alpha, record.settings.part.of
+    run = "this run, of all its parts," if record.parts else "this run"
+    share = f", its share of {100 * alpha * of:g} % for all {of} parts" if of > 1 else ""
     margin = reasons.tolerated(record.settings)
     return (
-        f"The probability that this run calls any benchmark slower that does the same work is at "
-        f"most {alpha}, whatever the noise and however long was measured. A change that only moves "
-        f"code or data in memory can make a benchmark slower for good: up to {margin} of that is "
-        "tolerated, and more is called a regression."
+        f"The probability that {run} calls any benchmark slower that does the same work is at most "
+        f"{100 * alpha:.4g} %{share}, whatever the noise and however long was measured. A change "
+        f"that only moves code or data in memory can make a benchmark slower for good: up to "
+        f"{margin} of that is tolerated, and more is called a regression."
     )
 
 
@@ -389,4 +415,8 @@ def _properties(record: GateRecord) -> dict[str, str]:
     }
     for name, number in numbers.items():
         properties[name] = "" if number is None else str(number)
+    if record.settings.part.of > 1:
+        properties["part"] = str(record.settings.part)
+    if record.parts:
+        properties["parts"] = ", ".join(str(one.part) for one in record.parts)
     return properties
