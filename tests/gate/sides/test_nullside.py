@@ -14,7 +14,7 @@ from flopline.gate.sides.environment import Side, sides
 from flopline.gate.sides.export import ExportError
 from flopline.gate.sides.nullside import FOLDER, is_editable, null_side, subject_files
 from tests.gate.support.make_projects import PLAIN
-from tests.support.checkouts import checkout, content, world
+from tests.support.checkouts import checkout, content, world, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,12 +46,22 @@ def test_the_subject_is_what_was_loaded_without_tests_and_benchmarks(baseline: S
     assert subject_files(baseline, loaded, {"test_beside.py"}) == SUBJECT
 
 
+def test_modules_that_a_benchmark_imports_late_belong_to_the_subject(baseline: Side) -> None:
+    late = baseline.tree / "pkg" / "late" / "more.py"
+    late.parent.mkdir()
+    late.write_text("")
+    (baseline.tree / "pkg" / "link.py").symlink_to("work.py")
+    files = subject_files(baseline, [str(baseline.tree.resolve() / "pkg" / "work.py")], ())
+    assert files == [SUBJECT[0], PurePosixPath("tree/pkg/late/more.py"), SUBJECT[1]]
+
+
 def test_of_an_environment_only_the_packages_of_the_project_are_edited(baseline: Side) -> None:
     home = (baseline.home or Path()).resolve()
     installed = dataclasses.replace(
         baseline, site=home / "venv" / "lib", packages=frozenset({"pkg", "single"})
     )
     names = ("pkg/work.py", "single.py", "numpy/core.py", "../bin/tool.py")
+    write(home / "venv" / "lib", dict.fromkeys(names, ""))
     loaded = [os.path.normpath(home / "venv" / "lib" / name) for name in names]
     expected = [PurePosixPath("venv/lib", name) for name in names[:2]]
     assert subject_files(installed, loaded, ()) == expected

@@ -32,7 +32,9 @@ LONGEST_NAME = 40
 def subject_files(side: Side, loaded: Iterable[str], suite: Collection[str]) -> list[PurePosixPath]:
     """Returns the Python files of a side's subject, relative to its home, sorted.
 
-    Files of tests and benchmarks are left out, because both sides run the same ones.
+    These are the files that it has loaded, and the others of the packages in which they lie: many
+    modules are first imported when a benchmark runs. Files of tests and benchmarks are left out,
+    because both sides run the same ones.
 
     Args:
         side: The side.
@@ -41,25 +43,49 @@ def subject_files(side: Side, loaded: Iterable[str], suite: Collection[str]) -> 
     """
     if side.home is None:
         return []
-    home, copy, tree = (folder.resolve() for folder in (side.home, side.copy, side.tree))
-    site = copy if side.site is None else side.site.resolve()
-    benchmarks = {(tree / name).resolve() for name in suite}
-    subject = []
+    home, tree = side.home.resolve(), side.tree.resolve()
+    left_out = {(tree / name).resolve() for name in suite}
+    roots = [tree, side.copy.resolve()]
+    site = roots[0] if side.site is None else side.site.resolve()
+    subject = set()
     for name in loaded:
         file = Path(name)
-        if file.suffix != ".py" or file.name == "conftest.py" or file in benchmarks:
-            continue
-        if file.is_relative_to(copy):
-            root = tree if file.is_relative_to(tree) else copy
-            in_suite = suite_folder(PurePosixPath(file.relative_to(root)), side.packages)
-            if in_suite is None:
-                subject.append(PurePosixPath(file.relative_to(home)))
-        elif file.is_relative_to(site) and site.is_relative_to(home):
-            # The folder may be that of an environment, which has the dependencies in it, too.
+        # The folder of packages may be an environment's, which has the dependencies in it, too.
+        is_installed = file.is_relative_to(site) and site.is_relative_to(home)
+        if is_installed and site not in roots:
             package = PurePosixPath(file.relative_to(site).parts[0]).stem
-            if package in side.packages:
-                subject.append(PurePosixPath(file.relative_to(home)))
+            root = site if package in side.packages else None
+        else:
+            root = next((folder for folder in roots if file.is_relative_to(folder)), None)
+        if root is not None:
+            for each in (file, *_around(file)):
+                if each not in left_out and _is_code(each, root, side.packages):
+                    subject.add(PurePosixPath(each.relative_to(home)))
     return sorted(subject)
+
+
+def _around(file: Path) -> list[Path]:
+    """Returns the Python files of the outermost package in which a file lies."""
+    package = None
+    for folder in file.parents:
+        if not (folder / "__init__.py").is_file():
+            break
+        package = folder
+    return [] if package is None else list(package.rglob("*.py"))
+
+
+def _is_code(file: Path, root: Path, packages: frozenset[str]) -> bool:
+    """Returns whether a file is Python code that is no part of a suite.
+
+    Args:
+        file: The file.
+        root: The folder that its place in the project is relative to.
+        packages: The names of the project's packages.
+    """
+    if file.suffix != ".py" or file.name == "conftest.py" or file.is_symlink():
+        return False
+    place = PurePosixPath(file.relative_to(root))
+    return suite_folder(place, packages) is None and file.is_file()
 
 
 def is_editable(
