@@ -147,14 +147,14 @@ def test_the_clock_of_the_process_decides_where_threads_or_children_work(batch: 
 
 
 def test_handing_over_on_a_crowded_machine_is_no_waiting() -> None:
-    calm, crowded = replace(THREADED, wall=6e-3), replace(THREADED, wall=40e-3)
+    calm, crowded = replace(THREADED, wall=9e-3), replace(THREADED, wall=90e-3)
     quads = [quad(calm, calm)] + [quad(crowded, crowded)] * 8
     assert choose_clock(quads, SETTINGS) == "process"
 
 
 @pytest.mark.parametrize("batch", [THREADED, IN_CHILDREN])
 def test_wall_time_decides_where_threads_or_children_mostly_sleep(batch: Batch) -> None:
-    asleep = replace(batch, wall=20e-3)
+    asleep = replace(batch, wall=40e-3)
     assert choose_clock([quad(asleep, asleep)] * 3, SETTINGS) == "wall"
     assert choose_clock([quad(batch, asleep)] * 3, SETTINGS) == "wall"
 

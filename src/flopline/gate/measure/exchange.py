@@ -185,7 +185,7 @@ class Exchange:
         if not together:
             return []
         readings = [iter(answers[handle.side].batches) for handle in self.handles]
-        return [Batch(**next(readings[slot])._asdict()) for slot in order]
+        return [Batch(*next(readings[slot])) for slot in order]
 
     def _play_series(
         self, mine: Sequence[list[bool]], rounds: Sequence[int]

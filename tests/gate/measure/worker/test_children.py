@@ -32,8 +32,10 @@ NESTED = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {WORK!r
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Children:
-    """The clock of a process that has not looked for children yet."""
+    """The clock of a process that had no children yet."""
     fresh = Children()
+    fresh.look()
+    fresh.look()
     monkeypatch.setattr(meter, "CHILDREN", fresh)
     return fresh
 
@@ -66,12 +68,12 @@ def read(work: Callable[[], object]) -> float:
 
 
 def test_without_children_nothing_is_read(clock: Children, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(children, "reaped", lambda: 0)
     assert not are_there_any()
-    assert read(lambda: None) == 0
-    assert (clock.seen, clock.clocks) == (False, [])
+    clock.look()  # others have ended before
+    clock.look()
+    assert (clock.watching, clock.clocks) == (False, [])
     monkeypatch.setattr(children, "reaped", lambda: pytest.fail("it was read"))
-    assert clock.used() == 0
+    assert read(lambda: None) == 0
 
 
 @pytest.mark.parametrize("code", [WORK, NESTED], ids=["a child", "a grandchild"])

@@ -48,54 +48,61 @@ def are_there_any() -> bool:
 class Children:
     """The clock of all child processes together.
 
-    Reading it takes one call to the system, and another one for each living descendant. These are
-    listed once per series of batches, which takes about 20 us for each, and again when one has
-    ended. If there never was a child, nothing is read or listed.
-
     A child that ends takes its time from its own clock to that of the reaped children, so that the
     sum over both grows steadily. Not in it are the descendants that a living child has waited for,
     for example those of multiprocessing's fork server, and those that have lost their parent.
 
+    Reading it takes one call to the system, and another one for each living descendant. These are
+    listed before every series of batches, which takes about 20 us for each, and again when one has
+    ended. Where no child lives, and none has ended since the last series, nothing is read.
+
     Attributes:
-        seen: Whether there is or was a child.
+        watching: Whether there are children whose clock must be read.
         clocks: The clocks of the living descendants when they were last listed.
     """
 
     def __init__(self) -> None:
-        self.seen = False
+        self.watching = False
         self.clocks: list[int] = []
         self._reaped = 0
 
     def used(self) -> int:
-        """Returns the CPU time in ns that children have used; 0 while there never was one."""
-        if not self.seen:
+        """Returns the CPU time in ns that children have used; 0 while it is not watched."""
+        return self._total() if self.watching else 0
+
+    def look(self) -> None:
+        """Finds out whether there are children; to be called before a series of batches."""
+        before = self._reaped
+        self._list()
+        self.watching = bool(self.clocks) or self._reaped != before
+
+    def catch_up(self) -> int:
+        """Lists the living descendants anew if there may be others.
+
+        Returns:
+            The CPU time in ns that those have used which were not listed or watched before.
+        """
+        if self.clocks and reaped() == self._reaped:
             return 0
+        before = self._total() if self.watching else self._reaped
+        self._list()
+        found = max(0, self._total() - before)
+        self.watching = self.watching or found > 0
+        return found
+
+    def _total(self) -> int:
         total = reaped()
         for clock in self.clocks:
             with contextlib.suppress(OSError):  # it was waited for
                 total += Original.clock_gettime_ns(clock)
         return total
 
-    def look(self) -> None:
-        """Lists the living descendants, if there are any."""
+    def _list(self) -> None:
         self.clocks = []
         if are_there_any():
             process = Original.getpid()
             self.clocks = [process_clock(member) for member in family(process) if member != process]
         self._reaped = reaped()
-        self.seen = self.seen or bool(self.clocks) or self._reaped > 0
-
-    def catch_up(self) -> int:
-        """Lists the living descendants anew if there may be others.
-
-        Returns:
-            The CPU time in ns that those have used which were not listed before.
-        """
-        if self.clocks and reaped() == self._reaped:
-            return 0
-        before = self.used()
-        self.look()
-        return max(0, self.used() - before)
 
 
 CHILDREN = Children()

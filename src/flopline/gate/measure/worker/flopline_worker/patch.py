@@ -201,10 +201,6 @@ class Rounds(Protocol):
         """Returns a call of the benchmarked function without arguments."""
 
 
-def nothing() -> None:
-    """Is what is timed in order to know what measuring costs."""
-
-
 class PlainCalls:
     """Rounds that are calls with the same arguments.
 
@@ -219,7 +215,6 @@ class PlainCalls:
         self.args, self.kwargs = arguments
         self.runner = fixture._make_runner(function, self.args, self.kwargs)
         self.results: list[Any] = []
-        self.costs: dict[int, Cost] = {}
 
     def run(self, rounds: int, meter: Meter) -> float:
         """Runs rounds, all of them inside the meter; returns seconds on the suite's timer."""
@@ -232,11 +227,7 @@ class PlainCalls:
 
     def cost(self, rounds: int) -> Cost:
         """Returns what measuring a batch of so many rounds costs; all rounds together are one."""
-        shape = min(rounds, 2)
-        if shape not in self.costs:
-            empty = PlainCalls(self.fixture, nothing, ((), {}))
-            self.costs[shape] = cost_of_a_round(functools.partial(empty.run, shape))
-        return self.costs[shape]
+        return cost_of_calls(self.fixture, min(rounds, 2))
 
     def prepare(self) -> Callable[[], object]:
         """Returns a call of the benchmarked function without arguments."""
@@ -255,7 +246,6 @@ class PreparedRounds:
         self.fixture = fixture
         self.call = call
         self.results: list[Any] = []
-        self.cost_of_one: Cost | None = None
 
     def run(self, rounds: int, meter: Meter) -> float:
         """Runs rounds, their calls inside the meter; returns seconds on the suite's timer."""
@@ -278,15 +268,34 @@ class PreparedRounds:
 
     def cost(self, rounds: int) -> Cost:
         """Returns what measuring a batch of so many rounds costs; each is measured for itself."""
-        if self.cost_of_one is None:
-            empty = PlainCalls(self.fixture, nothing, ((), {}))
-            self.cost_of_one = empty.cost(1)
-        return self.cost_of_one.times(rounds)
+        return cost_of_calls(self.fixture, 1).times(rounds)
 
     def prepare(self) -> Callable[[], object]:
         """Returns a call of the benchmarked function without arguments, after its setup."""
         args, kwargs = self.call.arguments()
         return functools.partial(self.call.target, *args, **kwargs)
+
+
+def nothing() -> None:
+    """Is what is timed in order to know what measuring costs."""
+
+
+COSTS: dict[tuple[int, bool], Cost] = {}
+"""What was found out in this process."""
+
+
+def cost_of_calls(fixture: Any, calls: int) -> Cost:
+    """Returns what measuring one call, or several together, costs; it is measured once a process.
+
+    Args:
+        fixture: A benchmark fixture without a timer of the suite's own.
+        calls: 1, or 2 for any number above it, for which pytest-benchmark reads its timer twice.
+    """
+    kind = (calls, bool(fixture._disable_gc))
+    if kind not in COSTS:
+        empty = PlainCalls(fixture, nothing, ((), {}))
+        COSTS[kind] = cost_of_a_round(functools.partial(empty.run, calls))
+    return COSTS[kind]
 
 
 def _with_results(timed: tuple[float, Any]) -> tuple[float, list[Any]]:

@@ -200,6 +200,13 @@ def _row(values: list[Any], kind: Any) -> Any:
     Raises:
         MessageError: There are too few or too many values, or one is of another type.
     """
+    if kind is Reading and tuple(map(type, values)) in USUAL_READINGS:
+        row = Reading(*values)
+        counts = map(abs, (row.calls, row.voluntary, row.involuntary))
+        seconds = map(abs, (row.wall, row.cpu, row.process, row.timer or 0.0, row.children))
+        # A sum is as large as a summand, and is no number if a summand is none.
+        if max(counts) < LARGEST and sum(seconds) < LARGEST:
+            return row
     hints = HINTS[kind]
     if len(values) != len(hints):
         raise MessageError(f"{kind.__name__} with {len(values)} values")
@@ -449,6 +456,11 @@ class Abort(Message):
 KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in Message.__subclasses__()}
 """Every message by the name that stands for it in a line."""
 
+USUAL_READINGS = {
+    (int, float, float, float, int, int, type(None), float),
+    (int, float, float, float, int, int, float, float),
+}
+"""The types of the values of nearly all readings, so that not every value is looked at alone."""
 ROWS = (Reading, CallSite, CollectedBenchmark, CollectionError, LoadedFile)
 HINTS: dict[type, dict[str, Any]] = {
     kind: typing.get_type_hints(kind) for kind in (*KINDS.values(), *ROWS)
