@@ -381,7 +381,7 @@ def apart_warning(name: str, loss: Loss) -> str:
     return (
         f"{name} {loss.outcome} while both sides ran at the same time ({reason}), and did not with "
         "one side after the other; so it was measured like that, which is noisier. Let its "
-        "fixtures choose a port or file by FLOPLINE_SLOT, which is 0 or 1, or give "
+        "fixtures choose a port or file by FLOPLINE_SLOT, a small number, or give "
         "--alternate-setup from the start"
     )
 

@@ -71,8 +71,8 @@ TAKEN = re.compile(
 """How errors read where something of a fixed name is in use, for example by the other side."""
 TAKEN_ADVICE = (
     "Both sides run at the same time. Let the suite choose its port, file or database by "
-    "FLOPLINE_SLOT, which is 0 on one side and 1 on the other; or give --alternate-setup, if a "
-    "fixture needs it"
+    "FLOPLINE_SLOT, a small number that every side has for itself; or give --alternate-setup, if "
+    "a fixture needs it"
 )
 
 
