@@ -166,7 +166,8 @@ class Block:
         load: The one-minute load average at the end of the block; None where the kernel does not
             tell.
         quads: The quads of each benchmark, by node id.
-        wide: Benchmarks that were timed on all given CPUs, because they wait or use threads.
+        wide: Benchmarks that were timed on all given CPUs, because they wait, or work in threads
+            or child processes.
         canary: Quads in which the candidate's slot did exactly `detect` more work; none if the
             request was for no controls.
         control: Quads in which both slots did equal work; none likewise.
@@ -175,6 +176,9 @@ class Block:
             something of which there is one.
         spent: What each benchmark has cost, by node id: seconds from its setup to its teardown on
             both sides, with all that is not timed.
+        parallel: Further quads of benchmarks that work in threads or child processes, by node id.
+            These were timed on all given CPUs, and those in `quads` on one. They are for the second
+            clock.
     """
 
     stage: Stage
@@ -193,6 +197,7 @@ class Block:
     lost: dict[str, Loss]
     alternate: list[str] = field(default_factory=list)
     spent: dict[str, float] = field(default_factory=dict)
+    parallel: dict[str, list[Quad]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
