@@ -169,7 +169,8 @@ class Block:
         load: The one-minute load average at the end of the block; None where the kernel does not
             tell.
         quads: The quads of each benchmark, by node id.
-        wide: Benchmarks that were timed on all given CPUs, because they wait or use threads.
+        wide: Benchmarks that were timed on all given CPUs, because they wait, or work in threads
+            or child processes.
         canary: Quads in which the candidate's slot did exactly `detect` more work; none if the
             request was for no controls.
         control: Quads in which both slots did equal work; none likewise.
@@ -180,6 +181,9 @@ class Block:
             both sides, with all that is not timed.
         forked: Whether both sides were forked from one process, with all that they share; the
             hash seed and the padding are then those of that process.
+        parallel: Further quads of benchmarks that work in threads or child processes, by node id.
+            These were timed on all given CPUs, and those in `quads` on one. They are for the second
+            clock.
     """
 
     stage: Stage
@@ -199,6 +203,7 @@ class Block:
     alternate: list[str] = field(default_factory=list)
     spent: dict[str, float] = field(default_factory=dict)
     forked: bool = False
+    parallel: dict[str, list[Quad]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

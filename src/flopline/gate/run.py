@@ -587,7 +587,7 @@ def _compare_suspect(
     row = verdict.compare(
         name, suspect.screened, slower, faster, suspect.settings, tests=tests, planned=planned
     )
-    if row.verdict == "unchanged" and suspect.settings != evidence.settings:
+    if row.verdict == "unchanged" and suspect.by_second:
         return verdict.compare(name, screened, None, None, evidence.settings, tests=tests)
     return row
 

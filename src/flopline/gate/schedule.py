@@ -126,6 +126,7 @@ class Suspect:
         expected: How many fresh blocks confirm it on average.
         at_most: How many it gets at most.
         obvious: Whether the fewest blocks suffice, however short they are.
+        by_second: Whether it is suspected by its second clock only.
     """
 
     screened: Screened
@@ -134,6 +135,7 @@ class Suspect:
     expected: float = math.inf
     at_most: int = MOST_BLOCKS
     obvious: bool = False
+    by_second: bool = False
 
 
 @dataclass
@@ -190,14 +192,18 @@ class Evidence:
                 losses.setdefault(name, loss)
         return losses
 
-    def quads(self, stage: Stage) -> dict[str, list[list[Quad]]]:
+    def quads(self, stage: Stage, *, parallel: bool = False) -> dict[str, list[list[Quad]]]:
         """Returns the quads of each block of a stage, per benchmark that was measured and not lost.
 
         Blocks without quads of a benchmark are left out.
+
+        Args:
+            stage: The stage.
+            parallel: Whether they are those on all CPUs, for the second clock.
         """
         measured: dict[str, list[list[Quad]]] = {}
         for block in self.blocks:
-            for name, quads in block.quads.items():
+            for name, quads in (block.parallel if parallel else block.quads).items():
                 if name in self.losses:
                     continue
                 blocks = measured.setdefault(name, [])
@@ -560,6 +566,7 @@ def find_suspects(evidence: Evidence) -> dict[str, Suspect]:
     """
     settings = evidence.settings
     quads = evidence.quads("screen")
+    parallel = evidence.quads("screen", parallel=True)
     suspects: dict[str, Suspect] = {}
     for name, screened in evidence.screened().items():
         if screened is None:
@@ -568,12 +575,12 @@ def find_suspects(evidence: Evidence) -> dict[str, Suspect]:
         if direction is not None:
             suspects[name] = Suspect(screened, direction, settings)
     less = coarse(settings)
-    for name, screened in verdict.second_opinions(quads, settings).items():
+    for name, screened in verdict.second_opinions(quads, parallel, settings).items():
         already = name in suspects and suspects[name].direction == "slower"
         if screened is None or already:
             continue
         if verdict.suspicious(screened, less) == "slower":
-            suspects[name] = Suspect(screened, "slower", less)
+            suspects[name] = Suspect(screened, "slower", less, by_second=True)
     for name, suspect in suspects.items():
         screened, its = suspect.screened, suspect.settings
         tests = len(_of_direction(suspects, suspect.direction))
@@ -630,10 +637,11 @@ def look(direction: Direction, evidence: Evidence) -> dict[str, Confirmed]:
     Those that have none yet, or were lost, count in Holm's correction as if they had no evidence,
     so that the error rate covers all suspects. A suspect's clock is the one that its screen chose.
     """
-    measured = evidence.quads("confirm")
+    by_clock = (evidence.quads("confirm"), evidence.quads("confirm", parallel=True))
     samples = {}
     for name in _of_direction(evidence.suspects, direction):
         screened = evidence.suspects[name].screened
+        measured = by_clock[evidence.suspects[name].by_second]
         values = verdict.block_values(measured.get(name, []), screened.clock)
         if direction == "faster":
             values = [-value for value in values]

@@ -131,6 +131,42 @@ def test_what_waits_is_timed_on_all_cpus(
         assert pins(worker) == [[CPU, OTHER], [CPU, OTHER]]
 
 
+def test_what_works_in_threads_is_timed_on_one_cpu_and_then_on_all(
+    measurement: BlockMeasurement, workers: dict[SideName, ScriptedWorker]
+) -> None:
+    workers["baseline"].threaded = True
+    measurement.slowdown = {A: 1.0}
+    measurement.measure_benchmarks([A], report=lambda _: None)
+    for worker in workers.values():
+        assert worker.kinds() == [
+            *("Pin", "Order"),
+            *("SizeBatch", "SizeBatch"),
+            "CollectGarbage",
+            "TakeTurns",  # to warm up
+            *("Pin", "TakeTurns"),  # on the one CPU
+            *("Pin", "TakeTurns"),  # on all CPUs
+            "Pin",
+            "Stop",
+        ]
+        assert pins(worker) == [[CPU, OTHER], [CPU], [CPU, OTHER], [CPU, OTHER]]
+    assert measurement.wide == [A]
+    assert len(measurement.parallel[A]) == len(measurement.quads[A]) // 2 > 0
+    for quad in measurement.quads[A] + measurement.parallel[A]:
+        assert quad.candidate[0].cpu == pytest.approx(2 * quad.baseline[0].cpu)
+
+
+@pytest.mark.parametrize("allowed", [50, 4000])
+def test_what_works_in_threads_and_allows_few_calls_is_timed_on_all_cpus(
+    measurement: BlockMeasurement, workers: dict[SideName, ScriptedWorker], allowed: int
+) -> None:
+    for worker in workers.values():
+        worker.threaded, worker.allowed = True, allowed
+    measurement.measure_benchmarks([A], report=lambda _: None)
+    assert (measurement.wide, measurement.parallel) == ([A], {})
+    for worker in workers.values():
+        assert [CPU] not in pins(worker)
+
+
 @pytest.mark.parametrize("allowed", [None, 50])
 def test_what_begins_to_wait_in_the_warm_up_is_timed_on_all_cpus(
     measurement: BlockMeasurement, workers: dict[SideName, ScriptedWorker], allowed: int | None

@@ -62,6 +62,12 @@ def test_what_works_in_threads_or_children_is_timed_on_all_cpus(block: Block, na
     assert node(name) in block.wide
 
 
+def test_what_works_in_threads_has_quads_on_one_cpu_and_on_all(block: Block) -> None:
+    assert block.parallel[node("threads")]
+    others = {"own_thread", "sleep", "pool_of_the_first_call", "pool_of_a_limited_first_call"}
+    assert not block.parallel.keys() & {node(name) for name in others}
+
+
 @pytest.mark.parametrize("name", ["child", "pool_of_the_first_call"])
 def test_the_time_of_children_is_in_every_batch(block: Block, name: str) -> None:
     for batch in batches(block, name):

@@ -87,6 +87,7 @@ class Machine:
             lost[name] = Loss("baseline", "collect", "missing", "it is not collected there")
         wide = [name for name in request.benchmarks if name in self.wide]
         quads = {}
+        parallel = {}
         spent = {}
         for name in request.benchmarks:
             if name not in lost and (request.alone or name not in wide):
@@ -95,7 +96,8 @@ class Machine:
                 value = self._value(name, request.stage)
                 quad = quad_of(value, seconds / count)
                 if name in self.parallel:
-                    quad = in_parallel(quad, self.parallel[name])
+                    quad = in_threads(quad, 0.0)
+                    parallel[name] = [in_threads(quad, self.parallel[name])] * count
                 quads[name] = [quad] * count
                 spent[name] = seconds
         seconds = self.start + sum(spent.values()) + self.pauses.get(number, 0.0)
@@ -117,6 +119,7 @@ class Machine:
             control=[quad_of(0.0, 0.1)] if controls else [],
             lost=lost,
             spent=spent,
+            parallel=parallel,
         )
 
     def _value(self, name: str, stage: Stage) -> float:
@@ -143,12 +146,12 @@ def quad_of(ratio: float, seconds: float) -> Quad:
     return Quad((baseline, baseline), (candidate, candidate))
 
 
-def in_parallel(quad: Quad, ratio: float) -> Quad:
-    """Returns a quad whose work is done in two threads, and whose wall time has a log-ratio."""
-    baseline = [replace(batch, cpu=batch.cpu / 2) for batch in quad.baseline]
+def in_threads(quad: Quad, ratio: float) -> Quad:
+    """Returns a quad whose work is done in other threads, and whose wall time has a log-ratio."""
+    baseline = [replace(batch, cpu=batch.process / 2) for batch in quad.baseline]
     longer = math.exp(ratio)
     candidate = [
-        replace(batch, cpu=batch.cpu / 2, wall=longer * batch.wall) for batch in quad.candidate
+        replace(batch, cpu=batch.process / 2, wall=longer * batch.wall) for batch in quad.candidate
     ]
     return Quad(tuple(baseline), tuple(candidate))
 

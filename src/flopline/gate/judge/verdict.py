@@ -142,20 +142,23 @@ def summarise_screen(
 
 
 def second_opinions(
-    blocks: Mapping[str, Sequence[Sequence[Quad]]], settings: Settings
+    blocks: Mapping[str, Sequence[Sequence[Quad]]],
+    parallel: Mapping[str, Sequence[Sequence[Quad]]],
+    settings: Settings,
 ) -> dict[str, Screened | None]:
     """Summarises the screen of those benchmarks that have a second clock, by that clock.
 
     Args:
-        blocks: The quads of each benchmark, per block of the screen.
+        blocks: The quads of each benchmark, per block of the screen. They tell the clock.
+        parallel: The quads of some benchmarks on all CPUs, per block of the screen.
         settings: What was asked of the run; less is asked of a second clock (`clock.coarse`).
     """
     clocks = {}
-    for name, measured in blocks.items():
-        clock = second_clock(list(itertools.chain.from_iterable(measured)), settings)
+    for name in parallel:
+        clock = second_clock(list(itertools.chain.from_iterable(blocks.get(name, []))), settings)
         if clock is not None:
             clocks[name] = clock
-    return _summarise_by(clocks, blocks, coarse(settings))
+    return _summarise_by(clocks, parallel, coarse(settings))
 
 
 def _summarise_by(

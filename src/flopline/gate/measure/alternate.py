@@ -399,4 +399,5 @@ def merged(block: Block, other: Block) -> Block:
         lost=lost | other.lost,
         alternate=[*block.alternate, *other.alternate],
         spent=block.spent | other.spent,
+        parallel=block.parallel | other.parallel,
     )

@@ -187,6 +187,7 @@ def run_block(  # noqa: PLR0913  # what is measured, how and by whom
         lost=measurement.lost,
         spent=measurement.spent,
         forked=all(handle.forked for handle in handles),
+        parallel=measurement.parallel,
     )
 
 
@@ -230,6 +231,7 @@ class BatchPlan:
         seconds: How long a batch lasts, with its setups and teardowns.
         slow: Whether a single round seems to take long.
         off_thread: Whether the last batches that were tried spent time outside of their thread.
+        elsewhere: Whether they did a part of their work in other threads or child processes.
     """
 
     rounds: int
@@ -237,6 +239,7 @@ class BatchPlan:
     seconds: float = BATCH_SECONDS
     slow: bool = False
     off_thread: bool = False
+    elsewhere: bool = False
 
     @property
     def may_warm_up(self) -> bool:
@@ -269,6 +272,7 @@ class BlockMeasurement:
         canary: Quads of the worker's own function with more work on the candidate's side.
         control: Quads of the worker's own function with equal work.
         spent: Seconds that each benchmark has cost, from its setup to its teardown.
+        parallel: Further quads of some benchmarks, on all CPUs.
         gone: Whether a worker ended or fell silent.
         watched: The sides that report in the end which code they have loaded.
         is_alone: Whether no other block is measured at the same time.
@@ -288,6 +292,7 @@ class BlockMeasurement:
     canary: list[Quad] = field(default_factory=list)
     control: list[Quad] = field(default_factory=list)
     spent: dict[str, float] = field(default_factory=dict)
+    parallel: dict[str, list[Quad]] = field(default_factory=dict)
     gone: bool = False
     watched: dict[SideName, Side] = field(default_factory=dict)
     is_alone: bool = True
@@ -389,6 +394,7 @@ class BlockMeasurement:
             return
         if exchange.problems or exchange.implausible or not is_complete:
             self.lost[name] = loss_of(exchange, alone)
+            self.parallel.pop(name, None)
         else:
             self.quads[name] = quads
 
@@ -435,13 +441,15 @@ class BlockMeasurement:
             BenchmarkEndedError: The tests of both sides failed on the way.
             WorkerGoneError: No side is left, and a worker is gone.
         """
+        self.parallel.pop(name, None)  # of an attempt before this one
         plan = BatchPlan(1, allowed)
         is_limited = allowed <= FEW_ROUNDS
         if not is_limited:
             plan = self._size_batches(allowed)
         elif plan.may_warm_up:
             plan = self._warm_up(plan)
-        if not plan.off_thread:
+        is_wide = plan.off_thread
+        if not is_wide:
             self.exchange.pin([self.cpu])
         # It is waited for, because otherwise the first turns would seem to take long.
         self.exchange.ask([CollectGarbage(), CollectGarbage()], GarbageCollected)
@@ -450,14 +458,12 @@ class BlockMeasurement:
             quads, plan = self._time_slow(plan)
         if not plan.slow:
             if plan.may_warm_up and not is_limited:
-                plan = self._warm_up_and_pin(plan)
+                plan = self._warm_up(plan)
             if not self._defers(name, plan):
-                quads = self._take_quads(plan.quads(self.seconds), plan)
+                quads = self._time_fast(name, plan, is_wide=is_wide)
         if plan.off_thread and name not in self.wide:
             self.wide.append(name)
-        if name in self.slowdown:
-            quads = [slowed(quad, 1 + self.slowdown[name]) for quad in quads]
-        return quads
+        return self._as_slowed(name, quads)
 
     def _defers(self, name: str, plan: BatchPlan) -> bool:
         """Returns whether a benchmark is only named, because it needs all CPUs and has one."""
@@ -503,14 +509,38 @@ class BlockMeasurement:
             remaining=plan.remaining - plan.rounds,
             seconds=max([SHORTEST_BATCH, with_setup, *walls]),
             off_thread=any(works_off_thread(batch) for batch in batches),
+            elsewhere=any(batch.elsewhere > 0 for batch in batches),
         )
 
-    def _warm_up_and_pin(self, plan: BatchPlan) -> BatchPlan:
-        """Warms up, and moves both sides if they need other CPUs than it seemed."""
-        warm = self._warm_up(plan)
-        if warm.off_thread != plan.off_thread:
-            self.exchange.pin(self.cpus if warm.off_thread else [self.cpu])
-        return warm
+    def _time_fast(self, name: str, plan: BatchPlan, *, is_wide: bool) -> list[Quad]:
+        """Takes the quads of a benchmark that is warm.
+
+        What waits is timed on all CPUs. What works in threads or child processes is timed on one,
+        because where the scheduler puts these changes their CPU time by up to 30 %. After that it
+        is timed on all CPUs, too, because a lost parallelism is not seen on one.
+
+        Args:
+            name: The benchmark.
+            plan: How it is divided into batches.
+            is_wide: Whether both sides are on all CPUs now.
+        """
+        count = plan.quads(self.seconds)
+        in_both_ways = plan.elsewhere and math.isinf(plan.remaining) and count > 1
+        goes_wide = plan.off_thread and not in_both_ways
+        if goes_wide != is_wide:
+            self.exchange.pin(self.cpus if goes_wide else [self.cpu])
+        quads = self._take_quads(count, plan)
+        if quads and in_both_ways:
+            self.exchange.pin(self.cpus)
+            further = self._take_quads(count // 2, plan)
+            self.parallel[name] = self._as_slowed(name, further)
+        return quads
+
+    def _as_slowed(self, name: str, quads: list[Quad]) -> list[Quad]:
+        """Returns the quads, lengthened on the candidate's side if that was asked."""
+        if name not in self.slowdown:
+            return quads
+        return [slowed(quad, 1 + self.slowdown[name]) for quad in quads]
 
     def _time_slow(self, plan: BatchPlan) -> tuple[list[Quad], BatchPlan]:
         """Takes the quads of a benchmark whose first call was slow, without warming up.

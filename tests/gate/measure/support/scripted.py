@@ -47,10 +47,13 @@ class ScriptedWorker(WorkerHandle):
         crashing: Benchmarks in which the worker ends.
         waiting: Whether its batches wait.
         waiting_turns: Whether those wait that it plays in turns.
+        threaded: Whether other threads do forty times its work.
         first_slow: Whether its first call is slow, though the others are not.
         is_gone: Whether it ended before any benchmark.
         is_finished: Whether its end was waited for.
     """
+
+    forked = False  # type: ignore[assignment]  # there is no process
 
     def __init__(self, side: SideName) -> None:
         self.side = side
@@ -62,7 +65,7 @@ class ScriptedWorker(WorkerHandle):
         self.failing: set[str] = set()
         self.unused: set[str] = set()
         self.crashing: set[str] = set()
-        self.waiting = self.waiting_turns = False
+        self.waiting = self.waiting_turns = self.threaded = False
         self.first_slow = False
         self.is_gone = False
         self.is_finished = False
@@ -104,7 +107,8 @@ class ScriptedWorker(WorkerHandle):
     def batch_of(self, rounds: int) -> Reading:
         seconds = rounds * CALL_SECONDS
         wall = 2 * seconds if self.waiting else seconds
-        return Reading(rounds, wall, seconds, seconds, int(self.waiting), 0)
+        process = 41 * seconds if self.threaded else seconds
+        return Reading(rounds, wall, seconds, process, int(self.waiting), 0)
 
     def _size(self, command: SizeBatch) -> BatchSize:
         if command.at_most == 0:
