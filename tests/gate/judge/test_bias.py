@@ -72,6 +72,15 @@ def test_tau_is_found_and_its_interval_covers_it(tau: float) -> None:
     assert covered >= 34
 
 
+def test_where_nothing_is_found_the_interval_says_what_noise_could_hide() -> None:
+    few = [[row(f"b{i}", 0.0, 0.005, 0.006) for i in range(9)]]
+    many = few * 16
+    assert (measured(few).tau, measured(few).low) == (0, 0)
+    # The standard error is 0.3 %; its square is known to sqrt(2 / 9) of itself.
+    assert measured(few).high == pytest.approx(0.003 * (1.96 * math.sqrt(2 / 9)) ** 0.5)
+    assert measured(many).high == pytest.approx(measured(few).high / 2)
+
+
 def test_benchmarks_of_much_noise_do_not_drown_the_others() -> None:
     bias = measured(simulated(0.004, noisy=3))
     assert 0.003 < bias.tau < 0.005
