@@ -72,10 +72,16 @@ class Bias:
             f"all {row.id}, by {change:+.2%} ({low:+.2%} to {high:+.2%})."
         )
         margin = detect / 3
-        if self.needed <= math.log1p(margin):
+        tolerated = math.log1p(margin)
+        if self.needed <= tolerated and COVERED * self.high <= tolerated:
             meaning = (
                 f"The margin of {margin:.2%} covers this, so that such edits hardly ever raise a "
                 "false alarm."
+            )
+        elif self.needed <= tolerated:
+            meaning = (
+                f"The margin of {margin:.2%} covers this, but not the upper end of the interval, "
+                f"which takes {tolerated / COVERED:.2%} or less: more runs would tell."
             )
         else:
             # Rounded up to what the option takes with one decimal.
