@@ -146,6 +146,6 @@ def test_the_margin_covers_tau_up_to_its_two_and_a_halfth_part() -> None:
 def test_an_interval_that_reaches_beyond_the_margin_asks_for_more_runs() -> None:
     text = bias_of(0.0035, row("x", 0.003, 0.004, 0.004)).text(0.03)
     assert text.endswith(
-        "The margin of 1.00% covers this, but not the upper end of the interval, which takes "
-        "0.40% or less: more runs would tell."
+        "The margin of 1.00% covers this, but not the upper end of the interval, which must be at "
+        "most 0.40%: more runs would tell."
     )

@@ -81,7 +81,7 @@ class Bias:
         elif self.needed <= tolerated:
             meaning = (
                 f"The margin of {margin:.2%} covers this, but not the upper end of the interval, "
-                f"which takes {tolerated / COVERED:.2%} or less: more runs would tell."
+                f"which must be at most {tolerated / COVERED:.2%}: more runs would tell."
             )
         else:
             # Rounded up to what the option takes with one decimal.
