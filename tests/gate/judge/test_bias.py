@@ -72,6 +72,15 @@ def test_tau_is_found_and_its_interval_covers_it(tau: float) -> None:
     assert covered >= 34
 
 
+def test_where_nothing_is_found_the_interval_says_what_noise_could_hide() -> None:
+    few = [[row(f"b{i}", 0.0, 0.005, 0.006) for i in range(9)]]
+    many = few * 16
+    assert (measured(few).tau, measured(few).low) == (0, 0)
+    # The standard error is 0.3 %; its square is known to sqrt(2 / 9) of itself.
+    assert measured(few).high == pytest.approx(0.003 * (1.96 * math.sqrt(2 / 9)) ** 0.5)
+    assert measured(many).high == pytest.approx(measured(few).high / 2)
+
+
 def test_benchmarks_of_much_noise_do_not_drown_the_others() -> None:
     bias = measured(simulated(0.004, noisy=3))
     assert 0.003 < bias.tau < 0.005
@@ -103,14 +112,14 @@ def test_without_estimates_there_is_no_bias() -> None:
 
 
 def bias_of(tau: float, largest: Comparison) -> Bias:
-    return Bias(tau=tau, low=tau / 2, high=2 * tau, comparisons=9, largest=largest)
+    return Bias(tau=tau, low=tau / 2, high=1.2 * tau, comparisons=9, largest=largest)
 
 
 def test_a_covered_bias_is_told_in_two_sentences() -> None:
     largest = row("bench.py::test_objects", math.log(0.992), 0.002, 0.002)
     assert bias_of(0.0024, largest).text(0.03) == (
         "Edits that change no work moved the time of a benchmark by 0.24% (standard deviation; "
-        "95 % interval 0.12% to 0.48%), and most of all bench.py::test_objects, by -0.80% (-1.00% "
+        "95 % interval 0.12% to 0.29%), and most of all bench.py::test_objects, by -0.80% (-1.00% "
         "to -0.60%). The margin of 1.00% covers this, so that such edits hardly ever raise a false "
         "alarm."
     )
@@ -130,5 +139,13 @@ def test_one_confirmed_bias_beyond_the_margin_is_not_covered() -> None:
 
 def test_the_margin_covers_tau_up_to_its_two_and_a_halfth_part() -> None:
     largest = row("x", 0.0, 0.01, 0.01)
-    assert " covers this" in bias_of(MARGIN / COVERED - 1e-9, largest).text(0.03)
+    assert " covers this, but not" in bias_of(MARGIN / COVERED - 1e-9, largest).text(0.03)
     assert " does not cover this" in bias_of(MARGIN / COVERED + 1e-9, largest).text(0.03)
+
+
+def test_an_interval_that_reaches_beyond_the_margin_asks_for_more_runs() -> None:
+    text = bias_of(0.0035, row("x", 0.003, 0.004, 0.004)).text(0.03)
+    assert text.endswith(
+        "The margin of 1.00% covers this, but not the upper end of the interval, which must be at "
+        "most 0.40%: more runs would tell."
+    )

@@ -72,10 +72,16 @@ class Bias:
             f"all {row.id}, by {change:+.2%} ({low:+.2%} to {high:+.2%})."
         )
         margin = detect / 3
-        if self.needed <= math.log1p(margin):
+        tolerated = math.log1p(margin)
+        if self.needed <= tolerated and COVERED * self.high <= tolerated:
             meaning = (
                 f"The margin of {margin:.2%} covers this, so that such edits hardly ever raise a "
                 "false alarm."
+            )
+        elif self.needed <= tolerated:
+            meaning = (
+                f"The margin of {margin:.2%} covers this, but not the upper end of the interval, "
+                f"which must be at most {tolerated / COVERED:.2%}: more runs would tell."
             )
         else:
             # Rounded up to what the option takes with one decimal.
@@ -95,7 +101,8 @@ def measure_bias(runs: Iterable[Sequence[Comparison]], margin: float, seed: int 
     The error of an estimate is what its last stage says: sigma / sqrt(blocks). A benchmark counts
     with the weight 1 / (its mean squared error + margin^2)^2, because the variance of its squared
     estimates grows like the square of that: benchmarks with far more noise than the margin would
-    drown all others. The interval is that of a bootstrap over benchmarks.
+    drown all others. The interval is that of a bootstrap over benchmarks; its upper end is at least
+    what noise alone could hide, 1.96 of its standard errors.
 
     Args:
         runs: What each run on such an edit found.
@@ -115,17 +122,20 @@ def measure_bias(runs: Iterable[Sequence[Comparison]], margin: float, seed: int 
     for row in rows:
         estimates.setdefault(row.id, []).append(math.log1p(row.change or 0.0))
         errors.setdefault(row.id, []).append((row.sigma or 0.0) ** 2 / row.blocks)
-    counts, weights, excess = _moments(estimates, errors, margin)
+    counts, noises, squares = _moments(estimates, errors)
     # Every estimate of a benchmark has the benchmark's weight.
-    total = counts * weights
-    tau = _root(np.sum(total * excess) / np.sum(total))
-    drawn = np.random.default_rng(seed).integers(len(total), size=(RESAMPLES, len(total)))
-    variances = np.sum((total * excess)[drawn], axis=1) / np.sum(total[drawn], axis=1)
+    weights = counts / (noises + margin**2) ** 2
+    excess = weights * (squares - noises)
+    tau = _root(np.sum(excess) / np.sum(weights))
+    drawn = np.random.default_rng(seed).integers(len(weights), size=(RESAMPLES, len(weights)))
+    variances = np.sum(excess[drawn], axis=1) / np.sum(weights[drawn], axis=1)
     low, high = np.quantile(variances, [0.025, 0.975])
+    # Of m estimates of variance v, the mean square has the variance 2 v^2 / m.
+    by_noise = np.sqrt(np.sum(weights**2 * 2 * noises**2 / counts)) / np.sum(weights)
     return Bias(
         tau=tau,
         low=_root(low),
-        high=_root(high),
+        high=_root(max(high, 1.96 * by_noise)),
         comparisons=len(rows),
         largest=max(rows, key=lambda row: (_is_confirmed(row), _near_end(row))),
     )
@@ -142,18 +152,17 @@ def _is_confirmed(row: Comparison) -> bool:
 
 
 def _moments(
-    estimates: Mapping[str, Sequence[float]], errors: Mapping[str, Sequence[float]], margin: float
+    estimates: Mapping[str, Sequence[float]], errors: Mapping[str, Sequence[float]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Returns for each benchmark its number of estimates, its weight, and tau^2 by it alone."""
+    """Returns for each benchmark its number of estimates, mean squared error, and mean square."""
     counts = []
-    weights = []
-    excess = []
+    noises = []
+    squares = []
     for name, values in estimates.items():
-        noise = float(np.mean(errors[name]))
         counts.append(float(len(values)))
-        weights.append((noise + margin**2) ** -2)
-        excess.append(float(np.mean(np.square(values))) - noise)
-    return np.array(counts), np.array(weights), np.array(excess)
+        noises.append(float(np.mean(errors[name])))
+        squares.append(float(np.mean(np.square(values))))
+    return np.array(counts), np.array(noises), np.array(squares)
 
 
 def _near_end(row: Comparison) -> float:
