@@ -450,8 +450,8 @@ def test_readings_that_were_made_smaller_are_refused(tmp_path: Path) -> None:
                 return
             meter = sys.modules["flopline_worker.meter"].Meter
             original = meter.reading
-            def reading(self, *arguments):
-                true = original(self, *arguments)
+            def reading(self, *facts):
+                true = original(self, *facts)
                 wall, cpu, process = (seconds / 2 for seconds in true[1:4])
                 return true._replace(wall=wall, cpu=cpu, process=process)
             meter.reading = reading

@@ -100,8 +100,13 @@ def test_orphans_are_looked_for_only_when_a_child_has_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     looked: list[int] = []
+
+    def look() -> dict[int, int]:
+        looked.append(1)
+        return {}
+
     monkeypatch.setattr(affinity, "ORPHANS", affinity.Orphans())
-    monkeypatch.setattr(affinity, "orphans", lambda: looked.append(1) or {})
+    monkeypatch.setattr(affinity, "orphans", look)
     subprocess.run(["true"], check=True)
     for _ in range(3):
         pin(ALL)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import time
 from functools import partialmethod
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +11,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from flopline.gate.measure.worker.flopline_worker import patch
 from flopline.gate.measure.worker.flopline_worker.patch import (
     PedanticCall,
+    PlainCalls,
+    PreparedRounds,
     UnsupportedVersionError,
+    cost_of_calls,
 )
 
 if TYPE_CHECKING:
@@ -135,3 +140,32 @@ def test_a_single_call_is_torn_down_with_its_arguments() -> None:
     single = call(args=([1, 2],), teardown=torn_down.append)
     assert single.once() == 3
     assert torn_down == [[1, 2]]
+
+
+# What measuring costs
+
+
+def test_what_measuring_costs_is_measured_once_for_every_kind_of_fixture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[object] = []
+
+    def make_runner(function: object, args: object, kwargs: object) -> object:
+        made.append(function)
+        fixture = SimpleNamespace(_timer=time.perf_counter, _disable_gc=False)
+        runner: object = vars(BenchmarkFixture)["_make_runner"](fixture, function, args, kwargs)
+        return runner
+
+    monkeypatch.setattr(patch, "COSTS", {})
+    plain, without_gc = (
+        SimpleNamespace(_make_runner=make_runner, _disable_gc=disabled)
+        for disabled in (False, True)
+    )
+    one, several = cost_of_calls(plain, 1), cost_of_calls(plain, 2)
+    assert 0 <= one.wall < one.process
+    calls = PlainCalls(plain, sum, (([1],), {}))
+    assert [calls.cost(rounds) for rounds in (1, 2, 9)] == [one, several, several]
+    assert PreparedRounds(plain, call(setup=list)).cost(9) == one.times(9)
+    assert made == [patch.nothing, patch.nothing, sum]
+    cost_of_calls(without_gc, 1)
+    assert len(made) == 4
