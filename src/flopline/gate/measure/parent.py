@@ -102,7 +102,8 @@ class Preparation:
         without: Modules that are not to be loaded, whoever asks for them.
         provided: Top-level names of modules and packages in the sides' folders.
         portions: Names of their folders without `__init__.py`.
-        elsewhere: Top-level names that sessions had and that are not of the environment.
+        elsewhere: Packages and modules that sessions had and that are of no environment.
+        plugins: Packages and modules that pytest must import.
         folders: Folders from which nothing may be loaded.
     """
 
@@ -111,6 +112,7 @@ class Preparation:
     provided: list[str] = field(default_factory=list)
     portions: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
+    plugins: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from flopline.gate.measure.orphans import adopted, adopts
 from flopline.gate.measure.pair import shared_environment
 from flopline.gate.measure.parent import ParentError, ParentProcess, Preparation
+from flopline.gate.measure.worker.flopline_worker.imports import is_among
 from flopline.gate.signals import held_back
 from flopline.gate.temporary import temporary_folder
 
@@ -66,7 +67,8 @@ class Parents:
         obstacle: Why no parent is possible in this run; empty as long as one may be.
         modules: What has been learned: modules to import, in their order.
         spoilt: The modules that may not be imported in a parent, and why.
-        elsewhere: Top-level names of modules that are not of the environment.
+        elsewhere: Packages and modules that are not of the environment.
+        plugins: Packages and modules that pytest must import.
     """
 
     baseline: Side
@@ -76,6 +78,7 @@ class Parents:
     modules: dict[str, None] = field(default_factory=dict, init=False)
     spoilt: dict[str, str] = field(default_factory=dict, init=False)
     elsewhere: set[str] = field(default_factory=set, init=False)
+    plugins: set[str] = field(default_factory=set, init=False)
     _parent: ParentProcess | None = field(default=None, init=False)
     _next: ParentProcess | None = field(default=None, init=False)
     _deaths: int = field(default=0, init=False)
@@ -155,19 +158,21 @@ class Parents:
                 return
             first, *others = told
             shared = set(first.modules).intersection(*(report.modules for report in others))
+            known = self.modules.keys() | self.spoilt.keys()
+            new = [name for name in first.modules if name in shared and name not in known]
             elsewhere = self.elsewhere.union(*(report.elsewhere for report in told))
-            modules = [name for name in first.modules if name in shared]
-            new = [name for name in modules if name not in self.modules.keys() | self.spoilt.keys()]
-            if not new and elsewhere == self.elsewhere:
+            plugins = self.plugins.union(*(report.plugins for report in told))
+            if not new and elsewhere == self.elsewhere and plugins == self.plugins:
                 return
+            self.elsewhere, self.plugins = elsewhere, plugins
             self.modules.update(dict.fromkeys(new))
-            taken = {name for name in self.modules if name.partition(".")[0] in elsewhere}
-            self.modules = {name: None for name in self.modules if name not in taken}
-            for name in taken:
-                self.spoilt[name] = "a side has a module of this name"
-            self.elsewhere = elsewhere
-            if taken:
-                self._close()
+            for name in list(self.modules):
+                if is_among(name, elsewhere | plugins):
+                    del self.modules[name]
+                    self.spoilt[name] = (
+                        "a session had a module of this name that is not to be shared"
+                    )
+                    self._close()
             for parent in (self._parent, self._next):
                 # Whether one is gone is for `current` to find out.
                 if parent is not None:
@@ -286,6 +291,7 @@ class Parents:
                 provided=sorted(provided),
                 portions=sorted(portions - provided),
                 elsewhere=sorted(self.elsewhere),
+                plugins=sorted(self.plugins),
                 folders=sorted(folders),
             )
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import tempfile
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -50,7 +49,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def reported(folder: Path) -> tuple[list[str], list[str]]:
-    modules, elsewhere = imported_modules((f"{folder / 'site'}/",), [])
+    modules, elsewhere, _ = imported_modules((f"{folder / 'site'}/",), [])
     tops = [name for name in modules if name.partition(".")[0] in NAMES]
     return tops, [name for name in elsewhere if name in NAMES]
 
@@ -67,6 +66,22 @@ def test_a_package_of_which_a_side_has_a_part_is_not_of_the_environment(folders:
     assert reported(folders) == ([], ["shared_name"])
 
 
+def test_modules_that_show_what_they_need_of_a_side_are_not_reported(folders: Path) -> None:
+    write(
+        folders,
+        {
+            "side/own_subject.py": "def work(): pass\n",
+            "site/half_library.py": "from own_subject import work\n",
+            "site/shared_name/__init__.py": "import shared_name.below\n",
+            "site/shared_name/below.py": "import half_library\n",
+        },
+    )
+    for name in ("shared_name.below", "first_library"):
+        importlib.import_module(name)
+    kept = ["shared_name", "second_library", "first_library"]
+    assert sorted(reported(folders)[0]) == sorted(kept)
+
+
 def test_a_module_under_another_name_and_one_that_is_none_are_not_reported(
     folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,7 +93,7 @@ def test_a_module_under_another_name_and_one_that_is_none_are_not_reported(
 
 def test_what_lies_in_a_checkout_is_not_of_the_environment(folders: Path) -> None:
     importlib.import_module("second_library")
-    modules, elsewhere = imported_modules((f"{folders / 'site'}/",), [str(folders)])
+    modules, elsewhere, _ = imported_modules((f"{folders / 'site'}/",), [str(folders)])
     assert "second_library" not in modules
     assert "second_library" in elsewhere
 
@@ -100,7 +115,7 @@ def preparation(monkeypatch: pytest.MonkeyPatch, folders: Path) -> Preparation:
     refusal = Refusal()
     monkeypatch.setattr(sys, "meta_path", [refusal, *sys.meta_path])
     prepared = Preparation(refusal, (f"{folders / 'side'}/",), frozenset(), possessions())
-    assert prepared.refuse(["own_subject"], [], []) == []
+    assert prepared.refuse(["own_subject"]) == []
     return prepared
 
 
@@ -113,6 +128,24 @@ def test_a_module_that_asks_for_a_refused_name_is_found_with_all_that_need_it(
     assert preparation.spoilt.keys().isdisjoint({"first_library", "second_library"})
     assert "half_library" not in sys.modules
     assert {"first_library", "second_library"} <= set(sys.modules)
+
+
+def test_one_may_ask_where_a_plugin_is_and_not_import_it(
+    folders: Path, preparation: Preparation
+) -> None:
+    preparation.refuse([], plugins=["second_library"])
+    find = "import importlib.util as u\nwhere = u.find_spec('second_library').origin\n"
+    write(folders, {"site/finding.py": find})
+    preparation.load(["finding", "first_library"])
+    assert sys.modules["finding"].where == str(folders / "site" / "second_library.py")
+    assert preparation.spoilt == {"first_library": "it asks for second_library"}
+
+
+def test_modules_that_pytest_is_to_rewrite_are_reported_as_those_of_plugins() -> None:
+    modules, _, plugins = imported_modules(("/",), [])
+    assert "pytest_benchmark" in plugins
+    assert not [name for name in modules if name.startswith("pytest_benchmark")]
+    assert "_pytest.config" in modules
 
 
 def test_a_module_that_loads_a_file_of_a_side_is_found(
@@ -133,17 +166,6 @@ def test_a_module_that_leaves_a_file_open_is_found(
     preparation.load(["leaving", "second_library"])
     os.close(int(os.environ["LEFT_OPEN"]))
     assert preparation.spoilt == {"leaving": "it leaves an open file behind"}
-
-
-def test_a_module_that_leaves_a_temporary_file_is_found(
-    folders: Path, preparation: Preparation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (folders / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folders / "temporary"))
-    preparation.possessions = possessions()
-    write(folders, {"site/leaving.py": "import tempfile\ntempfile.mkdtemp()\n"})
-    preparation.load(["leaving"])
-    assert preparation.spoilt == {"leaving": "it leaves a temporary file behind"}
 
 
 def test_a_module_that_cannot_be_imported_is_found(preparation: Preparation) -> None:

@@ -38,7 +38,7 @@ MESSAGES = [
     protocol.NotPassed("call", "failed", "two\nlines"),
     protocol.Finished("test_a.py::test_a"),
     protocol.Loaded([LoadedFile("/a/ü.py", "ü", "0123"), LoadedFile("/b/x.py", "", "")]),
-    protocol.Imported(["numpy", "numpy.random"], ["subject"]),
+    protocol.Imported(["numpy", "numpy.random"], ["subject"], ["pytest_benchmark"]),
     protocol.Bye(status=4, text=""),
     protocol.Order(["test_a.py::test_a"], own="/a", others=["/b"]),
     protocol.Pin([0, 3]),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flopline.gate.measure.handle import WORKER
+from flopline.gate.measure.parent import WORKER
 from flopline.gate.measure.worker.flopline_worker.protocol import Bye, Hello, Message, from_line
 from flopline.gate.measure.worker.flopline_worker.session import OF_OTHER_RUNNERS
 from tests.gate.support.processes import SUITES

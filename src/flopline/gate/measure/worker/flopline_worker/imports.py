@@ -10,10 +10,9 @@ import importlib
 import importlib.machinery
 import os
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .processes import KERNEL, children, numbers
@@ -43,7 +42,7 @@ def environment_folders() -> tuple[str, ...]:
 
 def imported_modules(
     environment: tuple[str, ...], checkouts: Iterable[str]
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[str], list[str]]:
     """Returns the modules of the environment, each after those it needs, and all other names.
 
     Args:
@@ -52,31 +51,80 @@ def imported_modules(
             belong to the environment, where it has its place in one.
 
     Returns:
-        The full names of the former, and the top-level names of what lies elsewhere or must be
-        imported by pytest.
+        The names of the former that need none of the others, those of packages and modules that
+        lie elsewhere, and those that are of plugins, so that pytest must import them.
     """
     users = [os.path.realpath(folder) + os.sep for folder in checkouts]
     roots = tuple(folder for folder in environment if not is_below(folder, users))
     places = Places()
-    modules, elsewhere, rewritten = [], set(), set()
+    modules: list[str] = []
+    elsewhere: set[str] = set()
+    plugins: set[str] = set()
     for name, module in list(sys.modules.items()):
         top = name.partition(".")[0]
         if not isinstance(module, ModuleType) or top == "__main__":
             continue
-        if type(getattr(module, "__loader__", None)).__module__ == REWRITER:
-            rewritten.add(top)
+        loader = getattr(module, "__loader__", None)
+        if type(loader).__module__ == REWRITER:
+            # pytest warns of a plugin that it was to rewrite and that was imported before that.
+            # What it rewrites because of its file's name may as well be imported without.
+            plugins |= getattr(loader, "_must_rewrite", {top})
         for file in files_of(module):
             real = places.real(file)
             if real.startswith(HERE):
                 continue
             if not real.startswith(roots):
-                elsewhere.add(top)
+                elsewhere.add(name)
             elif file == module.__dict__.get("__file__") and name == name_of(module):
                 modules.append(name)
-    # pytest warns of a module of a plugin that was imported before it could rewrite its asserts.
-    left_out = elsewhere | (rewritten - {"_pytest"})
-    kept = [name for name in modules if name.partition(".")[0] not in left_out]
-    return kept, sorted(left_out)
+    plugins = {name for name in plugins if name.partition(".")[0] != "_pytest"}
+    kept = without_dependents(modules, elsewhere | plugins)
+    return kept, outermost(elsewhere), outermost(plugins)
+
+
+def without_dependents(names: list[str], refused: set[str]) -> list[str]:
+    """Returns those modules that need no refused one, as far as their names for others show it.
+
+    A parent finds the rest by trying, but then has to be started once more.
+    """
+    kept = [name for name in names if not is_among(name, refused)]
+    needs = {name: needed_by(name) for name in kept}
+    closed, before = set(refused), -1
+    while before < len(closed):
+        before = len(closed)
+        for name in kept:
+            if any(is_among(need, closed) for need in needs[name]):
+                closed.add(name)
+        kept = [name for name in kept if not is_among(name, closed)]
+    return kept
+
+
+def needed_by(name: str) -> set[str]:
+    """Returns the modules that a module has names for, or for what they define.
+
+    The modules of a package have names in it, too, but need not be loaded with it.
+    """
+    needed = set()
+    for value in list(vars(sys.modules[name]).values()):
+        if type(value) is ModuleType and not value.__name__.startswith(f"{name}."):
+            needed.add(value.__name__)
+        elif type(value) in (FunctionType, type):
+            needed.add(str(value.__module__))
+    return needed
+
+
+def outermost(names: Collection[str]) -> list[str]:
+    """Returns those of packages and modules whose packages are not among them."""
+    return sorted(name for name in names if not is_among(name.rpartition(".")[0], names))
+
+
+def is_among(name: str, names: Collection[str]) -> bool:
+    """Returns whether a module, or a package that it belongs to, has one of these names."""
+    while name:
+        if name in names:
+            return True
+        name = name.rpartition(".")[0]
+    return False
 
 
 def is_below(path: str, folders: Iterable[str]) -> bool:
@@ -112,7 +160,7 @@ def files_of(module: ModuleType) -> list[str]:
     """Returns the file of a module, or the folders of a package that has none."""
     file = module.__dict__.get("__file__")
     if isinstance(file, str):
-        return [file]
+        return [file] if os.path.isabs(file) else []  # noqa: PTH117  # some make up a name
     try:
         # A folder ends with a separator, so that it lies in itself.
         return [os.path.join(str(place), "") for place in module.__dict__.get("__path__", ())]  # noqa: PTH118
@@ -130,26 +178,49 @@ def name_of(module: ModuleType) -> str | None:
 
 @dataclass
 class Refusal:
-    """A finder that refuses names of the sides, and notes which modules have asked for one.
+    """A finder and loader that refuses modules, and notes which ones have asked for them.
 
     Attributes:
-        names: Top-level names that a side provides.
+        names: Packages and modules that a side provides, or that belong to no environment.
+        plugins: Packages and modules that only pytest may import. One may ask where they are.
         modules: Modules that must not be loaded because of what they asked for.
         requested: The module whose import was ordered.
-        askers: The modules that were being imported when a refused name was asked for.
+        askers: The modules that were being imported when a refused one was asked for.
+        asked: What they have asked for.
     """
 
     names: frozenset[str] = frozenset()
+    plugins: frozenset[str] = frozenset()
     modules: set[str] = field(default_factory=set)
     requested: str = ""
     askers: set[str] = field(default_factory=set)
+    asked: str = ""
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        """Raises ModuleNotFoundError for a refused name; finds nothing."""
-        del path, target
-        if name.partition(".")[0] in self.names or name in self.modules:
-            self.askers |= {self.requested, *being_imported()}
-            raise ModuleNotFoundError(f"No module named {name!r} before the fork", name=name)
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """Raises ModuleNotFoundError for a refused module; finds those of plugins."""
+        del target
+        if name in self.modules or is_among(name, self.names):
+            raise self.refuse(name)
+        if not is_among(name, self.plugins):
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        if spec is not None:
+            spec.loader = self  # type: ignore[assignment]
+        return spec
+
+    def create_module(self, spec: Any) -> None:
+        """Raises ModuleNotFoundError, because the module of a plugin is to be loaded."""
+        raise self.refuse(spec.name)
+
+    def exec_module(self, module: Any) -> None:
+        """Raises ModuleNotFoundError, because the module of a plugin is to be loaded again."""
+        raise self.refuse(module.__name__)
+
+    def refuse(self, name: str) -> ModuleNotFoundError:
+        """Returns the error for a refused module, and notes who has asked for it."""
+        self.askers |= {self.requested, *being_imported()}
+        self.asked = name
+        return ModuleNotFoundError(f"No module named {name!r} before the fork", name=name)
 
 
 def being_imported() -> set[str]:
@@ -170,7 +241,7 @@ class Preparation:
     Attributes:
         refusal: The finder that comes first.
         folders: Real paths of folders from which nothing may be loaded, with a separator.
-        startup: Modules that the interpreter has loaded when it was started.
+        startup: The modules that the interpreter has loaded when it was started.
         possessions: What the process had before an import.
         spoilt: The modules that have spoilt this process, each with the reason.
     """
@@ -182,7 +253,11 @@ class Preparation:
     spoilt: dict[str, str] = field(default_factory=dict)
 
     def refuse(
-        self, provided: Iterable[str], portions: Iterable[str], elsewhere: Iterable[str]
+        self,
+        provided: Iterable[str],
+        portions: Iterable[str] = (),
+        elsewhere: Iterable[str] = (),
+        plugins: Iterable[str] = (),
     ) -> list[str]:
         """Refuses names from now on; returns those that this process has already loaded.
 
@@ -190,12 +265,14 @@ class Preparation:
             provided: Top-level names of modules and packages in the folders of a side.
             portions: Names of folders without `__init__.py`. They are only imported where no
                 package has the name.
-            elsewhere: Top-level names that a session had and that are not of the environment.
+            elsewhere: Packages and modules that a session had and that are of no environment.
+            plugins: Packages and modules that pytest must import.
         """
         first = {*provided, *(name for name in portions if not is_package(name))}
         self.refusal.names |= first | set(elsewhere)
-        loaded = {name.partition(".")[0] for name in sys.modules} - {"__main__"}
-        return sorted(first & loaded | set(elsewhere) & loaded - self.startup)
+        self.refusal.plugins |= set(plugins)
+        loaded = sys.modules.keys() - {"__main__"}
+        return sorted(first & loaded | {*elsewhere, *plugins} & loaded - self.startup)
 
     def load(self, names: Iterable[str]) -> None:
         """Imports modules, in this order; keeps which ones have spoilt this process, and why.
@@ -213,7 +290,7 @@ class Preparation:
             except BaseException as error:  # noqa: BLE001  # whatever a module does
                 failure = f"{type(error).__name__}: {error}"
             if self.refusal.askers:
-                self._spoil(self.refusal.askers, "it asks for code of the project")
+                self._spoil(self.refusal.askers, f"it asks for {self.refusal.asked}")
             elif failure:
                 self._spoil({name}, f"it cannot be imported ({failure})")
             elif foreign := self._foreign(set(sys.modules) - before):
@@ -260,12 +337,12 @@ def possessions() -> dict[str, int]:
     """Returns how much this process has of what two forks of it could not share.
 
     A thread does not survive a fork. An open file, such as that of a device, has one position and
-    one state for all. What is in the temporary folder is removed by the first that ends.
+    one state for all. Temporary files are not looked at, although the first worker that ends may
+    remove them: most are caches that stay.
     """
     process = KERNEL.itself()
     return {
         "a thread": len(numbers("/proc/self/task")),
         "an open file": len(numbers("/proc/self/fd")),
         "a process": len(children(process)),
-        "a temporary file": len(KERNEL.names(tempfile.gettempdir())),
     }

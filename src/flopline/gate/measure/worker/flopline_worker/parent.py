@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
         arguments: The descriptor of the socket, and the coordinator's process.
     """
     session.fix_layout()
-    startup = frozenset(name.partition(".")[0] for name in sys.modules)
+    startup = frozenset(sys.modules)
     descriptor, coordinator = (int(argument) for argument in arguments)
     threads = possessions()["a thread"]  # of which only one survives
     if os.fork():
@@ -140,6 +140,7 @@ class Parent:
         provided: list[str],
         portions: list[str],
         elsewhere: list[str],
+        plugins: list[str],
         folders: list[str],
     ) -> dict[str, Any]:
         """Imports pytest and modules, and returns an answer: what is in the way of forking now.
@@ -147,9 +148,10 @@ class Parent:
         Args:
             modules: What to import, in this order.
             without: Modules that are not to be loaded, whoever asks for them.
-            provided: As for `Preparation.refuse`, like the next two.
+            provided: As for `Preparation.refuse`, like the next three.
             portions: See there.
             elsewhere: See there.
+            plugins: See there.
             folders: Folders from which nothing may be loaded.
         """
         preparation = self.preparation
@@ -158,12 +160,12 @@ class Parent:
         obstacle = ""
         if self.threads > 1:
             obstacle = "the interpreter starts with several threads"
-        elif taken := preparation.refuse(provided, portions, elsewhere):
+        elif taken := preparation.refuse(provided, portions, elsewhere, plugins):
             obstacle = f"the project has modules of its own named {', '.join(taken[:5])}"
         else:
             preparation.load(["pytest"])
             if "pytest" in preparation.spoilt:
-                obstacle = f"pytest is not of the environment: {preparation.spoilt['pytest']}"
+                obstacle = f"pytest cannot be shared: {preparation.spoilt['pytest']}"
             else:
                 preparation.load(modules)
         if not self.packages and not obstacle:

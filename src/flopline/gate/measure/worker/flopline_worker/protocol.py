@@ -356,11 +356,13 @@ class Imported(Message):
 
     Attributes:
         modules: Those of the environment, each after those it needs; see `imports`.
-        elsewhere: The top-level names of those that are not of the environment.
+        elsewhere: Packages and modules that lie elsewhere.
+        plugins: Packages and modules that pytest must import.
     """
 
     modules: list[str]
     elsewhere: list[str]
+    plugins: list[str]
 
 
 @dataclass(frozen=True)
