@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import torch  # noqa: F401  # before the first test is timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

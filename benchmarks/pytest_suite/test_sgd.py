@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import torch._dynamo  # noqa: F401  # optimisers import it and 800 others at their first use
 
 if TYPE_CHECKING:
     from collections.abc import Callable
