@@ -93,12 +93,14 @@ def adopted(folder: Path | None = None) -> Iterator[None]:
     try:
         yield
     finally:
-        end_strays(known, folder=name)
-        with house.lock:
-            house.folders.discard(name)
-            house.depth -= 1
-            if house.depth == 0:
-                _let_orphans_come(wanted=house.before)
+        try:
+            end_strays(known, folder=name)
+        finally:
+            with house.lock:
+                house.folders.discard(name)
+                house.depth -= 1
+                if house.depth == 0:
+                    _let_orphans_come(wanted=house.before)
 
 
 def adopts() -> bool:

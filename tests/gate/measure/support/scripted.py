@@ -95,6 +95,10 @@ class ScriptedWorker(WorkerHandle):
             raise WorkerGoneError(self.side, "crashed", "exit code 7")
         return self.answers.popleft()
 
+    @property
+    def forked(self) -> bool:
+        return False
+
     def cpu_seconds(self) -> float | None:
         return None
 
