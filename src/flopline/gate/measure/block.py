@@ -459,6 +459,8 @@ class BlockMeasurement:
         if not plan.slow:
             if plan.may_warm_up and not is_limited:
                 plan = self._warm_up(plan)
+            if plan.off_thread and plan.may_warm_up and not is_limited:
+                plan = self._warm_up(plan)  # one batch may have waited for a page of memory
             if not self._defers(name, plan):
                 quads = self._time_fast(name, plan, is_wide=is_wide)
         if plan.off_thread and name not in self.wide:

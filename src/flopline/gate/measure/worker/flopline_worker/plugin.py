@@ -151,8 +151,14 @@ class LockstepPlugin:
         self.link.send(NotPassed(phase, outcome, reason(report)))
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
-        """Reports what was imported, and from which files code was loaded, if that was ordered."""
+    def pytest_sessionfinish(self, session: Any) -> None:
+        """Reports what was imported, and from which files code was loaded, if that was ordered.
+
+        Nobody reads the summary of a worker, and plugins import much only to write it.
+        """
+        summary = session.config.hook.pytest_terminal_summary
+        for implementation in summary.get_hookimpls():
+            summary._remove_plugin(implementation.plugin)
         if self.order.imports:
             self.link.send(Imported(*imported_modules(self.environment, self.order.others)))
         if self.order.own:
