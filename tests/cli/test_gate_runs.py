@@ -191,7 +191,7 @@ def test_without_a_terminal_every_stage_and_block_is_a_line(regressed: Finished)
     lines = regressed.stderr.splitlines()
     assert lines[:2] == ["flopline gate: building", "flopline gate: collecting"]
     assert lines[2] == "flopline gate: screen, 1 of 4"
-    confirming = re.compile(r"flopline gate: confirm, \d+ of \d+, \d+ s left")
+    confirming = re.compile(r"flopline gate: confirm 1 slower benchmark, \d+ of \d+, \d+ s left")
     assert any(confirming.fullmatch(line) for line in lines)
     assert lines[-1] == "flopline gate: explaining"
     assert "\x1b" not in regressed.stdout + regressed.stderr

@@ -48,9 +48,9 @@ FEW_SUSPECTS = 10
 Starting a block takes a second, however little is measured in it.
 """
 LONGER = 3.0
-SPARE_FOR_IMPROVEMENTS = 4
+SPARE_FOR_IMPROVEMENTS = 6
 """An improvement gets at most so many blocks more than the fewest that can confirm it."""
-SURE = 1.5
+SURE = 2.5
 """A change is obvious if at most so many blocks more than the fewest are expected to confirm it.
 
 That must be so even if the blocks, which are short then, are twice as noisy as those of the screen.

@@ -53,8 +53,6 @@ class ScriptedWorker(WorkerHandle):
         is_finished: Whether its end was waited for.
     """
 
-    forked = False  # type: ignore[assignment]  # there is no process
-
     def __init__(self, side: SideName) -> None:
         self.side = side
         self.commands: list[Message] = []
