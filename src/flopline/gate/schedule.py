@@ -40,6 +40,8 @@ SPARE_BLOCKS = 2
 """At most this number of blocks is replaced in a series because a worker vanished at their end."""
 SCREEN_SHARE = 0.5
 """The share of the budget that the screen may use; the rest is kept to confirm what it finds."""
+LONGEST_AGAIN = 12.0
+"""What is unclear gets blocks that are at most so many times longer than those of the screen."""
 SHORTEST_SECONDS = 0.05
 """The fewest timed seconds per benchmark in a confirming block; they suffice for large changes."""
 FEW_SUSPECTS = 10
@@ -267,8 +269,8 @@ def screen(evidence: Evidence, budget: Budget, schedule: Schedule) -> Plan:
     the budget, the most expensive benchmarks are left out of them, and that is told at once.
 
     Unclear are suspicions that more blocks may drop, and benchmarks whose noise would hide the
-    slowdown that must be found. They get as many blocks again, of twice the length: not until they
-    are clear, because whoever stops when the noise looks small believes in too little noise.
+    slowdown that must be found. They get as many blocks again, which are longer: not until they are
+    clear, because whoever stops when the noise looks small believes in too little noise.
     """
     seconds = schedule.screen_seconds
     request = BlockRequest("screen", evidence.benchmarks, seconds, Progress("screen"))
@@ -278,8 +280,27 @@ def screen(evidence: Evidence, budget: Budget, schedule: Schedule) -> Plan:
     unclear = _unclear(evidence)
     if unclear and not evidence.controls().problems:
         progress = Progress(f"screen {counted(len(unclear), 'unclear benchmark')}")
-        request = BlockRequest("screen", unclear, 2 * seconds, progress, controls=False)
+        longer = seconds * _times_longer(unclear, evidence)
+        request = BlockRequest("screen", unclear, longer, progress, controls=False)
         yield from _series(request, {}, evidence, budget, schedule)
+
+
+def _times_longer(unclear: Collection[str], evidence: Evidence) -> float:
+    """Returns how many times longer the further blocks are than the first ones.
+
+    The error of what was measured falls with the root of the time. So many times longer blocks let
+    the noisiest benchmark show the slowdown that must be found, with as much again in reserve; but
+    they are at least twice as long, and at most `LONGEST_AGAIN` times.
+    """
+    settings = evidence.settings
+    wanted = math.log1p(settings.detect) - settings.suspicion
+    needed = 1.0
+    screened = evidence.screened()
+    for name in unclear:
+        its = screened[name]
+        if its is not None and math.isfinite(its.suspected):
+            needed = max(needed, ((math.log1p(its.suspected) - settings.suspicion) / wanted) ** 2)
+    return min(max(2.0, 2 * (needed - 1)), LONGEST_AGAIN)
 
 
 def _series(
