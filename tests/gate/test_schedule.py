@@ -140,7 +140,7 @@ def test_the_screen_leaves_half_of_the_budget_and_what_is_too_slow_for_it() -> N
     machine = Machine({"a": 0.0, "b": 0.0, "c": 0.0}, slow={"b": 30.0})
     evidence, budget = screened(machine, SETTINGS, seconds=120.0)
     assert budget.remaining(0.5) >= 0
-    assert evidence.unaffordable == {"b": pytest.approx(90.0)}
+    assert evidence.unaffordable == {"b": pytest.approx(96.0)}
     assert len(evidence.quads("screen")["a"]) == SCHEDULE.blocks
     assert len(evidence.quads("screen")["b"]) == 1
     rows = {row.id: row for row in compare_all(evidence)}
@@ -402,6 +402,15 @@ def test_improvements_come_last_so_that_they_never_use_up_the_time() -> None:
     evidence, _ = confirmed(machine, seconds=25.0)
     assert evidence.tested["slower"].rejected
     assert machine.confirming()[0].benchmarks == ("slower",)
+
+
+def test_a_benchmark_that_was_never_measured_is_named_and_inconclusive() -> None:
+    machine = Machine({"a": 0.0, "b": 0.0}, wide=frozenset("b"), slow={"b": 30.0}, start=20.0)
+    evidence, _ = screened(machine, SETTINGS, seconds=80.0, schedule=LANES)
+    rows = {row.id: row for row in compare_all(evidence)}
+    assert set(rows) == {"a", "b"}
+    assert (rows["b"].verdict, rows["b"].change) == ("inconclusive", None)
+    assert "too slow for the budget" in rows["b"].note
 
 
 # Progress

@@ -559,6 +559,11 @@ def compare_all(evidence: Evidence) -> list[Comparison]:
         rows.append(row)
     for name, loss in evidence.all_losses().items():
         rows.append(Comparison(name, "not comparable", note=why(loss)))
+    known = {row.id for row in rows}
+    for name in evidence.benchmarks:
+        if name not in known:
+            note = _too_expensive(evidence.unaffordable.get(name, 0.0))
+            rows.append(Comparison(name, "inconclusive", note=note))
     return rows
 
 
@@ -593,6 +598,8 @@ def _compare_suspect(
 
 
 def _too_expensive(seconds: float) -> str:
+    if seconds == 0:
+        return "the budget ended before it was measured"
     return (
         f"too slow for the budget: the screen has half of it, and this one needs {seconds:.0f} s "
         "more there"

@@ -174,6 +174,7 @@ class Evidence:
         """
         self.blocks.append(block)
         self.wide.update(block.wide)
+        self.wide.difference_update(block.quads.keys() - set(block.wide))
         for name, loss in block.lost.items():
             if loss.outcome != "stopped":
                 self.losses[name] = loss
@@ -433,7 +434,7 @@ def _unaffordable(
     for name in sorted(series.names, key=costs.__getitem__):
         total += costs[name]
         if total > available:
-            unaffordable[name] = costs[name]
+            unaffordable[name] = most * start + costs[name]
     return unaffordable
 
 

@@ -131,6 +131,29 @@ def test_what_waits_is_timed_on_all_cpus(
         assert pins(worker) == [[CPU, OTHER], [CPU, OTHER]]
 
 
+def test_beside_other_blocks_what_waits_is_only_named(
+    measurement: BlockMeasurement, workers: dict[SideName, ScriptedWorker]
+) -> None:
+    workers["baseline"].waiting = True
+    measurement.is_alone = False
+    measurement.measure_benchmarks([A, B], lambda _: None)
+    assert (measurement.quads, measurement.lost) == ({}, {})
+    assert measurement.wide == [A, B]
+    assert set(measurement.spent) == {A, B}
+
+
+def test_beside_other_blocks_nothing_is_set_up_in_vain_for_long(
+    measurement: BlockMeasurement, workers: dict[SideName, ScriptedWorker]
+) -> None:
+    workers["baseline"].waiting = True
+    measurement.is_alone = False
+    names = [f"t.py::test_{number}" for number in range(9)]
+    measurement.measure_benchmarks(names, lambda _: None)
+    assert measurement.wide == names
+    assert list(measurement.spent) == names[:3]
+    assert measurement.lost == {}
+
+
 def test_what_works_in_threads_is_timed_on_one_cpu_and_then_on_all(
     measurement: BlockMeasurement, workers: dict[SideName, ScriptedWorker]
 ) -> None:
@@ -142,7 +165,7 @@ def test_what_works_in_threads_is_timed_on_one_cpu_and_then_on_all(
             *("Pin", "Order"),
             *("SizeBatch", "SizeBatch"),
             "CollectGarbage",
-            "TakeTurns",  # to warm up
+            *("TakeTurns", "TakeTurns"),  # to warm up, twice because it seems to wait
             *("Pin", "TakeTurns"),  # on the one CPU
             *("Pin", "TakeTurns"),  # on all CPUs
             "Pin",

@@ -82,6 +82,8 @@ CONTROL_SECONDS = 0.08
 """Timed seconds of the canary, and of the control, at most; both sides together."""
 SLOW_ROUND = 0.05
 """A round of so many seconds is slow: no batch is run only to warm up."""
+FEW_WIDE = 3
+"""So many benchmarks that need all CPUs are no accident."""
 CPU_TICKS = Path("/proc/stat")
 """What the CPUs have done since boot; some containers hide it."""
 SIDES: tuple[SideName, ...] = ("baseline", "candidate")
@@ -351,10 +353,22 @@ class BlockMeasurement:
                 begin = time.monotonic()
                 self._measure_benchmark(name)
                 self.spent[name] = time.monotonic() - begin
+                if self._is_in_vain():
+                    done = {*self.quads, *self.lost, *self.wide}
+                    self.wide += [other for other in benchmarks if other not in done]
+                    self.gone = True  # nobody waits for the rest of the sessions
+                    return
         except WorkerGoneError as error:
             self.gone = True
             done = self.quads.keys() | self.lost.keys()
             self.lost |= lost_with_worker([name for name in benchmarks if name not in done], error)
+
+    def _is_in_vain(self) -> bool:
+        """Returns whether most benchmarks of a block that has one CPU need all of them.
+
+        Those that follow then probably do, too, and their fixtures would be set up for nothing.
+        """
+        return not self.is_alone and len(self.wide) >= FEW_WIDE and len(self.wide) > len(self.quads)
 
     def order(self, handle: WorkerHandle, benchmarks: Sequence[str]) -> Order:
         """Returns the order to run benchmarks, and to report in the end what is wanted of it."""
