@@ -228,36 +228,56 @@ class Evidence:
 # What blocks cost
 
 
+@dataclass(frozen=True)
+class Costs:
+    """What blocks take, by those that were measured.
+
+    Attributes:
+        start: Seconds of a block beside its benchmarks; the median over blocks.
+        benchmarks: For each benchmark, its untimed seconds in a block and its seconds per quad.
+    """
+
+    start: float
+    benchmarks: dict[str, tuple[float, float]]
+
+    @classmethod
+    def of(cls, blocks: Sequence[Block]) -> Costs:
+        """Returns what these blocks took."""
+        starts = []
+        costs = {}
+        for block in blocks:
+            if block.stage != "check":
+                starts.append(max(0.0, block.seconds - sum(block.spent.values())))
+            for name, spent in block.spent.items():
+                timed = 0.0
+                quads = block.quads.get(name, [])
+                for quad in quads:
+                    timed += sum(batch.wall for batch in (*quad.baseline, *quad.candidate))
+                costs[name] = (max(0.0, spent - timed), timed / max(1, len(quads)))
+        return cls(statistics.median(starts) if starts else 0.0, costs)
+
+    def of_benchmark(self, name: str, seconds: float) -> float:
+        """Returns the seconds of a benchmark in a block; one that is new costs what it times.
+
+        Args:
+            name: The benchmark.
+            seconds: Its timed seconds.
+        """
+        fixed, quad_seconds = self.benchmarks.get(name, (0.0, 0.0))
+        few = min(FEW_QUADS * quad_seconds, FEW_QUADS_SECONDS)
+        return fixed + max(seconds, few, quad_seconds)
+
+
 def block_seconds(names: Collection[str], seconds: float, evidence: Evidence) -> float:
     """Returns how long a block of some benchmarks takes, its start included.
 
     Args:
-        names: The benchmarks; each was measured before, or costs what it times.
+        names: The benchmarks.
         seconds: Timed seconds per benchmark.
         evidence: What was measured so far.
     """
-    blocks = [block for block in evidence.blocks if block.stage != "check"]
-    starts = [max(0.0, block.seconds - sum(block.spent.values())) for block in blocks]
-    total = statistics.median(starts) if starts else 0.0
-    costs = benchmark_seconds(evidence)
-    for name in names:
-        fixed, quad_seconds = costs.get(name, (0.0, 0.0))
-        few = min(FEW_QUADS * quad_seconds, FEW_QUADS_SECONDS)
-        total += fixed + max(seconds, few, quad_seconds)
-    return total
-
-
-def benchmark_seconds(evidence: Evidence) -> dict[str, tuple[float, float]]:
-    """Returns what each benchmark costs in a block: untimed seconds, and seconds per quad."""
-    costs = {}
-    for block in evidence.blocks:
-        for name, spent in block.spent.items():
-            timed = 0.0
-            quads = block.quads.get(name, [])
-            for quad in quads:
-                timed += sum(batch.wall for batch in (*quad.baseline, *quad.candidate))
-            costs[name] = (max(0.0, spent - timed), timed / max(1, len(quads)))
-    return costs
+    costs = Costs.of(evidence.blocks)
+    return costs.start + sum(costs.of_benchmark(name, seconds) for name in names)
 
 
 # The screen
@@ -421,12 +441,13 @@ def _unaffordable(
     """
     if not series.names:
         return {}
-    start = block_seconds((), series.seconds, evidence)
+    known = Costs.of(evidence.blocks)
+    start = known.start
     costs = {}
     most = 0
     for name in series.names:
         rounds = math.ceil((schedule.blocks - series.done[name]) / series.lanes)
-        costs[name] = rounds * (block_seconds([name], series.seconds, evidence) - start)
+        costs[name] = rounds * known.of_benchmark(name, series.seconds)
         most = max(most, rounds)
     total = most * start
     available = budget.remaining(SCREEN_SHARE)
