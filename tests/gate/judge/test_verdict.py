@@ -314,6 +314,8 @@ def test_too_few_usable_numbers_are_inconclusive_and_the_note_explains_it() -> N
     assert (single.verdict, single.sigma, single.detectable) == ("inconclusive", None, None)
     assert single.low is None
     assert "only one block" in single.note
+    slow = compare("b", screened_blocks([0.0]), None, None, SETTINGS, note="too slow")
+    assert slow.note == "too slow"
     gone = compare("b", screened(0.03), look_at([]), None, SETTINGS, planned=12)
     assert (gone.verdict, gone.stage) == ("inconclusive", "screen")
 

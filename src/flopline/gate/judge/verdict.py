@@ -355,7 +355,7 @@ def compare(  # all that is known about one benchmark
     tested = _deciding(slower, faster)
     if tested is not None and tested.rejected:
         return replace(row, verdict="improved" if tested is faster else "regressed")
-    undecided = _why_undecided(screened, slower, faster, settings, planned) or note
+    undecided = note or _why_undecided(screened, slower, faster, settings, planned)
     if undecided:
         return replace(row, note=undecided)
     if _rules_out(row, settings):
