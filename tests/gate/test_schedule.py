@@ -17,7 +17,6 @@ from flopline.gate.schedule import (
     Budget,
     Evidence,
     Schedule,
-    block_seconds,
     confirm,
     screen,
 )
@@ -68,9 +67,9 @@ def test_a_fine_slowdown_takes_more_and_longer_blocks() -> None:
 def test_a_block_costs_its_start_and_what_its_benchmarks_took_before() -> None:
     machine = Machine({"a": 0.0, "b": 0.0}, start=2.0, slow={"b": 5.0})
     evidence, _ = screened(machine, SETTINGS)
-    assert block_seconds((), 0.1, evidence) == pytest.approx(2.0)
-    assert block_seconds(["b"], 0.1, evidence) == pytest.approx(7.0)
-    assert block_seconds(["a", "b"], 0.3, evidence) == pytest.approx(7.4, abs=0.2)
+    assert evidence.costs.of_block((), 0.1) == pytest.approx(2.0)
+    assert evidence.costs.of_block(["b"], 0.1) == pytest.approx(7.0)
+    assert evidence.costs.of_block(["a", "b"], 0.3) == pytest.approx(7.4, abs=0.2)
 
 
 def test_a_budget_begins_when_it_is_made_and_ends_after_its_seconds() -> None:

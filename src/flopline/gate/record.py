@@ -72,6 +72,12 @@ example after a call of 20 ms, the clocks take a few times as long.
 """
 
 
+MIN_QUADS = 12
+"""Quads that are taken per benchmark and block even if that exceeds the planned time."""
+MIN_QUADS_SECONDS = 0.4
+"""Seconds that are never exceeded to reach MIN_QUADS; one quad is taken however long it lasts."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """One timed batch of calls on one side.

@@ -23,7 +23,7 @@ from flopline.gate.judge import controls, verdict
 from flopline.gate.judge.betting import expected_blocks, fewest_to_reject
 from flopline.gate.judge.clock import coarse
 from flopline.gate.judge.verdict import MOST_BLOCKS
-from flopline.gate.record import Block, BlockRequest
+from flopline.gate.record import MIN_QUADS, MIN_QUADS_SECONDS, Block, BlockRequest
 from flopline.progress import Progress
 from flopline.units import counted
 
@@ -59,9 +59,6 @@ That must be so even if the blocks, which are short then, are twice as noisy as 
 """
 CHECKS = 2
 """If the built-in checks fail in the screen, they get this many times its blocks again."""
-FEW_QUADS = 12
-"""A benchmark gets as many quads in a block, unless they take longer than `FEW_QUADS_SECONDS`."""
-FEW_QUADS_SECONDS = 0.4
 
 Round = tuple[BlockRequest, ...]
 Plan = Generator[Round, tuple[Block, ...], None]
@@ -118,6 +115,59 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Costs:
+    """What blocks take, by those that were measured.
+
+    Attributes:
+        starts: Seconds of every block beside its benchmarks.
+        benchmarks: For each benchmark, its untimed seconds in its last block and its seconds per
+            quad there.
+    """
+
+    starts: tuple[float, ...] = ()
+    benchmarks: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def start(self) -> float:
+        """Seconds of a block beside its benchmarks; zero before the first one."""
+        return statistics.median(self.starts) if self.starts else 0.0
+
+    def after(self, block: Block) -> Costs:
+        """Returns what is known after a further block."""
+        starts = self.starts
+        if block.stage != "check":
+            starts += (max(0.0, block.seconds - sum(block.spent.values())),)
+        benchmarks = dict(self.benchmarks)
+        for name, spent in block.spent.items():
+            timed = 0.0
+            quads = block.quads.get(name, [])
+            for quad in quads:
+                timed += sum(batch.wall for batch in (*quad.baseline, *quad.candidate))
+            benchmarks[name] = (max(0.0, spent - timed), timed / max(1, len(quads)))
+        return Costs(starts, benchmarks)
+
+    def of_benchmark(self, name: str, seconds: float) -> float:
+        """Returns the seconds of a benchmark in a block; one that is new costs what it times.
+
+        Args:
+            name: The benchmark.
+            seconds: Its timed seconds.
+        """
+        fixed, quad_seconds = self.benchmarks.get(name, (0.0, 0.0))
+        few = min(MIN_QUADS * quad_seconds, MIN_QUADS_SECONDS)
+        return fixed + max(seconds, few, quad_seconds)
+
+    def of_block(self, names: Collection[str], seconds: float) -> float:
+        """Returns how long a block of some benchmarks takes, its start included.
+
+        Args:
+            names: The benchmarks.
+            seconds: Timed seconds per benchmark.
+        """
+        return self.start + sum(self.of_benchmark(name, seconds) for name in names)
+
+
+@dataclass(frozen=True)
 class Suspect:
     """A benchmark that the screen found suspicious.
 
@@ -155,6 +205,7 @@ class Evidence:
         suspects: The benchmarks that are confirmed, fixed before the first confirming block.
         tested: What the confirming blocks have shown so far, the slower ones first.
         warnings: What a reader must know, in words.
+        costs: What blocks take.
     """
 
     settings: Settings
@@ -166,6 +217,7 @@ class Evidence:
     suspects: dict[str, Suspect] = field(default_factory=dict)
     tested: dict[str, Confirmed] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    costs: Costs = field(default_factory=Costs)
 
     def add(self, block: Block) -> None:
         """Keeps a block, what was lost in it, and what must be measured alone from now on.
@@ -173,6 +225,7 @@ class Evidence:
         A benchmark is not lost if it was only stopped because another one ended its process.
         """
         self.blocks.append(block)
+        self.costs = self.costs.after(block)
         self.wide.update(block.wide)
         self.wide.difference_update(block.quads.keys() - set(block.wide))
         for name, loss in block.lost.items():
@@ -223,61 +276,6 @@ class Evidence:
         canary = [block.canary for block in self.blocks if block.canary]
         control = [block.control for block in self.blocks if block.control]
         return controls.check(canary, control, self.settings)
-
-
-# What blocks cost
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What blocks take, by those that were measured.
-
-    Attributes:
-        start: Seconds of a block beside its benchmarks; the median over blocks.
-        benchmarks: For each benchmark, its untimed seconds in a block and its seconds per quad.
-    """
-
-    start: float
-    benchmarks: dict[str, tuple[float, float]]
-
-    @classmethod
-    def of(cls, blocks: Sequence[Block]) -> Costs:
-        """Returns what these blocks took."""
-        starts = []
-        costs = {}
-        for block in blocks:
-            if block.stage != "check":
-                starts.append(max(0.0, block.seconds - sum(block.spent.values())))
-            for name, spent in block.spent.items():
-                timed = 0.0
-                quads = block.quads.get(name, [])
-                for quad in quads:
-                    timed += sum(batch.wall for batch in (*quad.baseline, *quad.candidate))
-                costs[name] = (max(0.0, spent - timed), timed / max(1, len(quads)))
-        return cls(statistics.median(starts) if starts else 0.0, costs)
-
-    def of_benchmark(self, name: str, seconds: float) -> float:
-        """Returns the seconds of a benchmark in a block; one that is new costs what it times.
-
-        Args:
-            name: The benchmark.
-            seconds: Its timed seconds.
-        """
-        fixed, quad_seconds = self.benchmarks.get(name, (0.0, 0.0))
-        few = min(FEW_QUADS * quad_seconds, FEW_QUADS_SECONDS)
-        return fixed + max(seconds, few, quad_seconds)
-
-
-def block_seconds(names: Collection[str], seconds: float, evidence: Evidence) -> float:
-    """Returns how long a block of some benchmarks takes, its start included.
-
-    Args:
-        names: The benchmarks.
-        seconds: Timed seconds per benchmark.
-        evidence: What was measured so far.
-    """
-    costs = Costs.of(evidence.blocks)
-    return costs.start + sum(costs.of_benchmark(name, seconds) for name in names)
 
 
 # The screen
@@ -408,7 +406,7 @@ def _round(
     """Returns equal requests, one per lane, that say how long the rest of their series takes."""
     progress = replace(request.progress, done=schedule.blocks - missing, of=schedule.blocks)
     if evidence.blocks:
-        seconds = block_seconds(names, request.seconds, evidence)
+        seconds = evidence.costs.of_block(names, request.seconds)
         progress = replace(progress, seconds_left=math.ceil(missing / lanes) * seconds)
     is_alone = schedule.lanes == 1 or lanes == 1
     due = replace(request, benchmarks=tuple(names), progress=progress, alone=is_alone)
@@ -441,7 +439,7 @@ def _unaffordable(
     """
     if not series.names:
         return {}
-    known = Costs.of(evidence.blocks)
+    known = evidence.costs
     start = known.start
     costs = {}
     most = 0
@@ -472,7 +470,7 @@ def _check_again(evidence: Evidence, budget: Budget, schedule: Schedule) -> Plan
     blocks = CHECKS * schedule.blocks
     for done in range(0, blocks, schedule.lanes):
         progress = Progress("built-in check", done, blocks)
-        if budget.remaining() < block_seconds((), schedule.screen_seconds, evidence):
+        if budget.remaining() < evidence.costs.of_block((), schedule.screen_seconds):
             return
         request = BlockRequest(
             "check", (), schedule.screen_seconds, progress, alone=schedule.lanes == 1
@@ -518,7 +516,7 @@ def _confirm(direction: Direction, evidence: Evidence, budget: Budget, schedule:
         lanes = 1 if is_alone else schedule.lanes
         done = min(_blocks_of(name, evidence) for name in group)
         blocks = max(math.ceil(_blocks_left(name, evidence)) for name in group)
-        left = math.ceil(blocks / lanes) * block_seconds(group, seconds, evidence)
+        left = math.ceil(blocks / lanes) * evidence.costs.of_block(group, seconds)
         stage = f"confirm {counted(len(group), direction + ' benchmark')}"
         progress = Progress(stage, done, done + blocks, seconds_left=left)
         request = BlockRequest("confirm", group, seconds, progress, controls=False, alone=is_alone)
@@ -565,7 +563,7 @@ def _next_group(
         if _seconds_to_decide(group, seconds, evidence, schedule) <= budget.remaining():
             return tuple(group), seconds
     # What is expected may be exceeded by luck, so the last one is tried as long as a block fits.
-    enough = _fewest_left(group[0], evidence) * block_seconds(group, SHORTEST_SECONDS, evidence)
+    enough = _fewest_left(group[0], evidence) * evidence.costs.of_block(group, SHORTEST_SECONDS)
     lanes = 1 if group[0] in evidence.wide else schedule.lanes
     if enough / lanes <= budget.remaining():
         return tuple(group), SHORTEST_SECONDS
@@ -578,7 +576,7 @@ def _seconds_to_decide(
     """Returns how long it probably takes to decide all suspects of a group."""
     lanes = 1 if group[0] in evidence.wide else schedule.lanes
     blocks = max(_blocks_left(name, evidence) for name in group)
-    return math.ceil(blocks / lanes) * block_seconds(group, seconds, evidence)
+    return math.ceil(blocks / lanes) * evidence.costs.of_block(group, seconds)
 
 
 def _blocks_left(name: str, evidence: Evidence) -> float:

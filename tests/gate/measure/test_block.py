@@ -23,7 +23,16 @@ from flopline.gate.measure.block import (
 from flopline.gate.measure.exchange import Exchange
 from flopline.gate.measure.handle import WorkerError
 from flopline.gate.measure.worker.flopline_worker.protocol import Pin, SizeBatch, TakeTurns
-from flopline.gate.record import Batch, Block, BlockRequest, Loss, Quad, Settings
+from flopline.gate.record import (
+    MIN_QUADS,
+    MIN_QUADS_SECONDS,
+    Batch,
+    Block,
+    BlockRequest,
+    Loss,
+    Quad,
+    Settings,
+)
 from flopline.progress import Progress
 from tests.gate.measure.support.scripted import ScriptedWorker, scripted_pair
 from tests.gate.support.make_sides import make_side
@@ -488,8 +497,8 @@ def test_quads_fill_the_planned_time_as_far_as_they_are_allowed(
 ) -> None:
     quads = quads_to_take(seconds, batch_seconds, allowed)
     assert 1 <= quads <= allowed
-    if quads > max(1, blocks.MIN_QUADS):
-        assert quads * 4 * batch_seconds <= max(seconds, blocks.MIN_QUADS_SECONDS) * (1 + 1e-9)
+    if quads > max(1, MIN_QUADS):
+        assert quads * 4 * batch_seconds <= max(seconds, MIN_QUADS_SECONDS) * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(

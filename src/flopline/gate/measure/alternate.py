@@ -21,8 +21,6 @@ from typing import TYPE_CHECKING
 from flopline.gate.measure.block import (
     BATCH_SECONDS,
     FEW_ROUNDS,
-    MIN_QUADS,
-    MIN_QUADS_SECONDS,
     MOST_ATTEMPTS,
     SHORTEST_BATCH,
     loss_of,
@@ -47,7 +45,7 @@ from flopline.gate.measure.worker.flopline_worker.protocol import (
     SizeBatch,
     Stop,
 )
-from flopline.gate.record import Loss, Quad
+from flopline.gate.record import MIN_QUADS, MIN_QUADS_SECONDS, Loss, Quad
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

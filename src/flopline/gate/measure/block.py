@@ -34,6 +34,8 @@ from flopline.gate.measure.worker.flopline_worker.protocol import (
 from flopline.gate.record import (
     BATCH_TIMES,
     BLIND,
+    MIN_QUADS,
+    MIN_QUADS_SECONDS,
     Batch,
     Block,
     Loss,
@@ -62,10 +64,6 @@ That is long compared with reading the clocks and with the 20 us that handing ov
 is not longer because a shared machine changes its speed every few milliseconds: the noise of a quad
 then hardly depends on its length, and four times as many quads halve the noise of their median.
 """
-MIN_QUADS = 12
-"""Quads that are taken per benchmark and block even if that exceeds the planned time."""
-MIN_QUADS_SECONDS = 0.4
-"""Seconds that are never exceeded to reach MIN_QUADS; one quad is taken however long it lasts."""
 SHORTEST_BATCH = 1e-5
 """Seconds that a batch lasts at least, whatever its clocks say; a single call may be shorter."""
 MOST_ATTEMPTS = 5

@@ -124,8 +124,8 @@ def test_a_module_that_asks_for_a_refused_name_is_found_with_all_that_need_it(
 ) -> None:
     write(folders, {"site/third_library.py": "import half_library\n"})
     preparation.load(["second_library", "half_library", "third_library", "first_library"])
-    assert {"half_library", "third_library"} <= preparation.spoilt.keys()
-    assert preparation.spoilt.keys().isdisjoint({"first_library", "second_library"})
+    preparation.spoilt.pop("__channelexec__", None)  # a module of those who run tests in parallel
+    assert preparation.spoilt.keys() == {"half_library", "third_library"}
     assert "half_library" not in sys.modules
     assert {"first_library", "second_library"} <= set(sys.modules)
 
