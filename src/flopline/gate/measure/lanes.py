@@ -89,6 +89,10 @@ def side_by_side(
         try:
             for number, request in enumerate(requests):
                 futures.append(threads.submit(measure, request, Lane(number, drawn[number])))
+            first_error = concurrent.futures.FIRST_EXCEPTION
+            ended, _ = concurrent.futures.wait(futures, return_when=first_error)
+            for future in ended:
+                future.result()
             return tuple(future.result() for future in futures)
         except BaseException:
             stopped.set()
