@@ -289,9 +289,13 @@ def test_each_block_draws_its_own_seed_and_one_of_its_cpus(
 
 
 def test_the_slower_subject_reads_slower_and_the_control_does_not(tmp_path: Path) -> None:
-    block = measure(make_sides(tmp_path, "shapes", "slower"), PLAIN, seconds=0.1)
-    assert ratio(block.quads[PLAIN], cpu) > 0.03
-    assert abs(ratio(block.control, cpu)) < math.log1p(0.05)
+    # A block is one pair of processes, and where their memory lies makes one of them a tenth slower
+    # in 1 of 24 blocks (measured). So a run judges the median of several, and so does this.
+    sides = make_sides(tmp_path, "shapes", "slower")
+    blocks = [measure(sides, PLAIN, seconds=0.1) for _ in range(5)]
+    assert statistics.median(ratio(block.quads[PLAIN], cpu) for block in blocks) > 0.03
+    control = statistics.median(ratio(block.control, cpu) for block in blocks)
+    assert abs(control) < math.log1p(0.05)
 
 
 # What goes wrong
