@@ -474,7 +474,7 @@ def _prepared(options: GateOptions) -> Iterator[tuple[Side, Side, Report]]:
 
 
 def _sides(options: GateOptions) -> contextlib.AbstractContextManager[tuple[Side, Side]]:
-    from flopline.gate.sides import environment, interpreter
+    from flopline.gate.sides import cache, environment, interpreter
 
     if options.pythons is not None:
         if options.python is not None:
@@ -492,4 +492,5 @@ def _sides(options: GateOptions) -> contextlib.AbstractContextManager[tuple[Side
         options.candidate,
         interpreter=chosen,
         isolated=options.isolated,
+        cache=cache.BuildCache.of_user(),
     )

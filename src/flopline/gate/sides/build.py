@@ -18,6 +18,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from flopline import FloplineError, git
+from flopline.gate.sides.cache import KeptBuilds
 from flopline.gate.sides.project import distribution_name, is_installable, read_pyproject, table
 from flopline.gate.signals import held_back
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from flopline.gate.record import SideName
+    from flopline.gate.sides.cache import BuildCache
     from flopline.gate.sides.interpreter import Interpreter
 
 PIP = (sys.executable, "-P", "-m", "pip")
@@ -176,8 +178,23 @@ def _find_uv() -> str | None:
         return None
 
 
-def build(workspaces: Sequence[Workspace], interpreter: Interpreter) -> dict[SideName, Path]:
-    """Installs the projects of both sides and returns the folders into which they were installed.
+@dataclass(frozen=True)
+class Build:
+    """What was installed for a side.
+
+    Attributes:
+        packages: The folder into which it was installed.
+        made: When an earlier run made it, in words; empty if it was made now.
+    """
+
+    packages: Path
+    made: str = ""
+
+
+def build(
+    workspaces: Sequence[Workspace], interpreter: Interpreter, cache: BuildCache | None = None
+) -> dict[SideName, Build]:
+    """Installs the projects of both sides and returns where they are.
 
     If the environment has everything that both builds need, they use it and nothing is downloaded.
     Otherwise, and where that fails, environments are made for the builds (build isolation).
@@ -186,6 +203,7 @@ def build(workspaces: Sequence[Workspace], interpreter: Interpreter) -> dict[Sid
     Args:
         workspaces: Where each side is built.
         interpreter: The interpreter that is to run them.
+        cache: Where builds of earlier runs are found; by default everything is built.
 
     Raises:
         BuildError: There is neither pip nor uv, or it failed. The message names the side and ends
@@ -195,18 +213,23 @@ def build(workspaces: Sequence[Workspace], interpreter: Interpreter) -> dict[Sid
     if not workspaces:
         return {}
     installer = find_installer(interpreter)
-    attempts: list[list[str]] = [[]]
+    attempts = [True]
     if all(_can_build(workspace, interpreter) for workspace in workspaces):
-        attempts = [["--no-build-isolation"], []]
+        attempts = [False, True]
+    builds = KeptBuilds(cache, workspaces, interpreter, installer.name)
     failures = []
-    for options in attempts:
+    for isolated in attempts:
+        kept = builds.restore(isolated=isolated)
         commands = {}
         for workspace in workspaces:
-            install = installer.into(workspace.packages)
-            commands[workspace] = [*install, *options, *workspace.to_install]
+            if workspace not in kept:
+                options = [] if isolated else ["--no-build-isolation"]
+                install = installer.into(workspace.packages)
+                commands[workspace] = [*install, *options, *workspace.to_install]
         failed = _run(commands)
         if not failed:
-            return {workspace.side: workspace.packages for workspace in workspaces}
+            builds.store(commands, isolated=isolated)
+            return {each.side: Build(each.packages, kept.get(each, "")) for each in workspaces}
         failures.append(failed)
     # What the second attempt printed may only be that something could not be downloaded.
     raise BuildError(_message(failures[0], installer.name))

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from flopline import FloplineError, git
-from flopline.gate.sides.build import BuildError, Workspace, build, build_isolated
+from flopline.gate.sides.build import Build, BuildError, Workspace, build, build_isolated
 from flopline.gate.sides.export import export
 from flopline.gate.sides.interpreter import (
     Interpreter,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from flopline.gate.record import SideName
+    from flopline.gate.sides.cache import BuildCache
     from flopline.gate.sides.versions import Version
 
 FOLDERS: dict[SideName, str] = {"baseline": "base", "candidate": "cand"}
@@ -70,6 +71,7 @@ class Side:
             none, because nothing was exported.
         checkouts: Folders of the user's from which the side must not load code, without links.
         place: Where the user stands; None stands for the root of the project.
+        notes: What a reader of the result must know about it, in words.
     """
 
     version: Version
@@ -81,6 +83,7 @@ class Side:
     home: Path | None = None
     checkouts: tuple[Path, ...] = ()
     place: Place | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> SideName:
@@ -133,6 +136,7 @@ def sides(
     *,
     interpreter: Interpreter | None = None,
     isolated: bool = False,
+    cache: BuildCache | None = None,
 ) -> Iterator[tuple[Side, Side]]:
     """Builds both versions and yields them, ready to be started.
 
@@ -144,6 +148,7 @@ def sides(
         candidate: The same, or None, as in `versions.resolve`.
         interpreter: What runs both sides; by default what runs this program.
         isolated: True gives each side dependencies of its own instead of the environment's.
+        cache: Where builds of earlier runs are found; by default everything is built.
 
     Raises:
         VersionError: There is no such version.
@@ -172,15 +177,28 @@ def sides(
             workspaces.append(
                 Workspace(version.name, folder, project, further, version.wheel, environment)
             )
-        installed = build_isolated(workspaces) if isolated else build(workspaces, interpreter)
+        if isolated:
+            folders = build_isolated(workspaces)
+            installed = {name: Build(packages) for name, packages in folders.items()}
+        else:
+            installed = build(workspaces, interpreter, cache)
         ready = []
         for version, workspace in zip(versions, workspaces, strict=True):
             python = str(workspace.python) if isolated else interpreter.python
-            site = installed.get(version.name)
+            made = installed.get(version.name)
+            site = None if made is None else made.packages
             side = _built_side(version, python, workspace.project, site, place, root)
-            side = replace(side, home=workspace.folder, checkouts=checkouts)
+            notes = () if made is None or not made.made else (_reused(version, made),)
+            side = replace(side, home=workspace.folder, checkouts=checkouts, notes=notes)
             ready.append(_with_path(side, present.path))
         yield ready[0], ready[1]
+
+
+def _reused(version: Version, made: Build) -> str:
+    return (
+        f"the {version.name} was not built again: the same version was built for the same "
+        f"interpreter and in the same environment on {made.made}"
+    )
 
 
 def _checkouts(versions: Sequence[Version]) -> tuple[Path, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -198,7 +199,9 @@ def _wheel(name: SideName, requested: str, file: Path) -> Version:
             f"the {name} {requested!r} is a file, and its name is not that of a wheel ({error}); "
             "give a wheel, a revision or a folder"
         ) from error
-    return Version(name, f"wheel {requested}", "", "folder", file.parent, wheel=file.resolve())
+    return Version(
+        name, f"wheel {requested}", "", "folder", file.parent, wheel=Path(os.path.normpath(file))
+    )
 
 
 def _folder(name: SideName, label: str, folder: Path) -> Version:
