@@ -155,6 +155,7 @@ class GateOptions:
         baseline: A revision or folder; None if interpreters are compared.
         candidate: A revision or folder; None means the working tree.
         pythons: The interpreters of the baseline and the candidate, if these are compared.
+        python: The interpreter in which both sides run; None if the user did not say.
         isolated: True if each side is given dependencies of its own.
         outputs: The files to write.
     """
@@ -163,19 +164,28 @@ class GateOptions:
     baseline: str | None
     candidate: str | None
     pythons: tuple[str, str] | None
+    python: str | None
     isolated: bool
     outputs: Outputs
 
 
 # What is compared.
 Baseline = Annotated[
-    str | None, typer.Option(metavar="REV", help="Compare with this revision or folder.")
+    str | None, typer.Option(metavar="REV", help="Compare with this revision, folder or wheel.")
 ]
 Candidate = Annotated[
     str | None,
     typer.Option(
         metavar="REV",
-        help="Judge this revision or folder. Without it the working tree is judged.",
+        help="Judge this revision, folder or wheel. Without it the working tree is judged.",
+    ),
+]
+Python = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH",
+        help="Build both sides for this interpreter, or that of this environment's folder, and run "
+        "them in it. Without it uvx and pipx take the active environment, or .venv.",
     ),
 ]
 BaselinePython = Annotated[
@@ -263,6 +273,7 @@ def gate(
     *,
     baseline: Baseline = None,
     candidate: Candidate = None,
+    python: Python = None,
     baseline_python: BaselinePython = None,
     candidate_python: CandidatePython = None,
     detect: Detect = "3%",
@@ -306,6 +317,7 @@ def gate(
         baseline=baseline,
         candidate=candidate,
         pythons=parse_pythons(baseline, baseline_python, candidate_python),
+        python=python,
         isolated=isolated,
         outputs=outputs,
     )
@@ -462,10 +474,23 @@ def _prepared(options: GateOptions) -> Iterator[tuple[Side, Side, Report]]:
 
 
 def _sides(options: GateOptions) -> contextlib.AbstractContextManager[tuple[Side, Side]]:
-    from flopline.gate.sides import environment
+    from flopline.gate.sides import cache, environment, interpreter
 
     if options.pythons is not None:
+        if options.python is not None:
+            fail("with --baseline-python and --candidate-python, leave --python out")
         return environment.interpreters(None, *options.pythons)
+    chosen, what = interpreter.choose(options.python, harness=not options.isolated)
+    if what:
+        complain(
+            f"both sides run in {what}, {chosen.python} (Python {chosen.version}); "
+            "choose another one with --python"
+        )
     return environment.sides(
-        None, options.baseline or "", options.candidate, isolated=options.isolated
+        None,
+        options.baseline or "",
+        options.candidate,
+        interpreter=chosen,
+        isolated=options.isolated,
+        cache=cache.BuildCache.of_user(),
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -19,9 +18,14 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from flopline import FloplineError, git
-from flopline.gate.sides.build import BuildError, Workspace, build, build_isolated
+from flopline.gate.sides.build import Build, BuildError, Workspace, build, build_isolated
 from flopline.gate.sides.export import export
-from flopline.gate.sides.interpreter import InterpreterError, examine, find_interpreter
+from flopline.gate.sides.interpreter import (
+    Interpreter,
+    InterpreterError,
+    examine,
+    find_interpreter,
+)
 from flopline.gate.sides.members import installed_from, members
 from flopline.gate.sides.place import Place
 from flopline.gate.sides.project import (
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from flopline.gate.record import SideName
+    from flopline.gate.sides.cache import BuildCache
     from flopline.gate.sides.versions import Version
 
 FOLDERS: dict[SideName, str] = {"baseline": "base", "candidate": "cand"}
@@ -66,6 +71,7 @@ class Side:
             none, because nothing was exported.
         checkouts: Folders of the user's from which the side must not load code, without links.
         place: Where the user stands; None stands for the root of the project.
+        notes: What a reader of the result must know about it, in words.
     """
 
     version: Version
@@ -77,6 +83,7 @@ class Side:
     home: Path | None = None
     checkouts: tuple[Path, ...] = ()
     place: Place | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> SideName:
@@ -123,7 +130,13 @@ class Side:
 
 @contextmanager
 def sides(
-    start: Path | None, baseline: str, candidate: str | None = None, *, isolated: bool = False
+    start: Path | None,
+    baseline: str,
+    candidate: str | None = None,
+    *,
+    interpreter: Interpreter | None = None,
+    isolated: bool = False,
+    cache: BuildCache | None = None,
 ) -> Iterator[tuple[Side, Side]]:
     """Builds both versions and yields them, ready to be started.
 
@@ -131,9 +144,11 @@ def sides(
 
     Args:
         start: A folder of the project; None stands for the current one.
-        baseline: A revision or a folder, as in `versions.resolve`.
-        candidate: A revision or a folder, or None, as in `versions.resolve`.
-        isolated: True gives each side dependencies of its own instead of this environment's.
+        baseline: A revision, a folder or a wheel, as in `versions.resolve`.
+        candidate: The same, or None, as in `versions.resolve`.
+        interpreter: What runs both sides; by default what runs this program.
+        isolated: True gives each side dependencies of its own instead of the environment's.
+        cache: Where builds of earlier runs are found; by default everything is built.
 
     Raises:
         VersionError: There is no such version.
@@ -147,8 +162,9 @@ def sides(
     """
     place = Place.here() if start is None else Place.around(start)
     versions = resolve(place.start, baseline, candidate)
+    interpreter = interpreter or Interpreter.this()
     checkouts = _checkouts(versions)
-    present = installed_from(checkouts)
+    present = installed_from(checkouts, interpreter)
     remove_dead()
     with _folder_of_sides() as root:
         workspaces = []
@@ -158,16 +174,31 @@ def sides(
             further = tuple(members(folder / "tree", project, present))
             _make_standing(place, project)
             environment = _environment(place, project, root, [])
-            workspaces.append(Workspace(version.name, folder, project, further, environment))
-        installed = build_isolated(workspaces) if isolated else build(workspaces)
+            workspaces.append(
+                Workspace(version.name, folder, project, further, version.wheel, environment)
+            )
+        if isolated:
+            folders = build_isolated(workspaces)
+            installed = {name: Build(packages) for name, packages in folders.items()}
+        else:
+            installed = build(workspaces, interpreter, cache)
         ready = []
         for version, workspace in zip(versions, workspaces, strict=True):
-            python = str(workspace.python) if isolated else sys.executable
-            site = installed.get(version.name)
+            python = str(workspace.python) if isolated else interpreter.python
+            made = installed.get(version.name)
+            site = None if made is None else made.packages
             side = _built_side(version, python, workspace.project, site, place, root)
-            side = replace(side, home=workspace.folder, checkouts=checkouts)
+            notes = () if made is None or not made.made else (_reused(version, made),)
+            side = replace(side, home=workspace.folder, checkouts=checkouts, notes=notes)
             ready.append(_with_path(side, present.path))
         yield ready[0], ready[1]
+
+
+def _reused(version: Version, made: Build) -> str:
+    return (
+        f"the {version.name} was not built again: the same version was built for the same "
+        f"interpreter and in the same environment on {made.made}"
+    )
 
 
 def _checkouts(versions: Sequence[Version]) -> tuple[Path, ...]:
@@ -311,6 +342,9 @@ def _built_side(
     packages = frozenset() if site is None else _installed_packages(site)
     if site is None or not packages:
         return _imported_side(version, python, project, place, root)
+    if version.wheel is not None:
+        _remove_code(project, packages)
+        version = replace(version, commit="")
     _complete_tree(project, site, packages)
     _remove_installed_suites(project, site, packages)
     own = [site, *_beside_user(project, place), project]
@@ -339,6 +373,23 @@ def _from_folders(site: Path) -> Iterator[metadata.Distribution]:
     for distribution in metadata.distributions(path=[str(site)]):
         if distribution.read_text("direct_url.json"):
             yield distribution
+
+
+def _remove_code(project: Path, packages: frozenset[str]) -> None:
+    """Removes the code of packages from the tree, which is of another version, but no suite."""
+    for package in packages:
+        for folder in ("", *SOURCE_FOLDERS):
+            root = project / folder / package
+            if is_behind_link(root):
+                continue
+            remove(root.with_name(f"{package}.py"))
+            if root.is_symlink():
+                root.unlink()
+            for place, _, names in os.walk(root):
+                is_suite = any(map(SUITE_NAME.fullmatch, Path(place).relative_to(root).parts))
+                for name in names:
+                    if not is_suite and name != "conftest.py":
+                        Path(place, name).unlink()
 
 
 def _complete_tree(project: Path, site: Path, packages: frozenset[str]) -> None:
@@ -394,10 +445,12 @@ def _check_imports(side: Side, site: Path) -> None:
 
 def _interpreter_side(version: Version, requested: str, root: Path, place: Place) -> Side:
     """Returns a side that an interpreter of the user's runs, with a copy of the working tree."""
-    python = find_interpreter(version.name, requested)
+    whose = f"the {version.name}'s interpreter"
+    python = find_interpreter(whose, requested)
     project = export(version, root / FOLDERS[version.name] / "tree")
     _make_standing(place, project)
-    interpreter = examine(version.name, python, requested, distribution_name(project), root)
+    interpreter = examine(whose, python, requested, distribution_name(project), root)
+    interpreter.demand_harness(whose, requested)
     _refuse_other_checkout(version, requested, interpreter.editable)
     packages = import_names(interpreter.files, distribution_name(project))
     _remove_from_tree(project, packages)
