@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from flopline.gate.record import GateRecord
     from flopline.gate.sides.environment import Side
+    from flopline.gate.sides.isolation import Isolation
     from flopline.progress import Report
 
 app = typer.Typer()
@@ -155,7 +156,8 @@ class GateOptions:
         baseline: A revision or folder; None if interpreters are compared.
         candidate: A revision or folder; None means the working tree.
         pythons: The interpreters of the baseline and the candidate, if these are compared.
-        isolated: True if each side is given dependencies of its own.
+        isolation: What each side is given as dependencies of its own; None if it is given none.
+        carried: Files and folders that are brought into both sides.
         outputs: The files to write.
     """
 
@@ -163,7 +165,8 @@ class GateOptions:
     baseline: str | None
     candidate: str | None
     pythons: tuple[str, str] | None
-    isolated: bool
+    isolation: Isolation | None
+    carried: tuple[str, ...]
     outputs: Outputs
 
 
@@ -201,6 +204,36 @@ SuiteFrom = Annotated[
 ]
 Isolated = Annotated[
     bool, typer.Option("--isolated", help="Give each side dependencies of its own.")
+]
+
+Extra = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="With --isolated, install this extra of the project. May be repeated.",
+    ),
+]
+Group = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="With --isolated, install this dependency group of the project. May be repeated.",
+    ),
+]
+With = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="REQUIREMENT",
+        help="With --isolated, install this on both sides as well. May be repeated.",
+    ),
+]
+Carry = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATH",
+        help="Bring this file or folder, which git ignores, into both sides. May be repeated.",
+    ),
 ]
 
 # How it is compared.
@@ -270,6 +303,10 @@ def gate(
     budget: Budget = "300s",
     suite_from: SuiteFrom = "candidate",
     isolated: Isolated = False,
+    extra: Extra = None,
+    group: Group = None,
+    requirement: With = None,
+    carry: Carry = None,
     alternate_setup: AlternateSetup = False,
     part: PartOfSuite = "1/1",
     self_check: SelfCheck = 0,
@@ -306,7 +343,8 @@ def gate(
         baseline=baseline,
         candidate=candidate,
         pythons=parse_pythons(baseline, baseline_python, candidate_python),
-        isolated=isolated,
+        isolation=parse_isolation(extra, group, requirement, isolated=isolated),
+        carried=tuple(carry or ()),
         outputs=outputs,
     )
     if self_check:
@@ -364,6 +402,30 @@ def parse_pythons(
             "--candidate-python PATH"
         )
     return baseline_python, candidate_python
+
+
+def parse_isolation(
+    extras: list[str] | None,
+    groups: list[str] | None,
+    requirements: list[str] | None,
+    *,
+    isolated: bool,
+) -> Isolation | None:
+    """Returns what each side is given of its own; None if both use this environment.
+
+    The command ends if something is to be installed into an environment that is not the gate's.
+    """
+    if isolated:
+        from flopline.gate.sides.isolation import Isolation
+
+        return Isolation(tuple(extras or ()), tuple(groups or ()), tuple(requirements or ()))
+    for option, given in (("extra", extras), ("group", groups), ("with", requirements)):
+        if given:
+            fail(
+                f"--{option} says what --isolated installs; add --isolated, or install it into "
+                "your environment and leave it out"
+            )
+    return None
 
 
 def compare(options: GateOptions) -> None:
@@ -465,7 +527,11 @@ def _sides(options: GateOptions) -> contextlib.AbstractContextManager[tuple[Side
     from flopline.gate.sides import environment
 
     if options.pythons is not None:
-        return environment.interpreters(None, *options.pythons)
+        return environment.interpreters(None, *options.pythons, carried=options.carried)
     return environment.sides(
-        None, options.baseline or "", options.candidate, isolated=options.isolated
+        None,
+        options.baseline or "",
+        options.candidate,
+        isolation=options.isolation,
+        carried=options.carried,
     )

@@ -350,7 +350,8 @@ def share_suite(
     before, after = _list_both(baseline, candidate, settings, patience)
     refuse_foreign(baseline, before.loaded)
     refuse_foreign(candidate, after.loaded)
-    warnings = [*_uncollected("baseline", before), *_uncollected("candidate", after)]
+    warnings = [*baseline.notes, *candidate.notes]
+    warnings += [*_uncollected("baseline", before), *_uncollected("candidate", after)]
 
     source, target, chosen = candidate, baseline, after
     if settings.suite_from == "baseline":

@@ -102,31 +102,6 @@ def test_it_is_known_whether_the_environment_can_build(
     assert has_build_requirements(write(tmp_path, {"pyproject.toml": table})) is there
 
 
-def test_isolated_sides_have_dependencies_of_their_own_and_our_pytest(
-    tmp_path: Path, temporary: Path, wheels: Path
-) -> None:
-    for name in ("pytest", "pytest_benchmark"):
-        wheel(wheels, name, metadata.version(name))
-        wheel(wheels, name, "999")
-    for version in ("1", "2"):
-        wheel(wheels, "helper", version)
-    for name, version in (("old", "1"), ("new", "2")):
-        project(tmp_path / name, version, needs=[f"helper=={version}"])
-    show = f"{SHOW_VALUE}; import helper; print(helper.VERSION)"
-    for name in ("pytest", "pytest-benchmark"):
-        show += f"; print(version({name!r}))"
-    harness = [metadata.version("pytest"), metadata.version("pytest-benchmark")]
-    with sides(tmp_path / "new", "../old", isolated=True) as (baseline, candidate):
-        assert run(baseline, show).split("\n") == ["value of 1 1", "1", *harness]
-        assert run(candidate, show).split("\n") == ["value of 2 2", "2", *harness]
-        assert baseline.packages == {"subject"}
-        prefix = run(candidate, "import sys; print(sys.prefix)")
-        assert prefix == str(Path(candidate.python).parents[1])
-        numpy = run(candidate, "import importlib.util as u; print(u.find_spec('numpy'))")
-        assert numpy == "None"
-    assert not list(temporary.iterdir())
-
-
 # Builds that fail
 
 
@@ -152,17 +127,14 @@ def test_if_both_builds_fail_both_are_reported(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("options", [[], ["--isolated"]])
-def test_an_environment_without_pip_is_refused_with_the_remedy(
-    tmp_path: Path, options: list[str]
-) -> None:
+def test_an_environment_without_pip_is_refused_with_the_remedy(tmp_path: Path) -> None:
     project(tmp_path / "old", "1")
     bare = tmp_path / "bare"
     python = venv(bare)  # it has everything else that this environment has
     for file in Path(sysconfig.get_path("purelib")).iterdir():
         if not file.name.startswith("pip"):
             site(bare, file.name).symlink_to(file)
-    command = [str(python), *RUN_SIDES, str(tmp_path / "old"), ".", *options]
+    command = [str(python), *RUN_SIDES, str(tmp_path / "old"), "."]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     message = f"built with pip, and the environment {bare} has none; install it there: `uv pip"
     assert f"BuildError: both sides are {message}" in done.stderr

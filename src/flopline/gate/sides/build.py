@@ -7,10 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import sysconfig
 from dataclasses import dataclass, field
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -21,6 +19,7 @@ from flopline.gate.signals import held_back
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from flopline.gate.record import SideName
 
@@ -80,7 +79,7 @@ class Workspace:
 
     @property
     def environment(self) -> Path:
-        """The virtual environment that `build_isolated` makes."""
+        """The virtual environment that `install_isolated` makes."""
         return self.folder / "venv"
 
     @property
@@ -125,46 +124,12 @@ def build(workspaces: Sequence[Workspace]) -> dict[SideName, Path]:
         for workspace in workspaces:
             target = ["--no-deps", "--upgrade", "--target", str(workspace.packages)]
             commands[workspace] = [*PIP, *INSTALL, *target, *options, *workspace.to_install]
-        failed = _run(commands)
+        failed = run_all(commands)
         if not failed:
             return {workspace.side: workspace.packages for workspace in workspaces}
         failures.append(failed)
     # What the second attempt printed may only be that pip could not download something.
-    raise BuildError(_message(failures[0]))
-
-
-def build_isolated(workspaces: Sequence[Workspace]) -> dict[SideName, Path]:
-    """Installs the projects with dependencies of their own and returns where packages then are.
-
-    Each side gets a virtual environment, into which pip installs the project and what it depends
-    on. pytest and pytest-benchmark get the versions of this environment, because they belong to
-    the measurement and not to what is measured.
-
-    Args:
-        workspaces: Where each side is built.
-
-    Raises:
-        BuildError: There is no pip, or an environment could not be made or filled.
-    """
-    _require_pip()
-    harness = [f"{name}=={metadata.version(name)}" for name in ("pytest", "pytest-benchmark")]
-    make_environment = {}
-    fill_environment = {}
-    for workspace in workspaces:
-        folder = str(workspace.environment)
-        requirements = [*workspace.to_install, *harness]
-        make_environment[workspace] = [sys.executable, "-m", "venv", "--without-pip", folder]
-        python = ["--python", str(workspace.python)]
-        fill_environment[workspace] = [*PIP, *python, *INSTALL, *requirements]
-    for commands in (make_environment, fill_environment):
-        failed = _run(commands)
-        if failed:
-            raise BuildError(_message(failed))
-    packages = {}
-    for workspace in workspaces:
-        base = {"base": str(workspace.environment)}
-        packages[workspace.side] = Path(sysconfig.get_path("purelib", "venv", base))
-    return packages
+    raise BuildError(message(failures[0]))
 
 
 def _can_build(workspace: Workspace) -> bool:
@@ -198,7 +163,7 @@ def _require_pip() -> None:
         )
 
 
-def _run(commands: Mapping[Workspace, Sequence[str]]) -> dict[SideName, str]:
+def run_all(commands: Mapping[Workspace, Sequence[str]]) -> dict[SideName, str]:
     """Runs one command per side, all at the same time.
 
     Returns:
@@ -245,9 +210,10 @@ def _up_to(workspace: Workspace) -> list[Path]:
     return [folder for folder in folders if folder.is_relative_to(workspace.folder)]
 
 
-def _message(failed: Mapping[SideName, str]) -> str:
+def message(failed: Mapping[SideName, str]) -> str:
+    """Returns the message of a BuildError: which side failed, and its last lines."""
     paragraphs = []
     for side, output in failed.items():
         last_lines = "\n".join(output.rstrip().splitlines()[-LAST_LINES:])
-        paragraphs.append(f"the {side} could not be built; pip's last lines:\n{last_lines}")
+        paragraphs.append(f"the {side} could not be built; the last lines are:\n{last_lines}")
     return "\n".join(paragraphs)
