@@ -8,7 +8,6 @@ import subprocess
 import sys
 import sysconfig
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ import pytest
 
 from flopline.gate.sides.build import BuildError, has_build_requirements
 from flopline.gate.sides.environment import sides
-from tests.gate.support.build_backends import RUN_SIDES, SHOW_VALUE, project, run, wheel
+from tests.gate.support.build_backends import RUN_SIDES, project, run, wheel
 from tests.gate.support.make_projects import site, venv
 from tests.support.checkouts import commit, write
 

@@ -69,23 +69,23 @@ def _find(place: Place, requested: str) -> Load:
     source = Path(os.path.normpath(found[0]))
     source = source.parent.resolve() / source.name
     target = Path(os.path.relpath(source, place.root))
-    own = () if target.parts[:1] == ("..",) else target.parts
-    beside = target.parts[1:]
-    if not own and (len(beside) < 1 or beside[0] == ".." or beside[0] in TAKEN):
-        raise CarryError(
-            f"--carry {requested!r}: {source} lies outside of {place.root}, and is no neighbour of "
-            "it either; the suite finds it there by its absolute path, so leave --carry out"
-        )
     if source == place.root or ".git" in target.parts:
         raise CarryError(
             f"--carry {requested!r}: each side has a checkout of its own; name a file or folder in "
             "it that git ignores"
         )
-    files = _files(source, _tracked(place, target) if own else frozenset())
+    is_inside = target.parts[0] != ".."
+    beside = target.parts[1:]
+    if not is_inside and (not beside or beside[0] == ".." or beside[0] in TAKEN):
+        raise CarryError(
+            f"--carry {requested!r}: {source} lies outside of {place.root}, and is no neighbour of "
+            "it either; the suite finds it there by its absolute path, so leave --carry out"
+        )
+    files = _files(source, _tracked(place, target) if is_inside else frozenset())
     if not files:
         raise CarryError(
-            f"--carry {requested!r}: git tracks all that is in it, so each version brings its own; "
-            "leave --carry out"
+            f"--carry {requested!r}: it is empty, or git tracks all of it, so that each version "
+            "brings its own; leave --carry out"
         )
     return Load(requested, source, target, files)
 

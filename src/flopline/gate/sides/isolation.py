@@ -51,6 +51,9 @@ OF_PIP = (
 OF_UV = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
 """Variables that say where packages come from; neither program reads those of the other."""
 
+AS_PIP = {"UV_NO_PROGRESS": "1", "UV_COMPILE_BYTECODE": "1", "UV_LINK_MODE": "copy"}
+"""Variables with which uv installs as pip does, and shares no file with its cache."""
+
 
 class IsolationError(FloplineError, ValueError):
     """What is to be installed beside the projects is not known, or is no requirement."""
@@ -121,15 +124,16 @@ def install_isolated(
         python: The interpreter of the environments.
 
     Raises:
-        IsolationError: A requirement cannot be understood, or no version has an extra or a group.
+        IsolationError: A requirement cannot be understood, no version has an extra or a group, or
+            the build of one has no such extra.
         BuildError: There is neither uv nor pip, or an environment could not be made or filled.
     """
     _check_requirements(isolation.requirements)
     plans = []
     for workspace in workspaces:
         folder = str(workspace.environment)
-        own = {"UV_PROJECT_ENVIRONMENT": folder, "VIRTUAL_ENV": folder, "UV_NO_PROGRESS": "1"}
-        variables = {**workspace.variables, **own}
+        own = {"UV_PROJECT_ENVIRONMENT": folder, "VIRTUAL_ENV": folder}
+        variables = {**workspace.variables, **AS_PIP, **own}
         plans.append(_Plan(replace(workspace, variables=variables), [], []))
     for plan in plans:
         plan.lock = _usable_lock(plan)
@@ -140,6 +144,7 @@ def install_isolated(
         plan.commands = [make, *_fill(plan, isolation.requirements)]
     _run_in_step(plans)
     for plan in plans:
+        _refuse_missing_extras(plan)
         plan.commands = _complete(plan)
     _run_in_step(plans)
     installed: dict[SideName, Installation] = {}
@@ -220,6 +225,22 @@ def _choose(
                 plan.extras.append(name)
             else:
                 plan.groups.append(name)
+
+
+def _refuse_missing_extras(plan: _Plan) -> None:
+    """Raises IsolationError if a side was built without an extra, which pip only warns of."""
+    own = []
+    for distribution in metadata.distributions(path=[str(_packages(plan.workspace))]):
+        if distribution.read_text("direct_url.json"):
+            own += distribution.metadata.get_all("Provides-Extra", [])
+    there = {canonicalize_name(name) for name in own}
+    is_built = is_installable(plan.workspace.project)
+    for extra in plan.extras if is_built else ():
+        if canonicalize_name(extra) not in there:
+            raise IsolationError(
+                f"--extra {extra}: the {plan.workspace.side} has no extra of this name; it has "
+                f"{', '.join(sorted(there)) or 'none'}"
+            )
 
 
 def _called(kind: str) -> str:
