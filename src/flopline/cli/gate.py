@@ -156,6 +156,7 @@ class GateOptions:
         baseline: A revision or folder; None if interpreters are compared.
         candidate: A revision or folder; None means the working tree.
         pythons: The interpreters of the baseline and the candidate, if these are compared.
+        python: The interpreter in which both sides run; None if the user did not say.
         isolation: What each side is given as dependencies of its own; None if it is given none.
         carried: Files and folders that are brought into both sides.
         outputs: The files to write.
@@ -165,6 +166,7 @@ class GateOptions:
     baseline: str | None
     candidate: str | None
     pythons: tuple[str, str] | None
+    python: str | None
     isolation: Isolation | None
     carried: tuple[str, ...]
     outputs: Outputs
@@ -172,13 +174,21 @@ class GateOptions:
 
 # What is compared.
 Baseline = Annotated[
-    str | None, typer.Option(metavar="REV", help="Compare with this revision or folder.")
+    str | None, typer.Option(metavar="REV", help="Compare with this revision, folder or wheel.")
 ]
 Candidate = Annotated[
     str | None,
     typer.Option(
         metavar="REV",
-        help="Judge this revision or folder. Without it the working tree is judged.",
+        help="Judge this revision, folder or wheel. Without it the working tree is judged.",
+    ),
+]
+Python = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH",
+        help="Build both sides for this interpreter, or that of this environment's folder, and run "
+        "them in it. Without it uvx and pipx take the active environment, or .venv.",
     ),
 ]
 BaselinePython = Annotated[
@@ -296,6 +306,7 @@ def gate(
     *,
     baseline: Baseline = None,
     candidate: Candidate = None,
+    python: Python = None,
     baseline_python: BaselinePython = None,
     candidate_python: CandidatePython = None,
     detect: Detect = "3%",
@@ -343,6 +354,7 @@ def gate(
         baseline=baseline,
         candidate=candidate,
         pythons=parse_pythons(baseline, baseline_python, candidate_python),
+        python=python,
         isolation=parse_isolation(extra, group, requirement, isolated=isolated),
         carried=tuple(carry or ()),
         outputs=outputs,
@@ -524,14 +536,24 @@ def _prepared(options: GateOptions) -> Iterator[tuple[Side, Side, Report]]:
 
 
 def _sides(options: GateOptions) -> contextlib.AbstractContextManager[tuple[Side, Side]]:
-    from flopline.gate.sides import environment
+    from flopline.gate.sides import cache, environment, interpreter
 
     if options.pythons is not None:
+        if options.python is not None:
+            fail("with --baseline-python and --candidate-python, leave --python out")
         return environment.interpreters(None, *options.pythons, carried=options.carried)
+    chosen, what = interpreter.choose(options.python, harness=options.isolation is None)
+    if what:
+        complain(
+            f"both sides run in {what}, {chosen.python} (Python {chosen.version}); "
+            "choose another one with --python"
+        )
     return environment.sides(
         None,
         options.baseline or "",
         options.candidate,
+        interpreter=chosen,
         isolation=options.isolation,
         carried=options.carried,
+        cache=cache.BuildCache.of_user(),
     )

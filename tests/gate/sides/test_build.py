@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from flopline.gate.sides.build import BuildError, has_build_requirements
+from flopline.gate.sides.build import (
+    PIP,
+    BuildError,
+    find_installer,
+    has_build_requirements,
+)
 from flopline.gate.sides.environment import sides
+from flopline.gate.sides.interpreter import Interpreter, examine
 from tests.gate.support.build_backends import RUN_SIDES, project, run, wheel
 from tests.gate.support.make_projects import site, venv
 from tests.support.checkouts import commit, write
@@ -98,7 +105,8 @@ def test_it_is_known_whether_the_environment_can_build(
     tmp_path: Path, requires: list[str] | None, there: bool
 ) -> None:
     table = "" if requires is None else f"[build-system]\nrequires = {json.dumps(requires)}\n"
-    assert has_build_requirements(write(tmp_path, {"pyproject.toml": table})) is there
+    tree = write(tmp_path, {"pyproject.toml": table})
+    assert has_build_requirements(tree, Interpreter.this()) is there
 
 
 # Builds that fail
@@ -126,17 +134,58 @@ def test_if_both_builds_fail_both_are_reported(tmp_path: Path) -> None:
         pass
 
 
-def test_an_environment_without_pip_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    project(tmp_path / "old", "1")
-    bare = tmp_path / "bare"
-    python = venv(bare)  # it has everything else that this environment has
+def without_pip(folder: Path) -> Path:
+    """Makes an environment that has all that this one has, except pip and uv."""
+    python = venv(folder)
     for file in Path(sysconfig.get_path("purelib")).iterdir():
-        if not file.name.startswith("pip"):
-            site(bare, file.name).symlink_to(file)
+        if not file.name.startswith(("pip", "uv")):
+            site(folder, file.name).symlink_to(file)
+    return python
+
+
+def test_without_pip_and_uv_a_build_is_refused_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project(tmp_path / "old", "1")
+    git = Path(str(shutil.which("git")))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git").symlink_to(git)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.delenv("UV", raising=False)
+    python = without_pip(tmp_path / "bare")
     command = [str(python), *RUN_SIDES, str(tmp_path / "old"), "."]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    message = f"built with pip, and the environment {bare} has none; install it there: `uv pip"
-    assert f"BuildError: both sides are {message}" in done.stderr
+    message = f"the environment {tmp_path / 'bare'} has no pip, and there is no uv on PATH"
+    assert f"BuildError: both sides are built with pip or uv, {message}" in done.stderr
+    assert f"or pip there: `{python} -m ensurepip`" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("uv") is None, reason="uv is not installed")
+def test_an_environment_without_pip_is_built_for_with_uv(repo: Path, tmp_path: Path) -> None:
+    project(repo, "1", before="assert 'SETUPTOOLS_SCM_PRETEND_VERSION' not in os.environ")
+    commit(repo, "two")
+    interpreter = Interpreter.this()
+    bare = examine("it", str(without_pip(tmp_path / "bare")), "bare", "", tmp_path)
+    assert (interpreter.has_pip, bare.has_pip) == (True, False)
+    with sides(repo, "HEAD", interpreter=bare) as (baseline, candidate):
+        assert [run(baseline), run(candidate)] == ["value of 1 1", "value of 1 1"]
+        assert run(baseline, "from subject import _made; print(_made.ISOLATED)") == "False"
+        assert baseline.python == bare.python
+        assert baseline.built == {"subject"}
+        # As with pip, the byte code is there before anything is measured.
+        assert baseline.site is not None
+        assert list((baseline.site / "subject" / "__pycache__").iterdir())
+
+
+def test_where_the_environment_has_no_pip_ours_installs_if_there_is_no_uv(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("UV", raising=False)
+    monkeypatch.setitem(sys.modules, "uv", None)
+    bare = Interpreter("3.12.0", [], "", "", [], python="/there/bin/python")
+    command = find_installer(bare).command
+    assert command[: len(PIP) + 2] == (*PIP, "--python", "/there/bin/python")
 
 
 def test_ctrl_c_during_a_build_ends_the_build_and_leaves_nothing(

@@ -23,6 +23,7 @@ from tests.gate.support.build_backends import (
     install,
     project,
     run,
+    wheel,
 )
 from tests.gate.support.make_projects import HATCHLING, site, venv
 from tests.gate.support.processes import SUITES
@@ -168,6 +169,66 @@ def test_an_editable_installation_that_puts_itself_first_is_refused(
     reason = "the baseline would not run its own code: subject would come from"
     assert f"BuildError: {reason}" in done.stderr
     assert "install without --editable" in done.stderr
+
+
+# Wheels
+
+
+def test_a_wheel_runs_with_the_suite_of_the_other_side(repo: Path, tmp_path: Path) -> None:
+    project(repo, "2")
+    suite = {
+        "src/subject/tests/data.txt": "2",
+        "src/subject/conftest.py": "",
+        "bench/x.py": "X = 2",
+    }
+    write(repo, suite)
+    commit(repo, "two")
+    wheel(tmp_path / "dist", "subject", "1")
+    tree_first = "import sys; sys.path.insert(0, 'src'); "
+    show = "import subject; print(subject.VERSION, hasattr(subject, 'VALUE'))"
+    with sides(repo, "../dist/subject-1-py3-none-any.whl", "HEAD") as (baseline, candidate):
+        assert run(baseline, show) == run(baseline, tree_first + show) == "1 False"
+        assert run(candidate) == "value of 2 2"
+        assert baseline.version.label == "wheel ../dist/subject-1-py3-none-any.whl"
+        assert (baseline.version.commit, baseline.packages) == ("", {"subject"})
+        for side in (baseline, candidate):
+            assert {name for name in suite if (side.tree / name).exists()} == {*suite}
+
+
+def test_two_wheels_run_with_the_suite_of_the_working_tree(repo: Path, tmp_path: Path) -> None:
+    project(repo, "3")
+    for version in ("1", "2"):
+        wheel(tmp_path / "dist", "subject", version)
+    write(repo, {"bench/new.py": ""})
+    both = [str(tmp_path / "dist" / f"subject-{version}-py3-none-any.whl") for version in "12"]
+    with sides(repo, *both) as versions:
+        for side, version in zip(versions, "12", strict=True):
+            assert run(side, "import subject; print(subject.VERSION)") == version
+            assert (side.tree / "bench" / "new.py").exists()
+
+
+def test_a_wheel_of_something_else_is_installed_beside_the_project(
+    repo: Path, tmp_path: Path
+) -> None:
+    project(repo, "3")
+    named = OWN_BACKEND + "[project]\nname = 'subject'\ndynamic = ['version']\n"
+    write(repo, {"pyproject.toml": named})
+    for version in ("1", "2"):
+        wheel(tmp_path / "dist", "helper", version)
+    both = [str(tmp_path / "dist" / f"helper-{version}-py3-none-any.whl") for version in "12"]
+    show = "import helper, subject; print(helper.VERSION, subject.VALUE)"
+    with sides(repo, *both) as (baseline, candidate):
+        assert [run(baseline, show), run(candidate, show)] == ["1 value of 3", "2 value of 3"]
+
+
+def test_a_wheel_that_cannot_be_installed_is_reported_with_its_side(
+    repo: Path, tmp_path: Path
+) -> None:
+    write(tmp_path, {"subject-1-py3-none-any.whl": "no archive"})
+    message = "the baseline could not be built; pip's last lines:"
+    refused = pytest.raises(BuildError, match=message)
+    with refused, sides(repo, "../subject-1-py3-none-any.whl"):
+        pass
 
 
 # Nothing is left behind

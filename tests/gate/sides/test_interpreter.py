@@ -88,7 +88,7 @@ def test_an_interpreter_that_is_too_old_is_reported_as_such(
 
 
 def test_an_interpreter_reports_its_version_and_what_it_has(tmp_path: Path) -> None:
-    interpreter = examine("baseline", sys.executable, "python", "pytest", tmp_path)
+    interpreter = examine("the interpreter", sys.executable, "python", "pytest", tmp_path)
     assert interpreter.version == ".".join(str(part) for part in sys.version_info[:3])
     assert interpreter.lacks == []
     assert interpreter.installed == f"pytest {pytest.__version__}"

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from flopline.gate.sides.build import find_uv
 from flopline.gate.sides.environment import sides
-from flopline.gate.sides.isolation import Isolation, IsolationError, find_uv
+from flopline.gate.sides.isolation import Isolation, IsolationError
 from tests.gate.support.build_backends import (
     OWN_BACKEND,
     RUN_SIDES,

@@ -111,8 +111,9 @@ def test_an_environment_in_a_checkout_is_not_its_code(path: str, root: str | Non
 SHOW = """\
 import json, sys
 from pathlib import Path
+from flopline.gate.sides.interpreter import Interpreter
 from flopline.gate.sides.members import installed_from
-present = installed_from([Path(sys.argv[1])])
+present = installed_from([Path(sys.argv[1])], Interpreter.this())
 print(json.dumps([sorted(map(str, present.projects)), sorted(map(str, present.path))]))
 """
 

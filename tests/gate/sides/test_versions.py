@@ -180,3 +180,36 @@ def test_the_variables_of_a_git_hook_do_not_lead_astray(
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "other" / "index"))
     assert resolve(repo, "main")[0].source == repo
+
+
+# Wheels
+
+
+def test_a_wheel_has_the_suite_of_the_version_that_it_is_compared_with(
+    repo: Path, tmp_path: Path
+) -> None:
+    head = git(repo, "rev-parse", "HEAD")
+    file = write(tmp_path, {"pkg-1-py3-none-any.whl": ""}) / "pkg-1-py3-none-any.whl"
+    baseline, candidate = resolve(repo, "../pkg-1-py3-none-any.whl", "HEAD")
+    assert (baseline.wheel, candidate.wheel) == (file, None)
+    assert (baseline.kind, baseline.commit, baseline.source) == ("commit", head, repo)
+    assert (baseline.name, candidate.name) == ("baseline", "candidate")
+    both = resolve(repo, str(file), str(file))
+    assert [version.kind for version in both] == ["working tree", "working tree"]
+    assert {version.label for version in both} == {f"wheel {file}"}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("gone-1-py3-none-any.whl", "does not exist; give a wheel that was built"),
+        ("data.txt", "is a file, and its name is not that of a wheel"),
+        ("pkg.whl", "is a file, and its name is not that of a wheel"),
+    ],
+)
+def test_a_file_that_is_no_wheel_is_refused_with_a_reason(
+    repo: Path, name: str, reason: str
+) -> None:
+    write(repo, {"pkg.whl": ""})
+    with pytest.raises(VersionError, match=f"the candidate '{name}' {reason}"):
+        resolve(repo, "HEAD", name)

@@ -1,9 +1,10 @@
-"""Installs both sides' projects with pip, at the same time and in the same way."""
+"""Installs both sides' projects with pip or uv, at the same time and in the same way."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from flopline import FloplineError, git
-from flopline.gate.sides.project import is_installable, read_pyproject, table
+from flopline.gate.sides.cache import KeptBuilds
+from flopline.gate.sides.project import distribution_name, is_installable, read_pyproject, table
 from flopline.gate.signals import held_back
 
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flopline.gate.record import SideName
+    from flopline.gate.sides.cache import BuildCache
+    from flopline.gate.sides.interpreter import Interpreter
 
 PIP = (sys.executable, "-P", "-m", "pip")
 """The command that starts this environment's pip."""
@@ -33,6 +38,12 @@ INSTALL = (
     "--progress-bar=off",
 )
 """Arguments of pip that install without questions and with short output."""
+UV_INSTALL = ("--no-progress", "--color=never", "--compile-bytecode", "--link-mode=copy")
+"""Arguments of uv that install as pip does.
+
+Without the last one files would be shared with uv's cache, and a suite that writes into one would
+change what others install.
+"""
 VERSIONS_WITHOUT_GIT = {
     "SETUPTOOLS_SCM_PRETEND_VERSION": "0.0.0",
     "PDM_BUILD_SCM_VERSION": "0.0.0",
@@ -57,6 +68,7 @@ class Workspace:
         folder: The folder. The build's log, temporary files and result lie in it.
         project: The project at which the gate stands.
         members: Further projects that are built with it.
+        wheel: A wheel that is installed instead of the project of its name; None if there is none.
         variables: Environment variables to add for its build.
     """
 
@@ -64,13 +76,27 @@ class Workspace:
     folder: Path
     project: Path
     members: tuple[Path, ...] = ()
+    wheel: Path | None = None
     variables: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
+    def projects(self) -> list[Path]:
+        """The projects that are built: none that the wheel has built already."""
+        own = [self.project] if is_installable(self.project) else []
+        projects = [*own, *self.members]
+        if self.wheel is None:
+            return projects
+        name, _, _, _ = parse_wheel_filename(self.wheel.name)
+        # Where only the build knows the name of the project, the wheel is taken for its own.
+        names = {project: canonicalize_name(distribution_name(project)) for project in projects}
+        left_out = {name, canonicalize_name("")} if own else {name}
+        return [project for project in projects if names[project] not in left_out]
+
+    @property
     def to_install(self) -> list[str]:
-        """The projects that pip can install, as its arguments."""
-        own = ["."] if is_installable(self.project) else []
-        return own + [str(member) for member in self.members]
+        """What is installed, as arguments of pip or uv."""
+        wheels = [] if self.wheel is None else [str(self.wheel)]
+        return wheels + ["." if each == self.project else str(each) for each in self.projects]
 
     @property
     def packages(self) -> Path:
@@ -97,70 +123,140 @@ class BuildError(FloplineError, RuntimeError):
     """A side could not be built."""
 
 
-def build(workspaces: Sequence[Workspace]) -> dict[SideName, Path]:
-    """Installs the projects of both sides and returns the folders into which they were installed.
+@dataclass(frozen=True)
+class Installer:
+    """A program that installs into a folder.
 
-    If this environment has everything that both builds need, they use it and nothing is downloaded.
-    Otherwise, and where that fails, pip makes environments for the builds (build isolation).
-    A project that pip cannot install is left out.
+    Attributes:
+        name: `pip` or `uv`, for messages.
+        command: The command, up to where the folder is named.
+    """
+
+    name: str
+    command: tuple[str, ...]
+
+    def into(self, folder: Path) -> list[str]:
+        """Returns the command that installs into a folder what is named after it."""
+        return [*self.command, "--no-deps", "--target", str(folder)]
+
+
+def find_installer(interpreter: Interpreter) -> Installer:
+    """Returns what installs for an interpreter.
+
+    That is its own pip, otherwise uv, otherwise the pip of the environment of this program.
+
+    Raises:
+        BuildError: There is none of them.
+    """
+    if interpreter.has_pip:
+        return Installer("pip", (interpreter.python, "-P", "-m", "pip", *INSTALL, "--upgrade"))
+    chosen = ("--python", interpreter.python)
+    if uv := find_uv():
+        return Installer("uv", (uv, "pip", "install", *UV_INSTALL, *chosen))
+    if importlib.util.find_spec("pip") is not None:
+        return Installer("pip", (*PIP, *chosen, *INSTALL, "--upgrade"))
+    raise BuildError(
+        f"both sides are built with pip or uv, the environment {interpreter.prefix} has no pip, "
+        f"and there is no uv on PATH; install uv, or pip there: `{interpreter.python} -m ensurepip`"
+    )
+
+
+def find_uv() -> str | None:
+    """Returns the path of uv; None if there is none."""
+    started_by = os.environ.get("UV", "")  # uv names itself to what it starts
+    for name in (started_by, "uv"):
+        if name and (found := shutil.which(name)):
+            return found
+    try:
+        from uv import find_uv_bin  # noqa: PLC0415  # it need not be there
+    except ImportError:
+        return None
+    try:
+        return str(find_uv_bin())
+    except FileNotFoundError:
+        return None
+
+
+@dataclass(frozen=True)
+class Build:
+    """What was installed for a side.
+
+    Attributes:
+        packages: The folder into which it was installed.
+        made: When an earlier run made it, in words; empty if it was made now.
+    """
+
+    packages: Path
+    made: str = ""
+
+
+def build(
+    workspaces: Sequence[Workspace], interpreter: Interpreter, cache: BuildCache | None = None
+) -> dict[SideName, Build]:
+    """Installs the projects of both sides and returns where they are.
+
+    If the environment has everything that both builds need, they use it and nothing is downloaded.
+    Otherwise, and where that fails, environments are made for the builds (build isolation).
+    A project that cannot be installed is left out.
 
     Args:
         workspaces: Where each side is built.
+        interpreter: The interpreter that is to run them.
+        cache: Where builds of earlier runs are found; by default everything is built.
 
     Raises:
-        BuildError: There is no pip, or it failed. The message names the side and ends with the
-            last lines of pip's output.
+        BuildError: There is neither pip nor uv, or it failed. The message names the side and ends
+            with the last lines of output.
     """
     workspaces = [workspace for workspace in workspaces if workspace.to_install]
     if not workspaces:
         return {}
-    _require_pip()
-    attempts: list[list[str]] = [[]]
-    if all(_can_build(workspace) for workspace in workspaces):
-        attempts = [["--no-build-isolation"], []]
+    installer = find_installer(interpreter)
+    attempts = [True]
+    if all(_can_build(workspace, interpreter) for workspace in workspaces):
+        attempts = [False, True]
+    builds = KeptBuilds(cache, workspaces, interpreter, installer.name)
     failures = []
-    for options in attempts:
+    for isolated in attempts:
+        kept = builds.restore(isolated=isolated)
         commands = {}
         for workspace in workspaces:
-            target = ["--no-deps", "--upgrade", "--target", str(workspace.packages)]
-            commands[workspace] = [*PIP, *INSTALL, *target, *options, *workspace.to_install]
+            if workspace not in kept:
+                options = [] if isolated else ["--no-build-isolation"]
+                install = installer.into(workspace.packages)
+                commands[workspace] = [*install, *options, *workspace.to_install]
         failed = run_all(commands)
         if not failed:
-            return {workspace.side: workspace.packages for workspace in workspaces}
+            builds.store(commands, isolated=isolated)
+            return {each.side: Build(each.packages, kept.get(each, "")) for each in workspaces}
         failures.append(failed)
-    # What the second attempt printed may only be that pip could not download something.
-    raise BuildError(message(failures[0]))
+    # What the second attempt printed may only be that something could not be downloaded.
+    raise BuildError(message(failures[0], installer.name))
 
 
-def _can_build(workspace: Workspace) -> bool:
-    """Returns True if this environment has everything that building a side's projects requires."""
-    projects = [workspace.project] if is_installable(workspace.project) else []
-    return all(has_build_requirements(project) for project in (*projects, *workspace.members))
+def _can_build(workspace: Workspace, interpreter: Interpreter) -> bool:
+    """Returns True if the environment has everything that building a side's projects requires."""
+    return all(has_build_requirements(project, interpreter) for project in workspace.projects)
 
 
-def has_build_requirements(project: Path) -> bool:
-    """Returns True if this environment has everything that building a project requires."""
+def has_build_requirements(project: Path, interpreter: Interpreter) -> bool:
+    """Returns True if an environment has everything that building a project requires."""
     build_system = table(read_pyproject(project), "build-system")
     try:
         for line in build_system.get("requires", ["setuptools"]):
             requirement = Requirement(line)
-            if requirement.marker is not None and not requirement.marker.evaluate():
+            marker = requirement.marker
+            if marker is not None and not marker.evaluate(dict(interpreter.markers)):
                 continue
-            version = metadata.version(requirement.name)
-            if not requirement.specifier.contains(version, prereleases=True):
+            found = metadata.distributions(name=requirement.name, path=interpreter.path)
+            distribution = next(iter(found), None)
+            if distribution is None:
                 return False
-    except (InvalidRequirement, metadata.PackageNotFoundError):
+            if not requirement.specifier.contains(distribution.version, prereleases=True):
+                return False
+    except InvalidRequirement:
         return False
     return True
-
-
-def _require_pip() -> None:
-    if importlib.util.find_spec("pip") is None:  # uv makes such environments
-        raise BuildError(
-            "both sides are built with pip, and the environment "
-            f"{sys.prefix} has none; install it there: "
-            "`uv pip install pip`, or `python -m ensurepip`"
-        )
 
 
 def run_all(commands: Mapping[Workspace, Sequence[str]]) -> dict[SideName, str]:
@@ -210,10 +306,10 @@ def _up_to(workspace: Workspace) -> list[Path]:
     return [folder for folder in folders if folder.is_relative_to(workspace.folder)]
 
 
-def message(failed: Mapping[SideName, str]) -> str:
-    """Returns the message of a BuildError: which side failed, and its last lines."""
+def message(failed: Mapping[SideName, str], installer: str) -> str:
+    """Returns the text of a BuildError: the sides that failed, with the last lines of output."""
     paragraphs = []
     for side, output in failed.items():
         last_lines = "\n".join(output.rstrip().splitlines()[-LAST_LINES:])
-        paragraphs.append(f"the {side} could not be built; the last lines are:\n{last_lines}")
+        paragraphs.append(f"the {side} could not be built; {installer}'s last lines:\n{last_lines}")
     return "\n".join(paragraphs)

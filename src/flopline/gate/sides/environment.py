@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -22,7 +21,12 @@ from flopline import FloplineError, git
 from flopline.gate.sides.build import BuildError, Workspace, build
 from flopline.gate.sides.carry import carry, find_loads
 from flopline.gate.sides.export import export
-from flopline.gate.sides.interpreter import InterpreterError, examine, find_interpreter
+from flopline.gate.sides.interpreter import (
+    Interpreter,
+    InterpreterError,
+    examine,
+    find_interpreter,
+)
 from flopline.gate.sides.isolation import Installation, Isolation, install_isolated
 from flopline.gate.sides.members import installed_from, members
 from flopline.gate.sides.place import Place
@@ -43,6 +47,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from flopline.gate.record import SideName
+    from flopline.gate.sides.build import Build
+    from flopline.gate.sides.cache import BuildCache
     from flopline.gate.sides.carry import Load
     from flopline.gate.sides.versions import Version
 
@@ -71,7 +77,7 @@ class Side:
             none, because nothing was exported.
         checkouts: Folders of the user's from which the side must not load code, without links.
         place: Where the user stands; None stands for the root of the project.
-        notes: What a reader must know about how the side was made.
+        notes: What a reader of the result must know about it, in words.
     """
 
     version: Version
@@ -134,8 +140,10 @@ def sides(
     baseline: str,
     candidate: str | None = None,
     *,
+    interpreter: Interpreter | None = None,
     isolation: Isolation | None = None,
     carried: Sequence[str] = (),
+    cache: BuildCache | None = None,
 ) -> Iterator[tuple[Side, Side]]:
     """Builds both versions and yields them, ready to be started.
 
@@ -143,10 +151,13 @@ def sides(
 
     Args:
         start: A folder of the project; None stands for the current one.
-        baseline: A revision or a folder, as in `versions.resolve`.
-        candidate: A revision or a folder, or None, as in `versions.resolve`.
-        isolation: Gives each side dependencies of its own instead of this environment's.
+        baseline: A revision, a folder or a wheel, as in `versions.resolve`.
+        candidate: The same, or None, as in `versions.resolve`.
+        interpreter: What runs both sides; by default what runs this program.
+        isolation: Gives each side dependencies of its own instead of the environment's.
         carried: Files and folders that are brought into both sides, as in `carry.find_loads`.
+        cache: Where builds of earlier runs are found; by default everything is built. What is
+            carried may become a part of a build, so that none is kept then.
 
     Raises:
         VersionError: There is no such version.
@@ -163,8 +174,9 @@ def sides(
     place = Place.here() if start is None else Place.around(start)
     versions = resolve(place.start, baseline, candidate)
     loads = find_loads(place, carried)
+    interpreter = interpreter or Interpreter.this()
     checkouts = _checkouts(versions)
-    present = installed_from(checkouts)
+    present = installed_from(checkouts, interpreter)
     remove_dead()
     with _folder_of_sides() as root:
         workspaces = []
@@ -176,11 +188,13 @@ def sides(
             further = tuple(members(folder / "tree", project, present))
             _make_standing(place, project)
             environment = _environment(place, project, root, [])
-            workspaces.append(Workspace(version.name, folder, project, further, environment))
-        installed = _install(workspaces, isolation)
+            workspaces.append(
+                Workspace(version.name, folder, project, further, version.wheel, environment)
+            )
+        installed = _install(workspaces, interpreter, isolation, None if loads else cache)
         ready = []
         for version, workspace in zip(versions, workspaces, strict=True):
-            python = sys.executable if isolation is None else str(workspace.python)
+            python = interpreter.python if isolation is None else str(workspace.python)
             there = installed[version.name]
             labelled = replace(version, label=version.label + there.source)
             side = _built_side(labelled, python, workspace.project, there.packages, place, root)
@@ -195,13 +209,29 @@ def sides(
 
 
 def _install(
-    workspaces: Sequence[Workspace], isolation: Isolation | None
+    workspaces: Sequence[Workspace],
+    interpreter: Interpreter,
+    isolation: Isolation | None,
+    cache: BuildCache | None,
 ) -> dict[SideName, Installation]:
-    """Installs both sides' projects, into this environment's reach or into one of their own."""
+    """Installs both sides' projects, into the environment's reach or into one of their own."""
     if isolation is not None:
-        return install_isolated(workspaces, isolation)
-    built = build(workspaces)
-    return {each.side: Installation(built.get(each.side)) for each in workspaces}
+        return install_isolated(workspaces, isolation, interpreter.python)
+    built = build(workspaces, interpreter, cache)
+    installed = {}
+    for workspace in workspaces:
+        made = built.get(workspace.side)
+        notes = (_reused(workspace.side, made),) if made is not None and made.made else ()
+        packages = None if made is None else made.packages
+        installed[workspace.side] = Installation(packages, notes=notes)
+    return installed
+
+
+def _reused(side: SideName, made: Build) -> str:
+    return (
+        f"the {side} was not built again: the same version was built for the same interpreter and "
+        f"in the same environment on {made.made}"
+    )
 
 
 def _checkouts(versions: Sequence[Version]) -> tuple[Path, ...]:
@@ -360,6 +390,9 @@ def _built_side(
     packages = frozenset() if site is None else _installed_packages(site)
     if site is None or not packages:
         return _imported_side(version, python, project, place, root)
+    if version.wheel is not None:
+        _remove_code(project, packages)
+        version = replace(version, commit="")
     _complete_tree(project, site, packages)
     _remove_installed_suites(project, site, packages)
     own = [site, *_beside_user(project, place), project]
@@ -388,6 +421,23 @@ def _from_folders(site: Path) -> Iterator[metadata.Distribution]:
     for distribution in metadata.distributions(path=[str(site)]):
         if distribution.read_text("direct_url.json"):
             yield distribution
+
+
+def _remove_code(project: Path, packages: frozenset[str]) -> None:
+    """Removes the code of packages from the tree, which is of another version, but no suite."""
+    for package in packages:
+        for folder in ("", *SOURCE_FOLDERS):
+            root = project / folder / package
+            if is_behind_link(root):
+                continue
+            remove(root.with_name(f"{package}.py"))
+            if root.is_symlink():
+                root.unlink()
+            for place, _, names in os.walk(root):
+                is_suite = any(map(SUITE_NAME.fullmatch, Path(place).relative_to(root).parts))
+                for name in names:
+                    if not is_suite and name != "conftest.py":
+                        Path(place, name).unlink()
 
 
 def _complete_tree(project: Path, site: Path, packages: frozenset[str]) -> None:
@@ -445,12 +495,14 @@ def _interpreter_side(
     version: Version, requested: str, root: Path, place: Place, loads: Sequence[Load]
 ) -> Side:
     """Returns a side that an interpreter of the user's runs, with a copy of the working tree."""
-    python = find_interpreter(version.name, requested)
+    whose = f"the {version.name}'s interpreter"
+    python = find_interpreter(whose, requested)
     copy = root / FOLDERS[version.name] / "tree"
     project = export(version, copy)
     notes = carry(version.name, loads, copy)
     _make_standing(place, project)
-    interpreter = examine(version.name, python, requested, distribution_name(project), root)
+    interpreter = examine(whose, python, requested, distribution_name(project), root)
+    interpreter.demand_harness(whose, requested)
     _refuse_other_checkout(version, requested, interpreter.editable)
     packages = import_names(interpreter.files, distribution_name(project))
     _remove_from_tree(project, packages)

@@ -1,23 +1,34 @@
-"""An interpreter that the user names: where it is, and whether it can run a side."""
+"""The interpreter in which sides run: which one it is, and whether it can run a side.
+
+flopline may run in an environment of its own, as `uvx` and `pipx` make them. Then the project, what
+it depends on and its plugins of pytest are in another one.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flopline import FloplineError
+from flopline.gate.sides.place import Place
 
 if TYPE_CHECKING:
-    from flopline.gate.record import SideName
+    from collections.abc import Mapping
 
 PROBE = Path(__file__).with_name("probe_interpreter.py")
 PROBE_SECONDS = 60
 """An interpreter that takes longer than this to describe itself is refused."""
+MARKS_OF_TOOLS = ("uv-receipt.toml", "pipx_metadata.json")
+"""Files that `uv tool install` and pipx leave in the environments that they make for programs."""
+FOLDERS_OF_UVX = re.compile(r"(archive|environments)-v\d+")
+"""The folders of uv's cache in which `uvx` makes environments."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,12 @@ class Interpreter:
             otherwise empty.
         files: The files of that installation, relative to `site`.
         editable: The address of the folder from which it is installed as editable; otherwise empty.
+        prefix: The folder of its environment.
+        binary: What compiled modules are built for, such as `cpython-312-x86_64-linux-gnu`.
+        path: Its import path, without what PYTHONPATH adds.
+        has_pip: Whether it has a pip of its own.
+        markers: The variables in markers of requirements that depend on the interpreter.
+        python: Its own path.
     """
 
     version: str
@@ -40,67 +57,191 @@ class Interpreter:
     installed: str
     files: list[str]
     editable: str = ""
+    prefix: str = ""
+    binary: str = ""
+    path: list[str] = field(default_factory=list)
+    has_pip: bool = False
+    markers: dict[str, str] = field(default_factory=dict)
+    python: str = sys.executable
+
+    @classmethod
+    def this(cls) -> Interpreter:
+        """Returns the interpreter that runs this program."""
+        return examine("the interpreter", sys.executable, sys.executable, "", Path(sys.prefix))
+
+    def demand_harness(self, whose: str, requested: str) -> None:
+        """Refuses an interpreter that cannot run a suite of benchmarks.
+
+        Args:
+            whose: What it is to the user, such as `the interpreter`.
+            requested: The path or name that the user gave.
+
+        Raises:
+            InterpreterError: It has no pytest or no pytest-benchmark.
+        """
+        if self.lacks:
+            install = f"uv pip install --python {self.python}"
+            if self.has_pip:
+                install = f"{self.python} -m pip install"
+            raise InterpreterError(
+                f"{whose} {requested!r} (Python {self.version}) lacks {' and '.join(self.lacks)}; "
+                f"install it there: `{install} pytest pytest-benchmark`"
+            )
 
 
 class InterpreterError(FloplineError, ValueError):
     """An interpreter cannot run a side."""
 
 
-def find_interpreter(side: SideName, requested: str) -> str:
-    """Returns the absolute path of an interpreter that is given by its path or its name.
+def find_interpreter(whose: str, requested: str) -> str:
+    """Returns the absolute path of an interpreter.
 
     A link is not followed, because in a virtual environment the interpreter is a link.
 
+    Args:
+        whose: What it is to the user, such as `the baseline's interpreter`.
+        requested: Its path, its name, or the folder of its environment, as the user gave it.
+
     Raises:
-        InterpreterError: There is no such executable.
+        InterpreterError: There is no such executable, or no Python in the folder.
     """
+    folder = Path(requested).expanduser()
+    if requested and folder.is_dir():
+        python = _python_in(folder)
+        if python is None:
+            raise InterpreterError(
+                f"{whose} {requested!r} is a folder without a bin/python; give the folder of a "
+                "virtual environment, or the path of a Python"
+            )
+        return str(python.absolute())
     path = shutil.which(requested)
     if path is None:
         raise InterpreterError(
-            f"the {side}'s interpreter {requested!r} is not an executable; "
-            "give the path of a Python"
+            f"{whose} {requested!r} is not an executable; give the path of a Python, or the folder "
+            "of an environment"
         )
     return str(Path(path).absolute())
 
 
+def choose(requested: str | None, *, harness: bool = True) -> tuple[Interpreter, str]:
+    """Returns the interpreter in which both sides run, and what it is if the user named none.
+
+    Args:
+        requested: Its path, its name, or the folder of its environment, if the user named one.
+        harness: Whether it must have pytest and pytest-benchmark.
+
+    Returns:
+        It, and in words what it is; the latter is empty for the one that the user named, and for
+        the one that runs this program.
+
+    Raises:
+        InterpreterError: There is no such interpreter, or it cannot run a side.
+        PlaceError, ProjectError, NoWorkingTreeError, GitError: As `Place.here`.
+    """
+    place = Place.here()
+    whose, what = "the interpreter", ""
+    if requested is None:
+        is_virtual = sys.prefix != sys.base_prefix
+        requested, what = default_interpreter(
+            place, os.environ, Path(sys.prefix), is_virtual=is_virtual
+        )
+        whose = f"the interpreter of {what}," if what else whose
+    python = find_interpreter(whose, requested)
+    interpreter = examine(whose, python, requested, "", place.start)
+    if harness:
+        interpreter.demand_harness(whose, requested)
+    return interpreter, what
+
+
+def _python_in(environment: Path) -> Path | None:
+    """Returns the interpreter of an environment; None if there is none."""
+    python = environment / "bin" / "python"
+    return python if os.access(python, os.X_OK) and python.is_file() else None
+
+
+def is_of_a_tool(prefix: Path) -> bool:
+    """Returns whether an environment was made for one program alone.
+
+    `uvx`, `uv tool install` and pipx make such environments, in which no project is.
+
+    Args:
+        prefix: The folder of the environment.
+    """
+    is_of_uvx = FOLDERS_OF_UVX.fullmatch(prefix.parent.name) is not None
+    return is_of_uvx or any((prefix / name).is_file() for name in MARKS_OF_TOOLS)
+
+
+def default_interpreter(
+    place: Place, variables: Mapping[str, str], prefix: Path, *, is_virtual: bool
+) -> tuple[str, str]:
+    """Returns the interpreter in which sides run if the user names none, and what it is.
+
+    That is this one, unless this program runs in an environment of its own. Then it is that of the
+    active environment, otherwise that of the project's `.venv`: so do other programs that uv and
+    pipx run. A program that was installed for all of the user's work, in no virtual environment,
+    leaves the choice to the active one, too.
+
+    Args:
+        place: Where the user stands.
+        variables: The environment of this process.
+        prefix: The folder of the environment in which this program runs.
+        is_virtual: Whether that is a virtual environment.
+
+    Returns:
+        Its path, and in words what it is; the latter is empty for this one.
+    """
+    is_tool = is_of_a_tool(prefix)
+    active = variables.get("VIRTUAL_ENV") or (variables.get("CONDA_PREFIX") if is_tool else "")
+    folders = []
+    if active and (is_tool or not is_virtual):
+        folders.append((Path(active), "the active environment"))
+    if is_tool:
+        around = dict.fromkeys((place.start, place.project, place.root))
+        folders += [(folder / ".venv", "the project's environment") for folder in around]
+    for folder, what in folders:
+        python = _python_in(folder)
+        if python is not None and folder.resolve() != prefix.resolve():
+            return str(python.absolute()), what
+    return sys.executable, ""
+
+
 def examine(
-    side: SideName, python: str, requested: str, distribution: str, folder: Path
+    whose: str, python: str, requested: str, distribution: str, folder: Path
 ) -> Interpreter:
     """Asks an interpreter what it is.
 
     Args:
-        side: The side that it is to run.
+        whose: What it is to the user, such as `the baseline's interpreter`.
         python: Its path.
         requested: The path or name that the user gave, for messages.
         distribution: The name under which the project would be installed in it, or empty.
         folder: Where it is run.
 
     Raises:
-        InterpreterError: It is not a Python of at least 3.11 with pytest and pytest-benchmark.
+        InterpreterError: It is not a Python of at least 3.11.
     """
     try:
         last_line = _probe(python, distribution, folder)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InterpreterError(
-            f"the {side}'s interpreter {requested!r} does not run: {error}; "
-            "give the path of a Python"
+            f"{whose} {requested!r} does not run: {error}; give the path of a Python"
         ) from error
     try:
-        interpreter = _interpreter(json.loads(last_line))
+        interpreter = _interpreter(json.loads(last_line), python)
     except (TypeError, ValueError, RecursionError) as error:
         raise InterpreterError(
-            f"the {side}'s interpreter {requested!r} is not a Python that runs: "
+            f"{whose} {requested!r} is not a Python that runs: "
             f"{last_line or 'it printed nothing'}; give the path of a Python"
         ) from error
-    if interpreter.lacks:
+    if not interpreter.site:
         raise InterpreterError(
-            f"the {side}'s interpreter {requested!r} (Python {interpreter.version}) "
-            f"lacks {' and '.join(interpreter.lacks)}; install it there"
+            f"{whose} {requested!r} is Python {interpreter.version}; "
+            "give one of at least Python 3.11"
         )
     return interpreter
 
 
-def _interpreter(facts: object) -> Interpreter:
+def _interpreter(facts: object, python: str) -> Interpreter:
     """Returns what the probe has printed.
 
     Raises:
@@ -108,14 +249,14 @@ def _interpreter(facts: object) -> Interpreter:
     """
     if not isinstance(facts, dict):
         raise TypeError(f"a table was expected, not {facts!r}")
-    for name in ("version", "site", "installed"):
+    for name in ("version", "site", "installed", "prefix", "binary"):
         if not isinstance(facts.get(name), str):
             raise TypeError(f"{name} is no text")
-    for name in ("lacks", "files"):
+    for name in ("lacks", "files", "path"):
         listing = facts.get(name)
         if not isinstance(listing, list) or not all(isinstance(line, str) for line in listing):
             raise TypeError(f"{name} is no list of texts")
-    return Interpreter(**facts)
+    return Interpreter(**facts, python=python)
 
 
 def _probe(python: str, distribution: str, folder: Path) -> str:

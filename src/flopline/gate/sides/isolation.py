@@ -20,7 +20,14 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from flopline import FloplineError
-from flopline.gate.sides.build import INSTALL, PIP, BuildError, message, run_all
+from flopline.gate.sides.build import (
+    INSTALL,
+    PIP,
+    BuildError,
+    find_uv,
+    message,
+    run_all,
+)
 from flopline.gate.sides.members import named_in
 from flopline.gate.sides.project import is_installable, read_pyproject, table
 
@@ -165,7 +172,11 @@ def _run_in_step(plans: Sequence[_Plan]) -> None:
         commands = {p.workspace: p.commands[step] for p in plans if step < len(p.commands)}
         failed = run_all(commands)
         if failed:
-            raise BuildError(message(failed))
+            side = next(iter(failed))
+            command = next(each for plan, each in commands.items() if plan.side == side)
+            is_module = "-m" in command
+            program = command[command.index("-m") + 1] if is_module else Path(command[0]).name
+            raise BuildError(message(failed, program))
 
 
 def _packages(workspace: Workspace) -> Path:
@@ -234,7 +245,7 @@ def _refuse_missing_extras(plan: _Plan) -> None:
         if distribution.read_text("direct_url.json"):
             own += distribution.metadata.get_all("Provides-Extra", [])
     there = {canonicalize_name(name) for name in own}
-    is_built = is_installable(plan.workspace.project)
+    is_built = plan.workspace.wheel is not None or is_installable(plan.workspace.project)
     for extra in plan.extras if is_built else ():
         if canonicalize_name(extra) not in there:
             raise IsolationError(
@@ -277,12 +288,6 @@ def _groups(plan: _Plan) -> Collection[str]:
 # Which programs install
 
 
-def find_uv() -> str | None:
-    """Returns the path of uv: that of PATH, or the one beside this interpreter; None if none is."""
-    beside = Path(sys.executable).with_name("uv")
-    return shutil.which("uv") or (str(beside) if beside.is_file() else None)
-
-
 def _installer(plan: _Plan) -> list[str]:
     """Returns the start of a command that installs into an environment.
 
@@ -310,7 +315,8 @@ def _installer(plan: _Plan) -> list[str]:
 def _usable_lock(plan: _Plan) -> Path | None:
     """Returns the lock file that is used for a side; notes which one is there but cannot be."""
     unused = []
-    for name in LOCKS:
+    # A wheel comes without the lock file of its version.
+    for name in LOCKS if plan.workspace.wheel is None else ():
         lock = _lock(plan.workspace, name)
         if lock is None:
             continue
@@ -359,7 +365,8 @@ def _fill(plan: _Plan, requirements: Sequence[str]) -> list[list[str]]:
     install = _installer(plan)
     lock = plan.lock.name if plan.lock else ""
     commands = []
-    further = [*map(str, workspace.members), *requirements]
+    members = [str(each) for each in workspace.projects if each != workspace.project]
+    further = [*members, *requirements]
     if lock == "uv.lock":
         commands.append(_sync(plan))
         return [*commands, [*install, *further]] if further else commands
@@ -404,8 +411,11 @@ def _export_from_pdm(plan: _Plan, file: Path) -> list[str]:
 
 def _project_arguments(plan: _Plan) -> list[str]:
     """Returns what is installed of the project itself: it, or what it needs if it is no package."""
+    extras = f"[{','.join(plan.extras)}]" if plan.extras else ""
+    if plan.workspace.wheel is not None:
+        return [f"{plan.workspace.wheel}{extras}"]
     if is_installable(plan.workspace.project):
-        return [f".[{','.join(plan.extras)}]" if plan.extras else "."]
+        return [f".{extras}"]
     project = table(read_pyproject(plan.workspace.project), "project")
     optional = {}
     for name, those in table(project, "optional-dependencies").items():

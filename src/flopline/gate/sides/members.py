@@ -10,8 +10,6 @@ import glob
 import json
 import os
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -33,9 +31,10 @@ from flopline.gate.sides.project import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from flopline.gate.sides.interpreter import Interpreter
+
 INSTALLATION = re.compile(r"site-packages|dist-packages|__pypackages__|(python|pypy)3\.\d+|\..*")
 """Folders with such names hold installed packages, environments or caches, wherever they lie."""
-SHOW_PATH = "import json, sys; sys.stdout.write(json.dumps(sys.path))"
 
 
 def holding(checkouts: Sequence[Path], path: Path) -> Path | None:
@@ -59,7 +58,7 @@ def holding(checkouts: Sequence[Path], path: Path) -> Path | None:
 
 @dataclass(frozen=True)
 class Installed:
-    """What this environment has from the user's checkouts.
+    """What an environment has from the user's checkouts.
 
     Attributes:
         projects: Folders from which distributions were installed, relative to their checkout.
@@ -72,11 +71,16 @@ class Installed:
     names: frozenset[str]
 
 
-def installed_from(checkouts: Sequence[Path]) -> Installed:
-    """Returns what this environment has from some checkouts, in whichever way it was installed."""
+def installed_from(checkouts: Sequence[Path], interpreter: Interpreter) -> Installed:
+    """Returns what an environment has from some checkouts, in whichever way it was installed.
+
+    Args:
+        checkouts: Folders of the user's, without links.
+        interpreter: The interpreter of the environment.
+    """
     names = set()
     projects = set()
-    for distribution in metadata.distributions():
+    for distribution in metadata.distributions(path=interpreter.path):
         name = distribution.metadata["Name"]
         names.add(canonicalize_name(name or ""))
         source = _source_folder(distribution)
@@ -85,7 +89,7 @@ def installed_from(checkouts: Sequence[Path]) -> Installed:
             if root is not None:
                 projects.add(source.relative_to(root))
     entries: dict[Path, None] = {}
-    for folder in _import_path():
+    for folder in (Path(entry).resolve() for entry in interpreter.path if entry):
         root = holding(checkouts, folder)
         if root is None or not folder.is_dir():
             continue
@@ -107,25 +111,6 @@ def _source_folder(distribution: metadata.Distribution) -> Path | None:
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     return folder.resolve() if is_folder else None
-
-
-def _import_path() -> list[Path]:
-    """Returns this environment's import path as a program has it that is started elsewhere."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, "-P", "-c", SHOW_PATH]
-    done = subprocess.run(
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    try:
-        entries = json.loads(done.stdout.splitlines()[-1])
-    except (IndexError, ValueError):
-        entries = []
-    return [Path(entry).resolve() for entry in entries if entry]
 
 
 def members(tree: Path, project: Path, installed: Installed) -> list[Path]:

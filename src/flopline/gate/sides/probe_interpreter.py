@@ -17,6 +17,11 @@ FACTS = {
     "installed": "",
     "files": [],
     "editable": "",
+    "prefix": sys.prefix,
+    "binary": "",
+    "path": [],
+    "has_pip": False,
+    "markers": {},
 }
 """The facts that are printed.
 
@@ -24,7 +29,9 @@ FACTS = {
 interpreter does not have. `site` is the folder into which packages are installed. If the
 distribution is installed, and not as editable, `installed` is its name and version, and `files`
 are its files relative to `site`. If it is installed as editable, `editable` is the address of its
-folder.
+folder. `prefix` is the folder of the environment, and `binary` what compiled modules are built for.
+`path` is the import path, without what PYTHONPATH adds. `has_pip` says whether there is a pip.
+`markers` are the variables of requirements that depend on the interpreter.
 """
 
 # Python puts the folder of a program on the import path. A side will not have this one there.
@@ -34,12 +41,24 @@ sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != FOLDER]
 if sys.version_info < OLDEST:
     FACTS["lacks"] = ["Python 3.11 or later"]
 else:
+    import platform
     import sysconfig
     from importlib import metadata, util
 
     FACTS["site"] = sysconfig.get_path("purelib")
     needed = ("pytest", "pytest_benchmark")
     FACTS["lacks"] = [name for name in needed if util.find_spec(name) is None]
+    FACTS["binary"] = "{} {}".format(
+        sysconfig.get_config_var("SOABI") or sys.implementation.cache_tag, sysconfig.get_platform()
+    )
+    FACTS["path"] = list(sys.path)
+    FACTS["has_pip"] = util.find_spec("pip") is not None
+    FACTS["markers"] = {
+        "implementation_name": sys.implementation.name,
+        "platform_python_implementation": platform.python_implementation(),
+        "python_full_version": platform.python_version(),
+        "python_version": ".".join(platform.python_version_tuple()[:2]),
+    }
     distribution = sys.argv[1]
     found = list(metadata.distributions(name=distribution)) if distribution else []
     for installation in found[:1]:  # the first hides all others

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from flopline import FloplineError, git
 from flopline.gate.sides.place import Place
@@ -30,6 +33,8 @@ class Version:
         source: The root of the checkout, or the folder if it lies in none.
         project: Where the project lies in `source`; for a folder in a checkout, where it lies.
         changed: True if a working tree differs from its commit.
+        wheel: The wheel that is the version; None if it is none. A wheel has no suite, so that
+            all else is that of the other version, or of the working tree if both are wheels.
     """
 
     name: SideName
@@ -39,6 +44,7 @@ class Version:
     source: Path
     project: Path = Path()
     changed: bool = False
+    wheel: Path | None = None
 
 
 class VersionError(FloplineError, ValueError):
@@ -55,9 +61,9 @@ def resolve(start: Path, baseline: str, candidate: str | None = None) -> tuple[V
 
     Args:
         start: A folder of the project.
-        baseline: A revision, otherwise a folder.
-        candidate: A revision, otherwise a folder. None stands for the working tree around `start`,
-            or for `start` itself where there is no git.
+        baseline: A revision, otherwise a folder or a wheel.
+        candidate: A revision, otherwise a folder or a wheel. None stands for the working tree
+            around `start`, or for `start` itself where there is no git.
 
     Raises:
         VersionError: There is no such version.
@@ -71,9 +77,29 @@ def resolve(start: Path, baseline: str, candidate: str | None = None) -> tuple[V
         second = current(place, "candidate")
     else:
         second = _find(place, "candidate", candidate)
+    if first.wheel is not None or second.wheel is not None:
+        return _around_wheels(first, second, current(place, "candidate"))
     if first.kind == "commit" and second.commit:
         first = _at_merge_base(first, second, baseline)
     return first, second
+
+
+def _around_wheels(first: Version, second: Version, present: Version) -> tuple[Version, Version]:
+    """Returns two versions, of which those that are wheels have the suite of the other one.
+
+    Args:
+        first: The baseline.
+        second: The candidate.
+        present: The working tree, for two wheels.
+    """
+    with_suite = next((each for each in (second, first) if each.wheel is None), present)
+    versions = []
+    for version in (first, second):
+        found = version
+        if version.wheel is not None:
+            found = replace(with_suite, name=version.name, label=version.label, wheel=version.wheel)
+        versions.append(found)
+    return versions[0], versions[1]
 
 
 def current(place: Place, name: SideName) -> Version:
@@ -137,6 +163,8 @@ def _find(place: Place, name: SideName, requested: str) -> Version:
     folder = place.start / requested
     if folder.is_dir():
         return _folder(name, f"folder {requested}", folder.resolve())
+    if folder.is_file() or folder.suffix == ".whl":
+        return _wheel(name, requested, folder)
     if checkout is None:
         raise VersionError(
             f"the {name} {requested!r} is not a folder, and {place.start} is in no git checkout "
@@ -150,6 +178,29 @@ def _find(place: Place, name: SideName, requested: str) -> Version:
         )
     raise VersionError(
         f"the {name} {requested!r} is neither a revision of {checkout} nor a folder; {advice}"
+    )
+
+
+def _wheel(name: SideName, requested: str, file: Path) -> Version:
+    """Returns the version that a wheel is, still without a suite.
+
+    Raises:
+        VersionError: There is no such file, or it is no wheel.
+    """
+    if not file.is_file():
+        raise VersionError(
+            f"the {name} {requested!r} does not exist; give a wheel that was built, a revision or "
+            "a folder"
+        )
+    try:
+        parse_wheel_filename(file.name)
+    except InvalidWheelFilename as error:
+        raise VersionError(
+            f"the {name} {requested!r} is a file, and its name is not that of a wheel ({error}); "
+            "give a wheel, a revision or a folder"
+        ) from error
+    return Version(
+        name, f"wheel {requested}", "", "folder", file.parent, wheel=Path(os.path.normpath(file))
     )
 
 
