@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from flopline.gate.record import GateRecord
     from flopline.gate.sides.environment import Side
+    from flopline.gate.sides.isolation import Isolation
     from flopline.progress import Report
 
 app = typer.Typer()
@@ -156,7 +157,8 @@ class GateOptions:
         candidate: A revision or folder; None means the working tree.
         pythons: The interpreters of the baseline and the candidate, if these are compared.
         python: The interpreter in which both sides run; None if the user did not say.
-        isolated: True if each side is given dependencies of its own.
+        isolation: What each side is given as dependencies of its own; None if it is given none.
+        carried: Files and folders that are brought into both sides.
         outputs: The files to write.
     """
 
@@ -165,7 +167,8 @@ class GateOptions:
     candidate: str | None
     pythons: tuple[str, str] | None
     python: str | None
-    isolated: bool
+    isolation: Isolation | None
+    carried: tuple[str, ...]
     outputs: Outputs
 
 
@@ -211,6 +214,36 @@ SuiteFrom = Annotated[
 ]
 Isolated = Annotated[
     bool, typer.Option("--isolated", help="Give each side dependencies of its own.")
+]
+
+Extra = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="With --isolated, install this extra of the project. May be repeated.",
+    ),
+]
+Group = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="With --isolated, install this dependency group of the project. May be repeated.",
+    ),
+]
+With = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="REQUIREMENT",
+        help="With --isolated, install this on both sides as well. May be repeated.",
+    ),
+]
+Carry = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATH",
+        help="Bring this file or folder, which git ignores, into both sides. May be repeated.",
+    ),
 ]
 
 # How it is compared.
@@ -281,6 +314,10 @@ def gate(
     budget: Budget = "300s",
     suite_from: SuiteFrom = "candidate",
     isolated: Isolated = False,
+    extra: Extra = None,
+    group: Group = None,
+    requirement: With = None,
+    carry: Carry = None,
     alternate_setup: AlternateSetup = False,
     part: PartOfSuite = "1/1",
     self_check: SelfCheck = 0,
@@ -318,7 +355,8 @@ def gate(
         candidate=candidate,
         pythons=parse_pythons(baseline, baseline_python, candidate_python),
         python=python,
-        isolated=isolated,
+        isolation=parse_isolation(extra, group, requirement, isolated=isolated),
+        carried=tuple(carry or ()),
         outputs=outputs,
     )
     if self_check:
@@ -376,6 +414,30 @@ def parse_pythons(
             "--candidate-python PATH"
         )
     return baseline_python, candidate_python
+
+
+def parse_isolation(
+    extras: list[str] | None,
+    groups: list[str] | None,
+    requirements: list[str] | None,
+    *,
+    isolated: bool,
+) -> Isolation | None:
+    """Returns what each side is given of its own; None if both use this environment.
+
+    The command ends if something is to be installed into an environment that is not the gate's.
+    """
+    if isolated:
+        from flopline.gate.sides.isolation import Isolation
+
+        return Isolation(tuple(extras or ()), tuple(groups or ()), tuple(requirements or ()))
+    for option, given in (("extra", extras), ("group", groups), ("with", requirements)):
+        if given:
+            fail(
+                f"--{option} says what --isolated installs; add --isolated, or install it into "
+                "your environment and leave it out"
+            )
+    return None
 
 
 def compare(options: GateOptions) -> None:
@@ -479,8 +541,8 @@ def _sides(options: GateOptions) -> contextlib.AbstractContextManager[tuple[Side
     if options.pythons is not None:
         if options.python is not None:
             fail("with --baseline-python and --candidate-python, leave --python out")
-        return environment.interpreters(None, *options.pythons)
-    chosen, what = interpreter.choose(options.python, harness=not options.isolated)
+        return environment.interpreters(None, *options.pythons, carried=options.carried)
+    chosen, what = interpreter.choose(options.python, harness=options.isolation is None)
     if what:
         complain(
             f"both sides run in {what}, {chosen.python} (Python {chosen.version}); "
@@ -491,6 +553,7 @@ def _sides(options: GateOptions) -> contextlib.AbstractContextManager[tuple[Side
         options.baseline or "",
         options.candidate,
         interpreter=chosen,
-        isolated=options.isolated,
+        isolation=options.isolation,
+        carried=options.carried,
         cache=cache.BuildCache.of_user(),
     )

@@ -303,3 +303,21 @@ def test_what_a_test_runs_from_the_checkout_is_refused_in_the_end(tmp_path: Path
     files = {"benchmarks/test_a.py": f"def test_a(benchmark):\n{body}"}
     facts = shown(changed(folder, "scripts/tool.py", files), "candidate", "benchmarks")
     assert "instead of its own: scripts/tool.py" in facts["refused"]
+
+
+def test_a_hook_of_a_known_build_tool_is_left_out(tmp_path: Path, environment: Path) -> None:
+    folder = monorepo(tmp_path / "p", {})
+    hook = FINDER.format(f"{folder}/packages/core/src").replace("First", "MesonpyMetaFinder")
+    hook += (
+        "sys.meta_path[0] = MesonpyMetaFinder()\nsys.meta_path[0]._top_level_modules = {'core'}\n"
+    )
+    origin = {"url": f"file://{folder}/packages/core", "dir_info": {"editable": True}}
+    files = {
+        "hook.py": hook,
+        "hook.pth": "import hook\n",
+        "core-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: core\nVersion: 1\n",
+        "core-1.dist-info/direct_url.json": json.dumps(origin),
+    }
+    write(site(environment.parents[1]), files)
+    facts = shown(folder, "candidate", "benchmarks", python=str(environment))
+    assert facts == {"ran": OWN, "lost": {}, "warnings": [], "refused": ""}

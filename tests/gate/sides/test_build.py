@@ -9,7 +9,6 @@ import subprocess
 import sys
 import sysconfig
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ from flopline.gate.sides.build import (
 )
 from flopline.gate.sides.environment import sides
 from flopline.gate.sides.interpreter import Interpreter, examine
-from tests.gate.support.build_backends import RUN_SIDES, SHOW_VALUE, project, run, wheel
+from tests.gate.support.build_backends import RUN_SIDES, project, run, wheel
 from tests.gate.support.make_projects import site, venv
 from tests.support.checkouts import commit, write
 
@@ -110,31 +109,6 @@ def test_it_is_known_whether_the_environment_can_build(
     assert has_build_requirements(tree, Interpreter.this()) is there
 
 
-def test_isolated_sides_have_dependencies_of_their_own_and_our_pytest(
-    tmp_path: Path, temporary: Path, wheels: Path
-) -> None:
-    for name in ("pytest", "pytest_benchmark"):
-        wheel(wheels, name, metadata.version(name))
-        wheel(wheels, name, "999")
-    for version in ("1", "2"):
-        wheel(wheels, "helper", version)
-    for name, version in (("old", "1"), ("new", "2")):
-        project(tmp_path / name, version, needs=[f"helper=={version}"])
-    show = f"{SHOW_VALUE}; import helper; print(helper.VERSION)"
-    for name in ("pytest", "pytest-benchmark"):
-        show += f"; print(version({name!r}))"
-    harness = [metadata.version("pytest"), metadata.version("pytest-benchmark")]
-    with sides(tmp_path / "new", "../old", isolated=True) as (baseline, candidate):
-        assert run(baseline, show).split("\n") == ["value of 1 1", "1", *harness]
-        assert run(candidate, show).split("\n") == ["value of 2 2", "2", *harness]
-        assert baseline.packages == {"subject"}
-        prefix = run(candidate, "import sys; print(sys.prefix)")
-        assert prefix == str(Path(candidate.python).parents[1])
-        numpy = run(candidate, "import importlib.util as u; print(u.find_spec('numpy'))")
-        assert numpy == "None"
-    assert not list(temporary.iterdir())
-
-
 # Builds that fail
 
 
@@ -167,15 +141,6 @@ def without_pip(folder: Path) -> Path:
         if not file.name.startswith(("pip", "uv")):
             site(folder, file.name).symlink_to(file)
     return python
-
-
-def test_an_environment_without_pip_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    project(tmp_path / "old", "1")
-    python = without_pip(tmp_path / "bare")
-    command = [str(python), *RUN_SIDES, str(tmp_path / "old"), ".", "--isolated"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    message = f"built with pip, and the environment {tmp_path / 'bare'} has none; install it there"
-    assert f"BuildError: both sides are {message}" in done.stderr
 
 
 def test_without_pip_and_uv_a_build_is_refused_with_the_remedy(

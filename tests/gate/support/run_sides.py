@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 
 from flopline.gate.sides.environment import sides
+from flopline.gate.sides.isolation import Isolation
 
 program, start, baseline, *options = sys.argv[1:]
-with sides(Path(start), baseline, isolated="--isolated" in options) as both:
+isolation = Isolation() if "--isolated" in options else None
+with sides(Path(start), baseline, isolation=isolation) as both:
     for side in both:
         subprocess.run(
             [side.python, "-P", "-c", program],

@@ -8,10 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 from dataclasses import dataclass, field
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -24,6 +22,7 @@ from flopline.gate.signals import held_back
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from flopline.gate.record import SideName
     from flopline.gate.sides.cache import BuildCache
@@ -106,7 +105,7 @@ class Workspace:
 
     @property
     def environment(self) -> Path:
-        """The virtual environment that `build_isolated` makes."""
+        """The virtual environment that `install_isolated` makes."""
         return self.folder / "venv"
 
     @property
@@ -152,7 +151,7 @@ def find_installer(interpreter: Interpreter) -> Installer:
     if interpreter.has_pip:
         return Installer("pip", (interpreter.python, "-P", "-m", "pip", *INSTALL, "--upgrade"))
     chosen = ("--python", interpreter.python)
-    if uv := _find_uv():
+    if uv := find_uv():
         return Installer("uv", (uv, "pip", "install", *UV_INSTALL, *chosen))
     if importlib.util.find_spec("pip") is not None:
         return Installer("pip", (*PIP, *chosen, *INSTALL, "--upgrade"))
@@ -162,7 +161,7 @@ def find_installer(interpreter: Interpreter) -> Installer:
     )
 
 
-def _find_uv() -> str | None:
+def find_uv() -> str | None:
     """Returns the path of uv; None if there is none."""
     started_by = os.environ.get("UV", "")  # uv names itself to what it starts
     for name in (started_by, "uv"):
@@ -226,47 +225,13 @@ def build(
                 options = [] if isolated else ["--no-build-isolation"]
                 install = installer.into(workspace.packages)
                 commands[workspace] = [*install, *options, *workspace.to_install]
-        failed = _run(commands)
+        failed = run_all(commands)
         if not failed:
             builds.store(commands, isolated=isolated)
             return {each.side: Build(each.packages, kept.get(each, "")) for each in workspaces}
         failures.append(failed)
     # What the second attempt printed may only be that something could not be downloaded.
-    raise BuildError(_message(failures[0], installer.name))
-
-
-def build_isolated(workspaces: Sequence[Workspace]) -> dict[SideName, Path]:
-    """Installs the projects with dependencies of their own and returns where packages then are.
-
-    Each side gets a virtual environment, into which pip installs the project and what it depends
-    on. pytest and pytest-benchmark get the versions of this environment, because they belong to
-    the measurement and not to what is measured.
-
-    Args:
-        workspaces: Where each side is built.
-
-    Raises:
-        BuildError: There is no pip, or an environment could not be made or filled.
-    """
-    _require_pip()
-    harness = [f"{name}=={metadata.version(name)}" for name in ("pytest", "pytest-benchmark")]
-    make_environment = {}
-    fill_environment = {}
-    for workspace in workspaces:
-        folder = str(workspace.environment)
-        requirements = [*workspace.to_install, *harness]
-        make_environment[workspace] = [sys.executable, "-m", "venv", "--without-pip", folder]
-        python = ["--python", str(workspace.python)]
-        fill_environment[workspace] = [*PIP, *python, *INSTALL, *requirements]
-    for commands in (make_environment, fill_environment):
-        failed = _run(commands)
-        if failed:
-            raise BuildError(_message(failed))
-    packages = {}
-    for workspace in workspaces:
-        base = {"base": str(workspace.environment)}
-        packages[workspace.side] = Path(sysconfig.get_path("purelib", "venv", base))
-    return packages
+    raise BuildError(message(failures[0], installer.name))
 
 
 def _can_build(workspace: Workspace, interpreter: Interpreter) -> bool:
@@ -294,16 +259,7 @@ def has_build_requirements(project: Path, interpreter: Interpreter) -> bool:
     return True
 
 
-def _require_pip() -> None:
-    if importlib.util.find_spec("pip") is None:  # uv makes such environments
-        raise BuildError(
-            "both sides are built with pip, and the environment "
-            f"{sys.prefix} has none; install it there: "
-            "`uv pip install pip`, or `python -m ensurepip`"
-        )
-
-
-def _run(commands: Mapping[Workspace, Sequence[str]]) -> dict[SideName, str]:
+def run_all(commands: Mapping[Workspace, Sequence[str]]) -> dict[SideName, str]:
     """Runs one command per side, all at the same time.
 
     Returns:
@@ -350,7 +306,8 @@ def _up_to(workspace: Workspace) -> list[Path]:
     return [folder for folder in folders if folder.is_relative_to(workspace.folder)]
 
 
-def _message(failed: Mapping[SideName, str], installer: str = "pip") -> str:
+def message(failed: Mapping[SideName, str], installer: str) -> str:
+    """Returns the text of a BuildError: the sides that failed, with the last lines of output."""
     paragraphs = []
     for side, output in failed.items():
         last_lines = "\n".join(output.rstrip().splitlines()[-LAST_LINES:])

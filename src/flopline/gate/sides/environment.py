@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from flopline import FloplineError, git
-from flopline.gate.sides.build import Build, BuildError, Workspace, build, build_isolated
+from flopline.gate.sides.build import BuildError, Workspace, build
+from flopline.gate.sides.carry import carry, find_loads
 from flopline.gate.sides.export import export
 from flopline.gate.sides.interpreter import (
     Interpreter,
@@ -26,6 +27,7 @@ from flopline.gate.sides.interpreter import (
     examine,
     find_interpreter,
 )
+from flopline.gate.sides.isolation import Installation, Isolation, install_isolated
 from flopline.gate.sides.members import installed_from, members
 from flopline.gate.sides.place import Place
 from flopline.gate.sides.project import (
@@ -45,7 +47,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from flopline.gate.record import SideName
+    from flopline.gate.sides.build import Build
     from flopline.gate.sides.cache import BuildCache
+    from flopline.gate.sides.carry import Load
     from flopline.gate.sides.versions import Version
 
 FOLDERS: dict[SideName, str] = {"baseline": "base", "candidate": "cand"}
@@ -54,6 +58,8 @@ FOLDERS: dict[SideName, str] = {"baseline": "base", "candidate": "cand"}
 The names are equally long, because the length of a path is part of a process's memory layout.
 """
 PROBE_IMPORTS = Path(__file__).with_name("probe_imports.py")
+FINDERS = Path(__file__).parents[1] / "measure" / "worker" / "flopline_worker" / "finders.py"
+"""The worker's file with the import hooks that it leaves out, which the probe leaves out, too."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,8 @@ def sides(
     candidate: str | None = None,
     *,
     interpreter: Interpreter | None = None,
-    isolated: bool = False,
+    isolation: Isolation | None = None,
+    carried: Sequence[str] = (),
     cache: BuildCache | None = None,
 ) -> Iterator[tuple[Side, Side]]:
     """Builds both versions and yields them, ready to be started.
@@ -147,13 +154,17 @@ def sides(
         baseline: A revision, a folder or a wheel, as in `versions.resolve`.
         candidate: The same, or None, as in `versions.resolve`.
         interpreter: What runs both sides; by default what runs this program.
-        isolated: True gives each side dependencies of its own instead of the environment's.
-        cache: Where builds of earlier runs are found; by default everything is built.
+        isolation: Gives each side dependencies of its own instead of the environment's.
+        carried: Files and folders that are brought into both sides, as in `carry.find_loads`.
+        cache: Where builds of earlier runs are found; by default everything is built. What is
+            carried may become a part of a build, so that none is kept then.
 
     Raises:
         VersionError: There is no such version.
         ExportError: A version could not be written.
         BuildError: A side could not be built, or would not run its own code.
+        IsolationError: What is to be installed is not known.
+        CarryError: What is to be brought into both sides cannot be.
         ProjectError: A pyproject.toml cannot be understood.
         PlaceError: The current folder was removed.
         VanishedError: Something removed the temporary folder meanwhile.
@@ -162,42 +173,64 @@ def sides(
     """
     place = Place.here() if start is None else Place.around(start)
     versions = resolve(place.start, baseline, candidate)
+    loads = find_loads(place, carried)
     interpreter = interpreter or Interpreter.this()
     checkouts = _checkouts(versions)
     present = installed_from(checkouts, interpreter)
     remove_dead()
     with _folder_of_sides() as root:
         workspaces = []
+        notes = {}
         for version in versions:
             folder = root / FOLDERS[version.name]
             project = export(version, folder / "tree")
+            notes[version.name] = carry(version.name, loads, folder / "tree")
             further = tuple(members(folder / "tree", project, present))
             _make_standing(place, project)
             environment = _environment(place, project, root, [])
             workspaces.append(
                 Workspace(version.name, folder, project, further, version.wheel, environment)
             )
-        if isolated:
-            folders = build_isolated(workspaces)
-            installed = {name: Build(packages) for name, packages in folders.items()}
-        else:
-            installed = build(workspaces, interpreter, cache)
+        installed = _install(workspaces, interpreter, isolation, None if loads else cache)
         ready = []
         for version, workspace in zip(versions, workspaces, strict=True):
-            python = str(workspace.python) if isolated else interpreter.python
-            made = installed.get(version.name)
-            site = None if made is None else made.packages
-            side = _built_side(version, python, workspace.project, site, place, root)
-            notes = () if made is None or not made.made else (_reused(version, made),)
-            side = replace(side, home=workspace.folder, checkouts=checkouts, notes=notes)
+            python = interpreter.python if isolation is None else str(workspace.python)
+            there = installed[version.name]
+            labelled = replace(version, label=version.label + there.source)
+            side = _built_side(labelled, python, workspace.project, there.packages, place, root)
+            side = replace(
+                side,
+                home=workspace.folder,
+                checkouts=checkouts,
+                notes=(*notes[version.name], *there.notes),
+            )
             ready.append(_with_path(side, present.path))
-        yield ready[0], ready[1]
+        yield _without_finders(ready[0], ready[1])
 
 
-def _reused(version: Version, made: Build) -> str:
+def _install(
+    workspaces: Sequence[Workspace],
+    interpreter: Interpreter,
+    isolation: Isolation | None,
+    cache: BuildCache | None,
+) -> dict[SideName, Installation]:
+    """Installs both sides' projects, into the environment's reach or into one of their own."""
+    if isolation is not None:
+        return install_isolated(workspaces, isolation, interpreter.python)
+    built = build(workspaces, interpreter, cache)
+    installed = {}
+    for workspace in workspaces:
+        made = built.get(workspace.side)
+        notes = (_reused(workspace.side, made),) if made is not None and made.made else ()
+        packages = None if made is None else made.packages
+        installed[workspace.side] = Installation(packages, notes=notes)
+    return installed
+
+
+def _reused(side: SideName, made: Build) -> str:
     return (
-        f"the {version.name} was not built again: the same version was built for the same "
-        f"interpreter and in the same environment on {made.made}"
+        f"the {side} was not built again: the same version was built for the same interpreter and "
+        f"in the same environment on {made.made}"
     )
 
 
@@ -234,8 +267,20 @@ def _with_path(side: Side, entries: Sequence[Path]) -> Side:
     return replace(side, environment=environment)
 
 
+def _without_finders(baseline: Side, candidate: Side) -> tuple[Side, Side]:
+    """Returns sides whose workers ask no import hook of the user's for the packages of either."""
+    names = os.pathsep.join(sorted(baseline.packages | candidate.packages))
+    ours, theirs = (
+        replace(side, environment={**side.environment, "FLOPLINE_BUILT": names})
+        for side in (baseline, candidate)
+    )
+    return ours, theirs
+
+
 @contextmanager
-def interpreters(start: Path | None, baseline: str, candidate: str) -> Iterator[tuple[Side, Side]]:
+def interpreters(
+    start: Path | None, baseline: str, candidate: str, *, carried: Sequence[str] = ()
+) -> Iterator[tuple[Side, Side]]:
     """Yields two interpreters as they are, each with a copy of the working tree.
 
     Nothing is built. If the project is installed in an interpreter, and not as editable, it is
@@ -245,18 +290,21 @@ def interpreters(start: Path | None, baseline: str, candidate: str) -> Iterator[
         start: A folder of the project; None stands for the current one.
         baseline: Path or name of the baseline's interpreter.
         candidate: Path or name of the candidate's interpreter.
+        carried: As for `sides`.
 
     Raises:
+        CarryError: As `sides`.
         InterpreterError: One is not a Python of at least 3.11 with pytest and pytest-benchmark.
         ExportError: The working tree could not be copied.
         ProjectError, PlaceError, VanishedError, NoWorkingTreeError, GitError: As `sides`.
     """
     place = Place.here() if start is None else Place.around(start)
+    loads = find_loads(place, carried)
     remove_dead()
     with _folder_of_sides() as root:
         yield (
-            _interpreter_side(current(place, "baseline"), baseline, root, place),
-            _interpreter_side(current(place, "candidate"), candidate, root, place),
+            _interpreter_side(current(place, "baseline"), baseline, root, place, loads),
+            _interpreter_side(current(place, "candidate"), candidate, root, place, loads),
         )
 
 
@@ -429,7 +477,7 @@ def _remove_installed_suites(project: Path, site: Path, packages: frozenset[str]
 def _check_imports(side: Side, site: Path) -> None:
     """Raises BuildError if the side would import its packages from anywhere but `site`."""
     done = subprocess.run(
-        [side.python, "-P", str(PROBE_IMPORTS), f"{site}{os.sep}", *side.packages],
+        [side.python, "-P", str(PROBE_IMPORTS), str(FINDERS), f"{site}{os.sep}", *side.packages],
         env=git.variables() | side.environment,
         capture_output=True,
         text=True,
@@ -443,11 +491,15 @@ def _check_imports(side: Side, site: Path) -> None:
         )
 
 
-def _interpreter_side(version: Version, requested: str, root: Path, place: Place) -> Side:
+def _interpreter_side(
+    version: Version, requested: str, root: Path, place: Place, loads: Sequence[Load]
+) -> Side:
     """Returns a side that an interpreter of the user's runs, with a copy of the working tree."""
     whose = f"the {version.name}'s interpreter"
     python = find_interpreter(whose, requested)
-    project = export(version, root / FOLDERS[version.name] / "tree")
+    copy = root / FOLDERS[version.name] / "tree"
+    project = export(version, copy)
+    notes = carry(version.name, loads, copy)
     _make_standing(place, project)
     interpreter = examine(whose, python, requested, distribution_name(project), root)
     interpreter.demand_harness(whose, requested)
@@ -461,7 +513,9 @@ def _interpreter_side(version: Version, requested: str, root: Path, place: Place
     side = _imported_side(replace(version, label=label), python, project, place, root)
     packages |= side.packages
     home = root / FOLDERS[version.name]
-    return replace(side, packages=packages, site=Path(interpreter.site), home=home)
+    return replace(
+        side, packages=packages, site=Path(interpreter.site), home=home, notes=tuple(notes)
+    )
 
 
 def _refuse_other_checkout(version: Version, requested: str, editable: str) -> None:

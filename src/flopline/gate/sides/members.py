@@ -144,7 +144,7 @@ def _declared(tree: Path, project: Path) -> dict[str, Path]:
     seen = set(waiting)
     declared: dict[str, Path] = {}
     while waiting:
-        for folder in _named_in(waiting.pop()):
+        for folder in named_in(waiting.pop()):
             if folder in seen or not folder.is_relative_to(tree) or not folder.is_dir():
                 continue
             seen.add(folder)
@@ -156,7 +156,7 @@ def _declared(tree: Path, project: Path) -> dict[str, Path]:
     return declared
 
 
-def _named_in(folder: Path) -> Iterator[Path]:
+def named_in(folder: Path) -> Iterator[Path]:
     """Yields the folders that a project's pyproject.toml names as projects of the workspace."""
     content = read_pyproject(folder)
     workspace = table(content, "tool", "uv", "workspace")

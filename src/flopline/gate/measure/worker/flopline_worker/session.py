@@ -9,6 +9,7 @@ import platform
 import sys
 import traceback
 
+from .finders import leave_out_finders
 from .heap import scatter
 from .imports import environment_folders
 from .lifeline import end_with_coordinator
@@ -92,6 +93,7 @@ def forget_surroundings(command: list[str]) -> None:
         del os.environ[name]
     sys.argv[:] = command
     leave_out_folders(os.environ.get("FLOPLINE_LEFT_OUT", ""))
+    leave_out_finders(os.environ.get("FLOPLINE_BUILT", ""))
 
 
 def fix_layout() -> bool:
