@@ -358,7 +358,8 @@ def share_suite(
     if not chosen.items:
         errors = "\n".join(error.text for error in chosen.errors)
         raise GateError(
-            "no benchmark found: no collected test uses the fixture `benchmark`; name the suite "
+            "no benchmark found: no collected test uses the fixture `benchmark` or has the mark "
+            "`benchmark` or `codspeed_benchmark`; name the suite "
             f"after --, for example -- tests/benchmarks\n{errors[-2000:]}"
         )
 
