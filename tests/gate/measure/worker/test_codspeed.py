@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,13 @@ def closest(item: Any) -> dict[str, object]:  # noqa: ANN401  # of pytest
 # Which tests are benchmarks
 
 
+@pytest.fixture
+def codspeed(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This run of pytest was given the option."""
+    monkeypatch.setattr(pytestconfig.option, "codspeed", True, raising=False)
+
+
+@pytest.mark.usefixtures("codspeed")
 @pytest.mark.parametrize("name", ["benchmark", "codspeed_benchmark"])
 def test_a_mark_makes_a_test_a_benchmark(request: pytest.FixtureRequest, name: str) -> None:
     mark = getattr(pytest.mark, name)
@@ -57,6 +65,20 @@ def test_a_mark_makes_a_test_a_benchmark(request: pytest.FixtureRequest, name: s
     assert is_marked(item_with(request, mark(group="a", max_rounds=3, unknown=4)))
 
 
+def test_a_mark_that_other_suites_have_counts_only_with_pytest_codspeed(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if importlib.util.find_spec("pytest_codspeed"):
+        pytest.skip("pytest-codspeed is installed")
+    ours, theirs = item_with(request, pytest.mark.benchmark), pytest.mark.codspeed_benchmark
+    assert not is_marked(ours)
+    assert is_marked(item_with(request, theirs))
+    write(tmp_path, pytest_codspeed="")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert is_marked(ours)
+
+
+@pytest.mark.usefixtures("codspeed")
 def test_an_argument_that_pytest_codspeed_refuses_makes_no_benchmark(
     request: pytest.FixtureRequest,
 ) -> None:
@@ -137,7 +159,7 @@ def test_counts():
     assert calls["marked"] > 1
     assert calls["own"] == 1
 """
-    status, output = run(write(tmp_path / "suite", test_a=test))
+    status, output = run(write(tmp_path / "suite", test_a=test), "--codspeed")
     assert status == 0, output
     assert "1 tests" in output, output  # pytest-benchmark's table
 
@@ -166,7 +188,7 @@ def test_counts(request):
     assert len(calls) > 1
     assert request.session.items[0].runtest.__self__ is request.session.items[0]
 """
-    status, output = run(write(tmp_path / "suite", test_a=test, conftest=conftest))
+    status, output = run(write(tmp_path / "suite", test_a=test, conftest=conftest), "--codspeed")
     assert status == 0, output
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -85,14 +86,24 @@ def _texts(constants: tuple[object, ...]) -> Iterator[str]:
 def is_marked(item: Any) -> bool:
     """Returns whether a test is a benchmark as a whole: by its mark, without a fixture.
 
-    A mark with arguments that only pytest-benchmark knows is no such mark. It stands on a module or
-    a class for those of its tests that have the fixture.
+    Many suites that pytest-codspeed never runs have a mark `benchmark` by which they select or
+    leave out what is slow, or costs money. So that mark counts only where the suite is one for
+    pytest-codspeed. A mark with arguments that only pytest-benchmark knows is no such mark either.
+    It stands on a module or a class for those of its tests that have the fixture.
     """
-    if not isinstance(item, pytest.Function) or uses_fixture(item):
+    marks = _marks(item) if isinstance(item, pytest.Function) and not uses_fixture(item) else []
+    if not marks:
         return False
-    marks = _marks(item)
-    only_pytest_benchmark = accepted() - ARGUMENTS if marks else frozenset()
-    return bool(marks) and all(only_pytest_benchmark.isdisjoint(mark.kwargs) for mark in marks)
+    only_pytest_benchmark = accepted() - ARGUMENTS
+    if any(only_pytest_benchmark & mark.kwargs.keys() for mark in marks):
+        return False
+    return marks[0].name == MARKS[0] or is_for_codspeed(item.config)
+
+
+def is_for_codspeed(config: Any) -> bool:
+    """Returns whether a suite is run with `--codspeed`, or where pytest-codspeed is installed."""
+    asked = config.getoption("codspeed", default=False)
+    return bool(asked) or importlib.util.find_spec("pytest_codspeed") is not None
 
 
 def complete_mark(item: Any) -> None:
