@@ -359,8 +359,11 @@ def share_suite(
     if not chosen.items:
         errors = "\n".join(error.text for error in chosen.errors)
         raise GateError(
-            "no benchmark found: no collected test uses the fixture `benchmark`; name the suite "
-            f"after --, for example -- tests/benchmarks\n{errors[-2000:]}"
+            "no benchmark found: no collected test uses the fixture `benchmark`, and tests that "
+            "have only the mark of this name count if --codspeed is among pytest's arguments or "
+            "pytest-codspeed is installed; name the suite after --, for example -- "
+            "tests/benchmarks\n"
+            f"{errors[-2000:]}"
         )
 
     files = frozenset(benchmark.file for benchmark in chosen.items.values())

@@ -16,8 +16,35 @@ PROGRAM = """
 import sys
 import pytest
 from flopline.gate.measure.worker.flopline_worker.neutral import NeutralPlugin
-sys.exit(pytest.main(sys.argv[1:], plugins=[NeutralPlugin()]))
+from flopline.gate.measure.worker.flopline_worker.codspeed import CodspeedPlugin
+
+class Late:
+    def pytest_configure(self, config):
+        config.pluginmanager.register(CodspeedPlugin())
+
+sys.exit(pytest.main(sys.argv[1:], plugins=[Late(), NeutralPlugin()]))
 """
+CODSPEED = """
+import pytest
+
+def pytest_addoption(parser):
+    parser.addoption("--codspeed", action="store_true", default=False)
+    parser.addoption("--codspeed-mode", choices=["walltime", "simulation"])
+
+def pytest_configure(config):
+    raise AssertionError("it was started")
+
+def pytest_sessionstart(session):
+    pytest.register_fixture(name="benchmark", func=codspeed_benchmark, node=session)
+
+def pytest_runtest_protocol(item, nextitem):
+    raise AssertionError("it wrapped a test")
+
+@pytest.fixture
+def codspeed_benchmark(request):
+    raise AssertionError("its fixture was used")
+"""
+"""A plugin that does what pytest-codspeed does."""
 QUICK = ("-rA", "--benchmark-max-time=0.01", "--benchmark-min-rounds=1")
 
 

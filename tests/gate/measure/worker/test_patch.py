@@ -15,6 +15,7 @@ from flopline.gate.measure.worker.flopline_worker.patch import (
     PreparedRounds,
     UnsupportedVersionError,
     cost_of_calls,
+    with_plain_setup,
 )
 
 if TYPE_CHECKING:
@@ -140,6 +141,36 @@ def test_a_single_call_is_torn_down_with_its_arguments() -> None:
     single = call(args=([1, 2],), teardown=torn_down.append)
     assert single.once() == 3
     assert torn_down == [[1, 2]]
+
+
+# A setup that wants the arguments of the target
+
+
+def refill(values: list[int], *, last: int) -> None:
+    values[:] = [1, last]
+
+
+def test_a_setup_that_wants_the_arguments_gets_them() -> None:
+    values: list[int] = []
+    parameters = {"args": (values,), "kwargs": {"last": 3}, "setup": refill, "rounds": 2}
+    plain = with_plain_setup(parameters)
+    assert call(**plain).arguments() == (([1, 3],), {"last": 3})
+    assert {**plain, "setup": refill} == parameters
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"args": (1,), "setup": None},
+        {"setup": refill},
+        {"args": (1,), "setup": lambda *_: None},
+        {"args": (1, 2), "setup": lambda one: one},
+        {"args": (1,), "kwargs": None, "setup": min},
+    ],
+    ids=["none", "no arguments", "any number", "another number", "signature unknown"],
+)
+def test_any_other_setup_is_called_as_pytest_benchmark_does(parameters: dict[str, Any]) -> None:
+    assert with_plain_setup(parameters) is parameters
 
 
 # What measuring costs

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
-from flopline.gate.measure.worker.flopline_worker.plugin import reason, source_digest
+from flopline.gate.measure.worker.flopline_worker.plugin import (
+    reason,
+    refusal,
+    source_digest,
+)
 
 
 def first() -> None:
@@ -31,3 +36,10 @@ def test_the_reason_of_a_skip_is_its_last_part() -> None:
 def test_the_reason_of_a_failure_is_the_end_of_its_text() -> None:
     assert reason(SimpleNamespace(longrepr="x" * 5000 + "the end")).endswith("xthe end")
     assert len(reason(SimpleNamespace(longrepr="x" * 5000))) == 4000
+
+
+def test_a_missing_pytest_benchmark_is_told_with_what_installs_it() -> None:
+    text = refusal(ModuleNotFoundError("no such module", name="pytest_benchmark"))
+    assert f"{sys.executable} -m pip install pytest-benchmark" in text
+    assert refusal(ModuleNotFoundError("no such module", name="aspectlib")) == "no such module"
+    assert refusal(RuntimeError("not supported")) == "not supported"

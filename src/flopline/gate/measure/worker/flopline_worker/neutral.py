@@ -137,6 +137,9 @@ class NeutralPlugin:
         seed = getattr(option, "randomly_seed", SEED)
         defaults = self.parser.parse_known_args([])
         for name in self.options:
+            # Suites ask whether they are run by pytest-codspeed, which itself is never started.
+            if name.startswith("codspeed"):
+                continue
             if hasattr(option, name) and hasattr(defaults, name):
                 setattr(option, name, getattr(defaults, name))
         wanted = {
@@ -215,6 +218,8 @@ def declare_missing(parser: Any, arguments: Sequence[str]) -> set[str]:
             group._addoption(*names, action="store")
         elif name in WITH_OPTIONAL_VALUE:
             group._addoption(name, action="append", nargs="?", const=True, default=[])
+        elif name.startswith("--codspeed-"):
+            group._addoption(name, action="store" if "=" in argument else "store_true")
         known = declared(parser)
         if name in known:
             added.add(known[name])

@@ -106,7 +106,7 @@ def pedantic(
     """Times `benchmark.pedantic(target, **parameters)`, and returns what the target returned."""
     if not fixture.enabled:
         return original(fixture, target, **parameters)
-    call = PedanticCall(original, target, **parameters)
+    call = PedanticCall(original, target, **with_plain_setup(parameters))
     call.validate()
     # Without a setup, the author did not promise that the target may be called more often than
     # this. With one, every call gets a state of its own.
@@ -124,6 +124,30 @@ def pedantic(
         calls_per_round=call.iterations,
     )
     return prepared.results[0] if prepared.results else call.once()
+
+
+def with_plain_setup(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Returns the parameters of a pedantic call with a setup that is called without arguments.
+
+    So pytest-benchmark calls it, while pytest-codspeed gives it the arguments of the target. It
+    gets them if it can be called with them and cannot be called without.
+    """
+    setup, args = parameters.get("setup"), parameters.get("args") or ()
+    kwargs = parameters.get("kwargs") or {}
+    if setup is None or takes(setup) or not takes(setup, *args, **kwargs):
+        return parameters
+    return {**parameters, "setup": functools.partial(setup, *args, **kwargs)}
+
+
+def takes(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> bool:
+    """Returns whether a function can be called so; functions that do not tell can, without any."""
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    except ValueError:
+        return not (args or kwargs)
+    return True
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ import hashlib
 import inspect
 import itertools
 import os
+import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from .codspeed import CodspeedPlugin, is_marked, uses_fixture
 from .imports import imported_modules
 from .meter import spin
 from .modules import loaded_files
@@ -38,6 +40,11 @@ if TYPE_CHECKING:
 TEXT = 4000
 """Characters of an error's text that are reported, counted from its end."""
 PASSED_OVER = "it was passed over: a plugin or conftest.py took the test and did not run it"
+MISSING = (
+    "pytest-benchmark, which does the timing also for suites written for pytest-codspeed, is not "
+    "installed in {prefix}; install it there, for example with `{python} -m pip install "
+    "pytest-benchmark` or `uv pip install --python {python} pytest-benchmark`"
+)
 SAME_NAME = "several tests have this name, so a number could not be told to be one's"
 
 
@@ -62,7 +69,7 @@ class LockstepPlugin:
         self.phases = 0
         self.order = Order([])
 
-    def pytest_configure(self) -> None:
+    def pytest_configure(self, config: Any) -> None:
         """Patches pytest-benchmark.
 
         Not earlier, because up to version 8 pytest warns of a plugin that was imported before it
@@ -73,8 +80,9 @@ class LockstepPlugin:
 
             patch(self.link)
         except (ImportError, RuntimeError) as error:
-            self.refusal = str(error)
+            self.refusal = refusal(error)
             pytest.exit(self.refusal, returncode=pytest.ExitCode.USAGE_ERROR)
+        config.pluginmanager.register(CodspeedPlugin(), CodspeedPlugin.__name__)
 
     def pytest_collectreport(self, report: Any) -> None:
         """Keeps what could not be collected."""
@@ -173,7 +181,7 @@ def benchmarks_among(items: list[Any]) -> tuple[dict[str, Any], list[CollectionE
     benchmarks: dict[str, Any] = {}
     repeated: dict[str, CollectionError] = {}
     for item in items:
-        if not uses_benchmark(item):
+        if not (uses_fixture(item) or is_marked(item)):
             continue
         first = benchmarks.setdefault(item.nodeid, item)
         if getattr(item, "function", item) is not getattr(first, "function", first):
@@ -183,17 +191,10 @@ def benchmarks_among(items: list[Any]) -> tuple[dict[str, Any], list[CollectionE
     return benchmarks, list(repeated.values())
 
 
-def uses_benchmark(item: Any) -> bool:
-    """Returns whether a test gets the fixture `benchmark`, or asks for it while it runs.
-
-    The latter is seen in the test itself, which calls `request.getfixturevalue("benchmark")`.
-    """
-    if "benchmark" in getattr(item, "fixturenames", ()):
-        return True
-    code = getattr(getattr(item, "function", None), "__code__", None)
-    return code is not None and (
-        "getfixturevalue" in code.co_names and "benchmark" in code.co_consts
-    )
+def refusal(error: Exception) -> str:
+    """Returns why the session cannot measure, and what to do about it."""
+    missing = isinstance(error, ModuleNotFoundError) and error.name == "pytest_benchmark"
+    return MISSING.format(prefix=sys.prefix, python=sys.executable) if missing else str(error)
 
 
 def keep_going(session: Any) -> None:

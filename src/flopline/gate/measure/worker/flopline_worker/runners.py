@@ -40,6 +40,9 @@ SEEDING = frozenset(
 )
 """Hooks in which pytest-randomly seeds generators; with them both sides draw the same numbers."""
 
+NEVER_STARTED = frozenset({"pytest_addoption", "pytest_addhooks"})
+"""All that pytest-codspeed keeps: it would take the place of pytest-benchmark when it starts."""
+
 SWITCHES = frozenset(
     {
         *("--looponfail", "--loadscope-reorder", "--no-loadscope-reorder", "--forked"),
@@ -110,4 +113,6 @@ def runner(plugin: Any, name: str) -> str | None:
 
 def hooks_to_keep(name: str) -> frozenset[str]:
     """Returns the hooks that the plugin with this name in `RUNNERS` keeps."""
+    if name == "codspeed":
+        return NEVER_STARTED
     return DECLARING | SEEDING if name == "randomly" else DECLARING
