@@ -18,7 +18,7 @@ from flopline.gate.tell.summary import MANY
 if TYPE_CHECKING:
     from flopline.gate.record import Verdict
     from flopline.gate.tell.columns import ReportColumn
-    from flopline.gate.tell.summary import Note, ReportRow, Summary
+    from flopline.gate.tell.summary import ReportRow, Summary
 
 MARKS = {
     "regressed": "▲",
@@ -39,6 +39,10 @@ MEANINGS = {
     "there. That is less than identical.",
 }
 """What each verdict means, in a sentence."""
+STAGES = ("screen", "confirm")
+"""The labels of the notes that stand below the table of noise."""
+ELSEWHERE = (*STAGES, "noise", "added", "removed", "warning", "guarantee")
+"""The labels of the notes that have a place of their own; all others stand at the top."""
 FOLDED = ("unchanged",)
 """The verdicts whose benchmarks are folded away until somebody opens them."""
 SHOWN_CALLS = 5
@@ -94,14 +98,16 @@ class PageColumn:
 def render(summary: Summary) -> str:
     """Returns the summary as a page."""
     environment = pages.environment("flopline.gate.tell")
+    notes = [*summary.settings, *summary.notes]
     environment.tests["name"] = lambda piece: isinstance(piece, Name)
     page: str = environment.get_template("page.html.jinja").render(
         summary=summary,
-        facts={fact.name: fact.words for fact in summary.facts},
         groups=_groups(summary),
         columns=_columns(summary),
-        notes=_notes(summary, "warning", "parts", "screen", "confirm", "ids in"),
-        guarantee=_notes(summary, "guarantee"),
+        warnings=[note for note in notes if note.label == "warning"],
+        guarantee=[note for note in notes if note.label == "guarantee"],
+        stages=[note for note in notes if note.label in STAGES],
+        others=[note for note in notes if note.label not in ELSEWHERE],
         marks=MARKS,
         meanings=MEANINGS,
         many=MANY,
@@ -139,11 +145,3 @@ def _columns(summary: Summary) -> list[PageColumn]:
         width = max([len(column.name), *cells]) * (1.0 if column.coloured else 0.88)
         shown.append(PageColumn(column, round(width, 1), column is pictured))
     return shown
-
-
-def _notes(summary: Summary, *labels: str) -> list[Note]:
-    """Returns the notes with some labels, in the order of the labels."""
-    notes = []
-    for label in labels:
-        notes += [note for note in (*summary.notes, *summary.settings) if note.label == label]
-    return notes
