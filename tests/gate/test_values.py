@@ -47,6 +47,13 @@ def test_a_verdict_of_the_screen_rests_on_no_confirming_block() -> None:
     assert shown(record(row, *MEASURED)) == [("screen", 0.04), ("screen", 0.02)]
 
 
+def test_what_was_screened_again_rests_on_its_further_blocks_alone() -> None:
+    again = [block("again", slower(0.01 * number)) for number in range(1, 5)]
+    row = replace(CPU, verdict="unchanged", stage="screen")
+    expected = [("screen", 0.01), ("screen", 0.02), ("screen", 0.03), ("screen", 0.04)]
+    assert shown(record(row, *MEASURED, *again)) == expected
+
+
 def test_a_verdict_by_the_second_clock_rests_on_what_was_timed_on_all_cpus() -> None:
     threads = quad(timed(cpu=1e-3), timed(cpu=1e-3))
     parallel = {NAME: [quad(timed(wall=1.0), timed(wall=2.0))]}

@@ -269,7 +269,7 @@ class BlockValue:
     """What one block says about one benchmark.
 
     Attributes:
-        stage: The stage of the block.
+        stage: What the block was measured for; `screen` also if that was to screen again.
         value: The median of its log-ratios.
     """
 
