@@ -21,8 +21,9 @@ from flopline.gate.sides import environment
 from flopline.gate.sides.build import BuildError
 from flopline.gate.sides.versions import VersionError
 from flopline.gate.signals import HELD_BACK
-from flopline.gate.tell import junit, markdown, text
+from flopline.gate.tell import html, junit, markdown, text
 from flopline.gate.tell.summary import summarise
+from flopline.gate.values import block_values
 from flopline.progress import Progress
 from tests.gate.support.make_records import RECORD, changed
 from tests.support import checkouts
@@ -167,7 +168,7 @@ def test_an_unknown_suite_from_is_refused_with_the_choices() -> None:
         assert word in words
 
 
-@pytest.mark.parametrize("option", ["--json", "--markdown", "--junit"])
+@pytest.mark.parametrize("option", ["--json", "--markdown", "--junit", "--html"])
 def test_a_file_that_cannot_be_written_is_refused_before_the_build(
     refusal: Refusal, option: str, tmp_path: Path
 ) -> None:
@@ -188,7 +189,7 @@ def test_two_outputs_in_one_file_are_refused_before_the_build(
     assert "the same file is another output" in message
 
 
-@pytest.mark.parametrize("option", ["json", "markdown", "junit"])
+@pytest.mark.parametrize("option", ["json", "markdown", "junit", "html"])
 def test_self_check_refuses_files_because_it_writes_none(refusal: Refusal, option: str) -> None:
     message = refusal("--baseline", "main", "--self-check", "1", f"--{option}", "x")
     assert f"--self-check prints error rates and writes no files; leave --{option} out" in message
@@ -319,12 +320,13 @@ def test_a_file_that_fails_costs_neither_verdict_nor_other_files(
     record = changed(exit_code=ExitCode(code))
     measuring(lambda *_, **__: record)
     options = ["--json", "/dev/full", "--markdown", str(tmp_path / "m"), "--junit", "/dev/full"]
+    options += ["--html", "/dev/full"]
     result = CliRunner().invoke(cli.app, ["gate", "--baseline", "main", *options])
     assert result.exit_code == end
     assert f"(exit code {code}: {ExitCode(code).meaning})" in " ".join(result.stdout.split())
     assert (tmp_path / "m").read_text("utf-8") == markdown.render(summarise(record))
     failed = "flopline: /dev/full could not be written (No space left on device)"
-    assert result.stderr.count(failed) == 2
+    assert result.stderr.count(failed) == 3
 
 
 @pytest.mark.parametrize("summary", ["missing/summary.md", "."])
@@ -380,13 +382,16 @@ def test_where_nobody_knows_the_width_names_have_room(
 
 
 def test_show_writes_the_formats_that_are_requested(saved: Path, tmp_path: Path) -> None:
-    paths = {kind: tmp_path / kind for kind in ("json", "markdown", "junit")}
+    paths = {kind: tmp_path / kind for kind in ("json", "markdown", "junit", "html")}
     options = [f"--{kind}={path}" for kind, path in paths.items()]
     assert CliRunner().invoke(cli.app, ["gate", "show", str(saved), *options]).exit_code == 0
     summary = summarise(RECORD)
     assert paths["json"].read_text("utf-8") == saved.read_text("utf-8")
     assert paths["markdown"].read_text("utf-8") == markdown.render(summary)
     assert paths["junit"].read_text("utf-8") == junit.render(summary)
+    with_blocks = summarise(RECORD, block_values(RECORD))
+    assert with_blocks != summary
+    assert paths["html"].read_text("utf-8") == html.render(with_blocks)
 
 
 def test_show_does_not_write_over_the_record_that_it_reads(refusal: Refusal, saved: Path) -> None:

@@ -17,7 +17,7 @@ from flopline.gate import storage
 from flopline.gate.parts import join
 from flopline.gate.record import ExitCode, GateRecord, Part, Settings
 from flopline.gate.sides import environment
-from flopline.gate.tell import junit, markdown, text
+from flopline.gate.tell import html, junit, markdown, text
 from flopline.gate.tell.summary import summarise
 from tests.gate.support.make_records import RECORD
 
@@ -129,12 +129,14 @@ def test_join_prints_one_report_and_ends_with_its_exit_code(parts: list[str]) ->
 
 
 def test_join_writes_the_formats_that_are_requested(parts: list[str], here: Path) -> None:
-    options = ["--json", "r.json", "--markdown", "r.md", "--junit", "r.xml"]
+    options = ["--json", "r.json", "--markdown", "r.md", "--junit", "r.xml", "--html", "r.html"]
     assert gate("join", *options, *parts).exit_code == 1
     joined = storage.load(here / "r.json")
     summary = summarise(joined)
     assert (here / "r.md").read_text("utf-8") == markdown.render(summary)
     assert (here / "r.xml").read_text("utf-8") == junit.render(summary)
+    page = html.render(summarise(joined, joined.values))
+    assert (here / "r.html").read_text("utf-8") == page
     assert gate("show", "r.json").stdout == text.render(summary, 100) + "\n"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -20,7 +21,9 @@ from typer.testing import CliRunner
 
 from flopline import cli
 from flopline.gate import storage
+from flopline.gate.judge.statistics import hodges_lehmann
 from flopline.gate.record import GateRecord, Settings
+from flopline.gate.values import block_values
 from tests.gate.support.make_projects import PLAIN, PROJECT, SLOWER
 from tests.gate.support.processes import gone, living
 from tests.support import checkouts
@@ -34,7 +37,7 @@ pytestmark = pytest.mark.judges_times
 SUITES = Path(__file__).parents[1] / "suites"
 LIGHT = ("-p", "no:hypothesispytest", "-p", "no:platformdirs")
 """Plugins that the tiny suite does without, so that workers start faster."""
-KINDS = {"json": "r.json", "markdown": "r.md", "junit": "r.xml"}
+KINDS = {"json": "r.json", "markdown": "r.md", "junit": "r.xml", "html": "r.html"}
 """The files that a run writes, by the name of the option."""
 
 
@@ -236,6 +239,19 @@ def test_markdown_names_the_regressed_benchmark(regressed: Finished) -> None:
     text = (regressed.folder / "r.md").read_text("utf-8")
     assert "regressed" in text
     assert "test_work" in text
+
+
+def test_the_page_has_a_dot_for_every_block_on_which_the_verdict_rests(
+    regressed: Finished,
+) -> None:
+    (row,) = (row for row in regressed.record.comparisons if row.verdict == "regressed")
+    blocks = block_values(regressed.record)[row.id]
+    confirming = [block.value for block in blocks if block.stage == "confirm"]
+    assert len(confirming) == row.blocks
+    assert math.expm1(hodges_lehmann(confirming)) == pytest.approx(row.change)
+    page = (regressed.folder / "r.html").read_text("utf-8")
+    (drawn,) = re.findall('path class="confirm" d="([^"]*21.5h0)"', page)
+    assert drawn.count("h0") == row.blocks
 
 
 def test_the_markdown_is_appended_to_githubs_summary(finished: Finished) -> None:

@@ -167,7 +167,7 @@ def test_a_version_that_is_none_is_refused_in_a_sentence(
     refusal("gate", *words)
 
 
-@pytest.mark.parametrize("option", ["--json", "--markdown", "--junit"])
+@pytest.mark.parametrize("option", ["--json", "--markdown", "--junit", "--html"])
 @pytest.mark.parametrize("value", ["", ".", "/", "a/b", "x" * 300, "/dev/null/x", "/proc/x"])
 def test_an_output_that_cannot_be_written_is_refused_before_anything_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, value: str

@@ -10,9 +10,7 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import jinja2
-
-from flopline import __version__, data, files, records
+from flopline import __version__, data, files, pages, records
 from flopline.bench import Bench
 from flopline.chapter import figures, sheets
 from flopline.chapter.claims.assess import ClaimsRecord
@@ -109,14 +107,7 @@ MARKS = {"confirmed": "✓", "refuted": "✗", "depends on the machine": "≈", 
 
 def html(shown: ChapterRecords, pictures: Sequence[Picture]) -> str:
     """Returns the page."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("flopline.chapter", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = pages.environment("flopline.chapter")
     environment.filters["quantity"] = sheets.quantity
     environment.filters["svg"] = embedded_svg
     page: str = environment.get_template("page.html.jinja").render(

@@ -75,18 +75,20 @@ class Outputs:
         json: Where the record is saved, if anywhere.
         markdown: Where the report is written as Markdown.
         junit: Where the report is written as JUnit XML.
+        html: Where the report is written as a page.
     """
 
     json: Path | None
     markdown: Path | None
     junit: Path | None
+    html: Path | None
 
     def refuse_unwritable(self, *inputs: Path) -> None:
         """Ends the command if one of the files could not be written, or is one that is read.
 
         The file of GITHUB_STEP_SUMMARY was not asked for, so that a message is enough for it.
         """
-        refuse_unwritable(self.json, self.markdown, self.junit, inputs=inputs)
+        refuse_unwritable(self.json, self.markdown, self.junit, self.html, inputs=inputs)
         if github := step_summary():
             try:
                 files.append(github, "")
@@ -98,7 +100,7 @@ class Outputs:
 
     def refuse_self_check(self) -> None:
         """Ends the command if a file was asked for: a self-check has no record and no report."""
-        for option in ("json", "markdown", "junit"):
+        for option in ("json", "markdown", "junit", "html"):
             if getattr(self, option):
                 fail(
                     f"--self-check prints error rates and writes no files; leave --{option} out, "
@@ -126,9 +128,20 @@ class Outputs:
         if self.junit:
             report = junit.render(summary)
             written.append(was_written(self.junit, partial(files.write, self.junit, report)))
+        if self.html:
+            written.append(was_written(self.html, partial(_write_page, record, self.html)))
         if github := step_summary():
             was_written(github, partial(files.append, github, page))
         return all(written)
+
+
+def _write_page(record: GateRecord, path: Path) -> None:
+    """Writes the report as a page."""
+    from flopline.gate.tell import html
+    from flopline.gate.tell.summary import summarise
+    from flopline.gate.values import block_values
+
+    files.write(path, html.render(summarise(record, block_values(record))))
 
 
 def step_summary() -> Path | None:
@@ -293,6 +306,10 @@ JunitFile = Annotated[
     Path | None,
     typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML to this file."),
 ]
+HtmlFile = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", help="Write the report as a page to this file."),
+]
 
 
 @app.command(
@@ -324,9 +341,10 @@ def gate(
     json_file: JsonFile = None,
     markdown_file: MarkdownFile = None,
     junit_file: JunitFile = None,
+    html_file: HtmlFile = None,
 ) -> None:
     """Finds out whether a candidate is slower than a baseline; `HELP` is what users read."""
-    outputs = Outputs(json_file, markdown_file, junit_file)
+    outputs = Outputs(json_file, markdown_file, junit_file, html_file)
     before = context.args[: len(context.args) - context.meta[AFTER]]
     if before[:1] == ["show"]:
         show(context.args[1:], outputs)
@@ -486,10 +504,10 @@ def refuse_options(context: typer.Context) -> None:
         name = parameter.name or ""
         source = context.get_parameter_source(name)
         given = source is not None and source.name == "COMMANDLINE"
-        if given and name not in ("json_file", "markdown_file", "junit_file"):
+        if given and name not in ("json_file", "markdown_file", "junit_file", "html_file"):
             fail(
                 f"gate join measures nothing; leave {parameter.opts[0]} out, and give the files "
-                "of the parts, and --json, --markdown or --junit for what it shall write"
+                "of the parts, and --json, --markdown, --junit or --html for what it shall write"
             )
 
 

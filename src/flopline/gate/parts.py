@@ -16,13 +16,14 @@ from flopline.gate.measure.origin import listed
 from flopline.gate.record import ExitCode, GateRecord, Part, PartFacts, Settings
 from flopline.gate.run import BROKEN
 from flopline.gate.schedule import Evidence
+from flopline.gate.values import block_values
 from flopline.records import RecordError
 from flopline.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from flopline.gate.record import Comparison, Difference, Loss, SideFacts
+    from flopline.gate.record import Block, BlockValue, Comparison, Difference, Loss, SideFacts
 
 OWN = ("part", "budget")
 """The settings in which the parts of a run may differ."""
@@ -90,8 +91,10 @@ def join(records: Iterable[tuple[str, GateRecord]]) -> GateRecord:
     missing = _missing(parts)
     result, exit_code = _answer(parts, rows, missing, settings)
     explanations: dict[str, list[Difference]] = {}
+    values: dict[str, list[BlockValue]] = {}
     for record in ordered:
         explanations |= record.explanations
+        values |= record.values
     noise = [record.noise for record in ordered if record.noise is not None]
     return GateRecord(
         settings=settings,
@@ -113,14 +116,19 @@ def join(records: Iterable[tuple[str, GateRecord]]) -> GateRecord:
         result=result,
         exit_code=exit_code,
         parts=[_facts(record) for record in ordered],
+        values=values,
         flopline=first.flopline,
     )
 
 
 def without_batches(record: GateRecord) -> GateRecord:
-    """Returns a record that still says which benchmarks every block measured, but not how."""
-    blocks = [replace(block, quads={name: [] for name in block.quads}) for block in record.blocks]
-    return replace(record, blocks=blocks)
+    """Returns a record that still says what every block measured, but not its batches."""
+    blocks = [_without_batches(block) for block in record.blocks]
+    return replace(record, blocks=blocks, values=block_values(record))
+
+
+def _without_batches(block: Block) -> Block:
+    return replace(block, quads={name: [] for name in block.quads}, parallel={})
 
 
 def demand_one_run(named: Sequence[tuple[str, GateRecord]]) -> None:

@@ -265,6 +265,19 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class BlockValue:
+    """What one block says about one benchmark.
+
+    Attributes:
+        stage: What the block was measured for; `screen` also if that was to screen again.
+        value: The median of its log-ratios.
+    """
+
+    stage: Stage
+    value: float
+
+
+@dataclass(frozen=True)
 class Difference:
     """A call site that one side runs more often than the other.
 
@@ -496,6 +509,8 @@ class GateRecord(SavedRecord):
         suite: If a part of the suite was measured, the node ids of the whole, in its order.
         parts: If the record was joined, the parts of which it was. The machine is then that of the
             first, and `seconds` is what the longest took.
+        values: If the record was joined, the values of the blocks by node id; `gate.values` finds
+            them in other records.
     """
 
     kind: ClassVar[str] = "gate"
@@ -516,3 +531,4 @@ class GateRecord(SavedRecord):
     exit_code: ExitCode
     suite: list[str] = field(default_factory=list)
     parts: list[PartFacts] = field(default_factory=list)
+    values: dict[str, list[BlockValue]] = field(default_factory=dict)

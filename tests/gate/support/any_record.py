@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from flopline.gate.record import (
     Batch,
     Block,
+    BlockValue,
     Clock,
     Comparison,
     Difference,
@@ -119,6 +120,7 @@ SETTINGS = st.builds(
     alternate=st.booleans(),
     part=PARTS,
 )
+BLOCK_VALUES = st.builds(BlockValue, stage=st.sampled_from(get_args(Stage)), value=FINITE)
 FACTS = st.none() | st.booleans() | COUNTS | FINITE | TEXTS | st.lists(TEXTS)
 PARTS_JOINED = st.builds(
     PartFacts,
@@ -152,4 +154,5 @@ RECORDS = st.builds(
     flopline=TEXTS,
     suite=st.lists(TEXTS, max_size=2),
     parts=st.lists(PARTS_JOINED, max_size=2),
+    values=st.dictionaries(TEXTS, st.lists(BLOCK_VALUES, max_size=2), max_size=2),
 )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from flopline.gate.record import Comparison
 
-Renderer = Literal["text", "markdown", "junit"]
+Renderer = Literal["text", "markdown", "junit", "html"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class ReportColumn:
     cell: Callable[[Comparison], str]
     together: Callable[[Sequence[Comparison]], str] = lambda _: ""
     align: Literal["left", "right"] = "right"
-    shown_in: tuple[Renderer, ...] = ("text", "markdown", "junit")
+    shown_in: tuple[Renderer, ...] = ("text", "markdown", "junit", "html")
     coloured: bool = False
     legend: str = ""
 
@@ -101,7 +101,7 @@ COLUMNS = (
     ReportColumn(
         name="time",
         cell=_time,
-        shown_in=("markdown",),
+        shown_in=("markdown", "html"),
         legend="the median of the baseline's time per call",
     ),
     ReportColumn(
@@ -109,14 +109,14 @@ COLUMNS = (
         cell=_clock,
         together=_all_clocks,
         align="left",
-        shown_in=("text", "markdown"),
+        shown_in=("text", "markdown", "html"),
     ),
     ReportColumn(
         name="verdict",
         cell=lambda row: row.verdict,
         together=lambda _: "unchanged",
         align="left",
-        shown_in=("text", "markdown"),
+        shown_in=("text", "markdown", "html"),
         coloured=True,
     ),
 )

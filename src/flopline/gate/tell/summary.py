@@ -10,8 +10,11 @@ terminal. What is markup in a renderer's format is left to the renderer.
 
 from __future__ import annotations
 
+import math
+import shlex
 import statistics
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from flopline.characters import visible, visible_lines
@@ -19,17 +22,35 @@ from flopline.gate.record import VERDICT_ORDER, ExitCode
 from flopline.gate.tell import reasons
 from flopline.gate.tell.columns import COLUMNS, largest_change, largest_detectable
 from flopline.gate.tell.names import Name, common_prefix, shortened
+from flopline.gate.tell.plot import Axis, draw
 from flopline.units import counted, percent, share
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from flopline.gate.record import Comparison, GateRecord, Stage, Verdict
+    from flopline.gate.record import (
+        BlockValue,
+        Comparison,
+        GateRecord,
+        SideFacts,
+        Stage,
+        Verdict,
+    )
     from flopline.gate.tell.columns import Renderer, ReportColumn
     from flopline.gate.tell.names import Sentence
+    from flopline.gate.tell.plot import Frame, Picture
 
 MANY = 10
 """At most this many unchanged benchmarks, names, losses and lines of output are listed."""
+
+SHORT_COMMIT = 7
+"""The characters of a commit that a label of a version has at least."""
+
+NOISE_FLOOR = "How far two timings of the same code lie apart within a quad, the median of all."
+STEAL = "The share of processor time that the hypervisor gave to others."
+LOAD = "How many programs wanted a processor, the median of the one-minute load averages."
+ASLR = "Whether the kernel put programs at random addresses, which moves timings."
+CANARY = "The gate's own check: a known slowdown of the worker's own code, timed as the suite is."
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,8 @@ class ReportRow:
         calls: Calls that the candidate makes more or less often, a sentence each.
         is_lost: True if the summary's `lost` says why the benchmark has no numbers.
         seconds: The median of the baseline's seconds per call, for programs; 0 if it is unknown.
+        picture: The change, its interval and the blocks behind it; None if nothing was measured.
+        blocks: The blocks in words; empty if there are none.
     """
 
     id: str
@@ -55,6 +78,8 @@ class ReportRow:
     calls: tuple[Sentence, ...]
     is_lost: bool
     seconds: float
+    picture: Picture | None
+    blocks: str
 
 
 @dataclass(frozen=True)
@@ -123,6 +148,21 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Fact:
+    """A fact of the run.
+
+    Attributes:
+        name: What it is.
+        words: What it was in this run.
+        meaning: How to read it; empty where the name says it.
+    """
+
+    name: str
+    words: str
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
 class Summary:
     """Everything that a report on a gate run says.
 
@@ -142,6 +182,13 @@ class Summary:
         started: When the run began.
         seconds: How long it took.
         properties: Facts of the run for programs, as text by name.
+        facts: What was compared, how, when and where.
+        noise: How noisy it was, and what was measured of which the answer was known.
+        frame: What is the same in the pictures of all benchmarks.
+        margin: The slowdown that is tolerated.
+        detect: The slowdown that must be found.
+        added: The names of all benchmarks that only the candidate has.
+        removed: The names of all benchmarks that only the baseline has.
     """
 
     heading: tuple[str, ...]
@@ -159,14 +206,29 @@ class Summary:
     started: str
     seconds: float
     properties: dict[str, str]
+    facts: tuple[Fact, ...]
+    noise: tuple[Fact, ...]
+    frame: Frame
+    margin: str
+    detect: str
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
 
     def columns_in(self, renderer: Renderer) -> list[ReportColumn]:
         """Returns the columns that a renderer shows."""
         return [column for column in self.columns if renderer in column.shown_in]
 
 
-def summarise(record: GateRecord) -> Summary:
-    """Returns everything that a report on this record says."""
+def summarise(
+    record: GateRecord, values: Mapping[str, Sequence[BlockValue]] | None = None
+) -> Summary:
+    """Returns everything that a report on this record says.
+
+    Args:
+        record: The record.
+        values: The values of the benchmarks' blocks by node id, for reports with pictures.
+    """
+    values = values or {}
     common = common_prefix([row.id for row in record.comparisons] + record.added + record.removed)
     ordered = sorted(record.comparisons, key=_place)
     losses = reasons.losses(record)
@@ -176,12 +238,16 @@ def summarise(record: GateRecord) -> Summary:
         why = reasons.behind_loss(benchmark, losses[benchmark], record)
         output = visible_lines(losses[benchmark][0].text)
         lost.append(LostBenchmark(name, why, tuple(output[-MANY:])))
-    rows = tuple(_row(row, record, common, is_lost=row.id in losses) for row in ordered)
+    axis = Axis.of(record.settings, ordered, values.values())
+    rows = []
+    for row in ordered:
+        is_lost, blocks = row.id in losses, values.get(row.id, ())
+        rows.append(_row(row, record, common, is_lost=is_lost, blocks=blocks, axis=axis))
     return Summary(
         heading=_heading(record),
         settings=tuple(_settings(record, common)),
         columns=COLUMNS,
-        rows=rows,
+        rows=tuple(rows),
         unchanged=_unchanged(ordered),
         explanations=tuple(_explanations(rows)),
         lost=tuple(lost),
@@ -193,6 +259,13 @@ def summarise(record: GateRecord) -> Summary:
         started=visible(record.started),
         seconds=record.seconds,
         properties=_properties(record),
+        facts=tuple(_facts(record)),
+        noise=tuple(_noise(record)),
+        frame=axis.frame(),
+        margin=reasons.tolerated(record.settings),
+        detect=f"{100 * record.settings.detect:.2g} %",
+        added=tuple(shortened(name.removeprefix(common)) for name in record.added),
+        removed=tuple(shortened(name.removeprefix(common)) for name in record.removed),
     )
 
 
@@ -203,7 +276,15 @@ def _place(row: Comparison) -> tuple[int, float]:
     return VERDICT_ORDER.index(row.verdict), largest_first
 
 
-def _row(row: Comparison, record: GateRecord, common: str, *, is_lost: bool) -> ReportRow:
+def _row(
+    row: Comparison,
+    record: GateRecord,
+    common: str,
+    *,
+    is_lost: bool,
+    blocks: Sequence[BlockValue],
+    axis: Axis,
+) -> ReportRow:
     return ReportRow(
         id=visible(row.id),
         name=shortened(row.id.removeprefix(common)),
@@ -213,7 +294,20 @@ def _row(row: Comparison, record: GateRecord, common: str, *, is_lost: bool) -> 
         calls=tuple(reasons.calls(record.explanations.get(row.id))),
         is_lost=is_lost,
         seconds=row.seconds or 0.0,
+        picture=draw(row, blocks, axis),
+        blocks=_blocks(blocks),
     )
+
+
+def _blocks(blocks: Sequence[BlockValue]) -> str:
+    """Returns in words what a picture shows of the blocks: how many, and how far they reach."""
+    words = []
+    for stage, name in (("screen", "screen"), ("confirm", "confirming")):
+        changes = [math.expm1(block.value) for block in blocks if block.stage == stage]
+        if changes:
+            count = counted(len(changes), f"{name} block")
+            words.append(f"{count} from {percent(min(changes))} to {percent(max(changes))}")
+    return ", ".join(words)
 
 
 def _explanations(rows: Sequence[ReportRow]) -> list[Explanation]:
@@ -262,12 +356,52 @@ def _settings(record: GateRecord, common: str) -> list[Note]:
     if common:
         notes.append(_note("ids in", shortened(common.removesuffix("::"))))
     if facts := _noise(record):
-        notes.append(_note("noise", "   ".join(facts)))
+        notes.append(_note("noise", "   ".join(f"{fact.name} {fact.words}" for fact in facts)))
     if screened := _stage(record, "screen"):
         notes.append(_note("screen", screened))
     if confirmed := _stage(record, "confirm"):
         notes.append(_note("confirm", confirmed))
     return notes
+
+
+def _facts(record: GateRecord) -> list[Fact]:
+    """Returns what was compared, how, when and where."""
+    settings = record.settings
+    alpha = 100 * settings.alpha
+    suite = visible(shlex.join(settings.arguments)) or "all that pytest collects"
+    if settings.part.of > 1:
+        suite = f"{suite}; part {settings.part} of the suite"
+    asked = f"slowdowns of {share(settings.detect)}, with a false alarm in at most {alpha:.4g} %"
+    facts = [
+        _side(record.baseline),
+        _side(record.candidate),
+        Fact("suite", suite),
+        Fact("asked", f"{asked} of runs, within {settings.budget:g} s"),
+        Fact("measured", f"{_when(record.started)}, for {record.seconds:.0f} s"),
+        Fact("machine", _machine(record.machine)),
+        Fact("flopline", visible(record.flopline)),
+    ]
+    return [fact for fact in facts if fact.words]
+
+
+def _side(side: SideFacts) -> Fact:
+    """Returns which version a side is, of which commit, on which Python."""
+    words = [shortened(side.version)]
+    commit = visible(side.commit)
+    if commit and commit[:SHORT_COMMIT] not in words[0]:
+        words.append(f"commit {commit}")
+    if side.python:
+        words.append(f"Python {visible(side.python)}")
+    return Fact(side.name, ", ".join(words))
+
+
+def _when(started: str) -> str:
+    """Returns a moment to the minute, as people write it."""
+    try:
+        moment = datetime.fromisoformat(started)
+    except ValueError:
+        return visible(started)
+    return moment.strftime("%Y-%m-%d %H:%M %Z").strip()
 
 
 def _parts(record: GateRecord) -> list[Note]:
@@ -298,24 +432,30 @@ def _note(label: str, *lines: str) -> Note:
     return Note(label, tuple((line,) for line in lines))
 
 
-def _noise(record: GateRecord) -> list[str]:
+def _noise(record: GateRecord) -> list[Fact]:
     """Returns how noisy the machine was during the run, and what the controls measured."""
+    detect = record.settings.detect
     facts = []
     if record.noise is not None:
-        facts.append(f"noise floor {share(record.noise)}")
+        facts.append(Fact("noise floor", share(record.noise), NOISE_FLOOR))
     if record.blocks:
         steals = [block.steal for block in record.blocks if block.steal is not None]
         loads = [block.load for block in record.blocks if block.load is not None]
+        steal = share(statistics.fmean(steals)) if steals else "unknown"
+        load = f"{statistics.median(loads):.1f}" if loads else "unknown"
         facts += [
-            f"steal {share(statistics.fmean(steals))}" if steals else "steal unknown",
-            f"load {statistics.median(loads):.1f}" if loads else "load unknown",
-            f"ASLR {_randomisation(record)}",
+            Fact("steal", steal, STEAL),
+            Fact("load", load, LOAD),
+            Fact("ASLR", _randomisation(record), ASLR),
         ]
     if record.canary is not None:
-        detect = percent(record.settings.detect)
-        facts.append(f"canary {detect} measured as {percent(record.canary)}")
+        measured = f"{percent(detect)} measured as {percent(record.canary)}"
+        bounds = f"{percent(detect / 2)} to {percent(2 * detect)}"
+        facts.append(Fact("canary", measured, f"{CANARY} Trusted from {bounds}."))
     if record.control is not None:
-        facts.append(f"control {percent(record.control)}")
+        bound = share(detect / 2)
+        meaning = f"The same, with equal work on both sides. Trusted up to {bound} off zero."
+        facts.append(Fact("control", percent(record.control), meaning))
     return facts
 
 
