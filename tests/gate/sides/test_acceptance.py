@@ -10,6 +10,7 @@ from flopline.git import GitError
 from tests.support import checkouts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 SECOND = """Check more
@@ -29,13 +30,13 @@ MESSAGES = (
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     home = tmp_path_factory.mktemp("home")
     with checkouts.world(home):
-        root = checkouts.checkout(home / "project", {"x.py": "0\n"})
+        root = checkouts.checkout(home / "project", {"x.py": "0\n"}, {})
         for message in MESSAGES:
-            checkouts.git(root, "commit", "--allow-empty", "--quiet", "-m", message)
-        return root
+            checkouts.commit(root, message)
+        yield root
 
 
 def commit_of(checkout: Path, revision: str) -> str:
