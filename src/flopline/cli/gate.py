@@ -45,8 +45,9 @@ app = typer.Typer()
 EXIT_CODES = "; ".join(f"{int(code)} {code.meaning}" for code in ExitCode)
 HELP = f"""Find out whether a candidate is slower than a baseline.
 
-Any pytest-benchmark suite can be compared. Arguments after -- go to pytest. What is not given is as
-the table tool.flopline.gate of the project's pyproject.toml says.
+Any pytest-benchmark suite can be compared. Arguments after -- go to pytest.
+
+What is not given is as tool.flopline.gate in pyproject.toml says.
 
 Exit codes: {EXIT_CODES}.
 
