@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flopline.gate.configuration import Configuration, ConfigurationError, read
+from flopline.gate.configuration import Configuration, ConfigurationError, Text, read
 from flopline.gate.rules import Rule
 from flopline.gate.sides.place import Place
 
@@ -46,8 +46,8 @@ def test_options_have_the_values_of_the_command_line(tmp_path: Path) -> None:
         "detect": "2%",
         "budget": "60",
         "isolated": True,
-        "suite_from": "each",
-        "report_only": False,
+        "suite-from": "each",
+        "report-only": False,
     }
 
 
@@ -74,6 +74,17 @@ def test_paths_of_a_suite_are_relative_to_the_project(tmp_path: Path) -> None:
     elsewhere = Place(tmp_path / "docs", tmp_path, tmp_path)
     expected = ("../bench", "../bench::test_a", "missing", "--benchmark-enable")
     assert read(elsewhere).suite == expected
+
+
+def test_a_text_that_is_a_path_is_relative_to_the_project(tmp_path: Path) -> None:
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / "docs").mkdir()
+    elsewhere = Place(tmp_path / "docs", tmp_path, tmp_path)
+    read_path = Text().read
+    assert read_path("key", ".venv", elsewhere) == "../.venv"
+    assert read_path("key", "python3.12", elsewhere) == "python3.12"
+    with pytest.raises(ConfigurationError, match="key must be a text, and is 3"):
+        read_path("key", 3, elsewhere)
 
 
 def test_tables_of_benchmarks_are_rules_in_the_order_of_the_file(tmp_path: Path) -> None:

@@ -73,9 +73,10 @@ class GateCommand(TyperCommand):
         ctx.meta[CONFIGURED] = Configuration()
         if not reads_records(ctx):
             configured = ctx.meta[CONFIGURED] = configuration.read(Place.here())
-            for name, value in configured.options.items():
-                if not was_given(ctx, name):
-                    ctx.params[name] = value
+            for parameter in self.params:
+                key = parameter.opts[0].removeprefix("--")
+                if key in configured.options and not was_given(ctx, parameter.name):
+                    ctx.params[parameter.name] = configured.options[key]
         return super().invoke(ctx)
 
 

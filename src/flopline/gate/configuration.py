@@ -128,6 +128,17 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Text:
+    """A text, which may be a path; in the file that is relative to the project."""
+
+    def read(self, where: str, value: object, place: Place) -> str:
+        """Returns the text; a path is as it is from where the user stands."""
+        if not isinstance(value, str):
+            raise ConfigurationError(f"{where} must be a text, and is {value!r}")
+        return _from_standing(value, place)
+
+
+@dataclass(frozen=True)
 class Words:
     """A list of texts, or one text that is split as a shell does it.
 
@@ -194,7 +205,7 @@ class Configuration:
     """What a project's pyproject.toml says about its gate.
 
     Attributes:
-        options: The values of options, by the names of the parameters that they become.
+        options: The values of options, by their names without dashes in front.
         suite: The arguments for pytest.
         rules: What is asked of some benchmarks in particular, in the order of the file.
     """
@@ -227,8 +238,7 @@ def read(place: Place) -> Configuration:
     options = {}
     for key, kind in KEYS.items():
         if key in found:
-            value = kind.read(f"{file}: {TABLE}.{key}", found[key], place)
-            options[key.replace("-", "_")] = value
+            options[key] = kind.read(f"{file}: {TABLE}.{key}", found[key], place)
     suite = tuple(options.pop("suite", ()))
     return Configuration(options, suite, _rules(file, found.get(BENCHMARK, {}), place))
 
