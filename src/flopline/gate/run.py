@@ -627,14 +627,13 @@ def compare_all(evidence: Evidence) -> list[Comparison]:
     tests = max(1, tests_for_slower(evidence))
     rows = []
     for name, screened in evidence.screened().items():
+        settings = evidence.settings.for_benchmark(name)
         suspect = evidence.suspects.get(name)
         if suspect is None:
             note = ""
             if name in evidence.unaffordable:
                 note = _too_expensive(evidence.unaffordable[name])
-            row = verdict.compare(
-                name, screened, None, None, evidence.settings, tests=tests, note=note
-            )
+            row = verdict.compare(name, screened, None, None, settings, tests=tests, note=note)
         else:
             row = _compare_suspect(screened, suspect, evidence, tests)
         rows.append(row)
@@ -674,7 +673,8 @@ def _compare_suspect(
         name, suspect.screened, slower, faster, suspect.settings, tests=tests, planned=planned
     )
     if row.verdict == "unchanged" and suspect.by_second:
-        return verdict.compare(name, screened, None, None, evidence.settings, tests=tests)
+        settings = evidence.settings.for_benchmark(name)
+        return verdict.compare(name, screened, None, None, settings, tests=tests)
     return row
 
 
