@@ -23,6 +23,7 @@ from flopline import cli
 from flopline.gate import storage
 from flopline.gate.judge.statistics import hodges_lehmann
 from flopline.gate.record import GateRecord, Settings
+from flopline.gate.rules import Rule
 from flopline.gate.values import block_values
 from tests.gate.support.make_projects import PLAIN, PROJECT, SLOWER
 from tests.gate.support.processes import gone, living
@@ -37,6 +38,14 @@ pytestmark = pytest.mark.judges_times
 SUITES = Path(__file__).parents[1] / "suites"
 LIGHT = ("-p", "no:hypothesispytest", "-p", "no:platformdirs")
 """Plugins that the tiny suite does without, so that workers start faster."""
+GATE = """
+[tool.flopline.gate]
+suite = "never/used"
+[tool.flopline.gate.benchmark.test_spin]
+report-only = true
+"""
+RULES = (Rule("test_spin", report_only=True),)
+TRAILERS = "Perf-Accepted: test_spin\nPerf-Accepted: test_gone"
 KINDS = {"json": "r.json", "markdown": "r.md", "junit": "r.xml", "html": "r.html"}
 """The files that a run writes, by the name of the option."""
 
@@ -72,7 +81,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     suite = (SUITES / "spin_and_work" / "test_subject.py").read_text("utf-8")
     no_torch = (SUITES / "no_torch" / "sitecustomize.py").read_text("utf-8")
     files = {
-        "pyproject.toml": PROJECT,
+        "pyproject.toml": PROJECT + GATE,
         "benchmarks/test_subject.py": suite,
         "README": "one\n",
         "notes": "one\n",
@@ -86,7 +95,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         commit(checkout, "base")
         git(checkout, "checkout", "--quiet", "-b", "slow")
         write(checkout, {"src/subject/__init__.py": SLOWER})
-        commit(checkout, "slow")
+        commit(checkout, f"slow\n\n{TRAILERS}")
         git(checkout, "checkout", "--quiet", "main")
         write(checkout, {"README": "staged\n"})
         git(checkout, "add", "README")
@@ -211,8 +220,19 @@ def test_the_saved_record_agrees_with_the_exit_code(finished: Finished) -> None:
 def test_the_record_has_the_settings_that_were_requested(
     clean: Finished, regressed: Finished
 ) -> None:
-    assert clean.record.settings == Settings(detect=0.5, arguments=LIGHT)
-    assert regressed.record.settings == Settings(detect=0.1, arguments=LIGHT)
+    assert clean.record.settings == Settings(detect=0.5, arguments=LIGHT, rules=RULES)
+    assert regressed.record.settings == Settings(detect=0.1, arguments=LIGHT, rules=RULES)
+
+
+def test_the_record_has_what_the_commits_of_the_candidate_accept(
+    clean: Finished, regressed: Finished
+) -> None:
+    rows = {row.id.rpartition("::")[2]: row for row in regressed.record.comparisons}
+    assert regressed.record.candidate.commit.startswith(rows["test_spin"].accepted)
+    assert (len(rows["test_spin"].accepted), rows["test_work"].accepted) == (7, "")
+    (warning,) = [text for text in regressed.record.warnings if "Perf-Accepted" in text]
+    assert "names 'test_gone', which is no benchmark of this run" in warning
+    assert {row.accepted for row in clean.record.comparisons} == {""}
 
 
 def test_the_record_names_the_two_versions_as_they_were_requested(

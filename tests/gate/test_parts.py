@@ -317,6 +317,24 @@ def test_a_joined_record_has_the_longest_time_and_the_earliest_start() -> None:
     assert [(str(part.part), part.seconds) for part in joined.parts] == [("1/2", 20.0), ("2/2", 30)]
 
 
+def test_what_decides_nothing_in_a_part_decides_nothing_in_the_whole() -> None:
+    accepted = replace(SUITE[0], verdict="regressed", accepted="1a2b3c4")
+    reported = replace(SUITE[1], verdict="regressed", report_only=True)
+    joined = join(parts_of(record([accepted, reported, *SUITE[2:]], ignored=["a.py::z"]), 2))
+    assert (joined.exit_code, joined.judged) == (0, 0)
+    assert joined.result == (
+        "no regression; 1 accepted slowdown: a.py::a; slower, and only reported: a.py::b"
+    )
+    assert joined.ignored == ["a.py::z"]
+
+
+def test_a_whole_that_is_only_reported_keeps_what_it_would_have_been() -> None:
+    settings = replace(WHOLE, report_only=True)
+    regressed = replace(SUITE[0], verdict="regressed")
+    joined = join(parts_of(record([regressed, *SUITE[1:]], settings=settings), 2))
+    assert (joined.exit_code, joined.judged) == (0, 1)
+
+
 def test_each_part_keeps_its_own_machine() -> None:
     joined = join(two({"machine": {"cpu": "one"}}, {"machine": {"cpu": "two"}}))
     assert [part.machine for part in joined.parts] == [{"cpu": "one"}, {"cpu": "two"}]

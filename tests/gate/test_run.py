@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,14 @@ from flopline.gate.judge.betting import fewest_to_reject
 from flopline.gate.measure.handle import WorkerError
 from flopline.gate.measure.pair import Collected, CollectedSource
 from flopline.gate.measure.worker.flopline_worker.protocol import CollectionError
-from flopline.gate.record import Comparison, Difference, ExitCode, GateRecord, Loss, Settings
+from flopline.gate.record import Comparison, Difference, ExitCode, GateRecord, Loss, Part, Settings
+from flopline.gate.rules import Rule
 from flopline.gate.run import Findings, GateError, conclude, investigate, share_suite
 from flopline.gate.schedule import Budget, Evidence
+from flopline.gate.sides.acceptance import Acceptance
 from flopline.gate.sides.environment import interpreters
 from flopline.gate.sides.environment import sides as built
+from flopline.git import GitError
 from tests.gate.support.machine import FAILED, SCHEDULE, UNLIMITED, Machine
 from tests.gate.support.make_projects import PLAIN, PROJECT, SLOWER, site, venv
 from tests.gate.support.make_sides import LIGHT, make_side
@@ -284,6 +288,67 @@ def test_with_suite_from_each_a_benchmark_whose_source_changed_is_lost(
     assert suite.benchmarks == ("a",)
     changed = Loss(None, "collect", "changed", "the benchmark's source changed")
     assert suite.losses == {"b": changed}
+
+
+def test_what_is_ignored_is_not_measured_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = collected({"x.py::a": "1", "x.py::b": "2", "x.py::c": "3"})
+    settings = Settings(rules=(Rule("?", ignore=True), Rule("x.py::b", ignore=False)))
+    suite = shared(monkeypatch, both, both, settings)
+    assert suite.benchmarks == ("x.py::b",)
+    assert suite.ignored == ("x.py::a", "x.py::c")
+    assert suite.warnings == []
+    half = shared(monkeypatch, both, both, replace(settings, part=Part(1, 2)))
+    assert half.names == ("x.py::b",)
+
+
+def test_a_pattern_that_names_no_benchmark_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = collected({"x.py::a": "1"})
+    suite = shared(monkeypatch, both, both, Settings(rules=(Rule("b"), Rule("a"), Rule("c"))))
+    (warning,) = suite.warnings
+    assert warning.endswith("benchmarks that these arguments do not name: b, c")
+
+
+def test_to_ignore_everything_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = collected({"x.py::a": "1"})
+    with pytest.raises(GateError, match=r"pyproject\.toml ignores all of 1 benchmark "):
+        shared(monkeypatch, both, both, Settings(rules=(Rule("*", ignore=True),)))
+
+
+def test_the_newest_commit_that_accepts_a_slowdown_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    both = collected({"x.py::a[1]": "1", "x.py::b": "2"})
+    suite = shared(monkeypatch, both, both, Settings())
+    found = [Acceptance("a", "new"), Acceptance("x.py::*", "old"), Acceptance("z", "old")]
+    monkeypatch.setattr(runs, "acceptances", lambda *_: found)
+    sides = make_side("baseline", tmp_path), make_side("candidate", tmp_path)
+    accepted, warnings = runs.accepted_slowdowns(sides, suite)
+    assert accepted == {"x.py::a[1]": "new", "x.py::b": "old"}
+    assert warnings == ["Perf-Accepted of commit old names 'z', which is no benchmark of this run"]
+
+
+def test_commits_that_git_cannot_read_accept_nothing_and_are_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    both = collected({"x.py::a": "1"})
+    suite = shared(monkeypatch, both, both, Settings())
+
+    def refuse(*_: object) -> list[Acceptance]:
+        raise GitError("bad object")
+
+    monkeypatch.setattr(runs, "acceptances", refuse)
+    sides = make_side("baseline", tmp_path), make_side("candidate", tmp_path)
+    accepted, (warning,) = runs.accepted_slowdowns(sides, suite)
+    assert accepted == {}
+    assert warning.startswith("no slowdown counts as accepted, because git cannot say")
+
+
+def test_what_is_accepted_or_only_reported_is_marked() -> None:
+    rows = [Comparison("x.py::a", "regressed"), Comparison("x.py::b", "unchanged")]
+    settings = Settings(rules=(Rule("b", report_only=True),))
+    first, second = runs.regard(rows, settings, {"x.py::a": "1a2b3c4"})
+    assert (first.accepted, first.report_only) == ("1a2b3c4", False)
+    assert (second.accepted, second.report_only) == ("", True)
 
 
 # Real runs

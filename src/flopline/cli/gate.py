@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import re
 from dataclasses import dataclass
@@ -27,7 +26,10 @@ from flopline.cli.console import (
     stdout,
     was_written,
 )
+from flopline.gate import configuration
+from flopline.gate.configuration import ALPHA, BUDGET, DETECT, Configuration
 from flopline.gate.record import MOST_PARTS, ExitCode, Part, Settings
+from flopline.gate.sides.place import Place
 from flopline.gate.signals import held_back
 from flopline.progress import Progress
 
@@ -46,6 +48,8 @@ HELP = f"""Find out whether a candidate is slower than a baseline.
 
 Any pytest-benchmark suite can be compared. Arguments after -- go to pytest.
 
+What is not given is as tool.flopline.gate in pyproject.toml says.
+
 Exit codes: {EXIT_CODES}.
 
 `flopline gate show FILE` prints a saved record again. `flopline gate join FILES` gives one verdict
@@ -54,7 +58,10 @@ over the records of all parts of a suite, which `--part` measured.
 
 
 class GateCommand(TyperCommand):
-    """`flopline gate`, which knows which of its arguments are pytest's because -- stands before."""
+    """`flopline gate`, which knows which of its arguments are pytest's because -- stands before.
+
+    What the command line does not say, the project's configuration does.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # as Commands.invoke
         """Notes how many arguments come after the --, which is itself no longer there later."""
@@ -62,9 +69,41 @@ class GateCommand(TyperCommand):
         ctx.meta[AFTER] = len(after)
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  # as Commands.invoke
+        """Runs the command with the options of the project's configuration that were not given."""
+        ctx.meta[CONFIGURED] = Configuration()
+        if not reads_records(ctx):
+            configured = ctx.meta[CONFIGURED] = configuration.read(Place.here())
+            for parameter in self.params:
+                key = parameter.opts[0].removeprefix("--")
+                if key in configured.options and not was_given(ctx, parameter.name):
+                    ctx.params[parameter.name] = configured.options[key]
+        return super().invoke(ctx)
+
 
 AFTER = "flopline.gate.after"
 """The name under which the context of a command has the number of arguments after the --."""
+CONFIGURED = "flopline.gate.configured"
+"""The name under which it has the project's configuration."""
+
+
+def before_dashes(context: typer.Context) -> list[str]:
+    """Returns the arguments without an option that stand before the --."""
+    return context.args[: len(context.args) - context.meta[AFTER]]
+
+
+def reads_records(context: typer.Context) -> bool:
+    """Returns whether the command is `show` or `join`, which compare nothing themselves."""
+    first = before_dashes(context)[:1]
+    versions = ("baseline", "baseline_python", "candidate_python")
+    compares = any(context.params[name] for name in versions)
+    return first == ["show"] or (first == ["join"] and not compares)
+
+
+def was_given(context: typer.Context, name: str) -> bool:
+    """Returns whether the command line has the option of a parameter."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @dataclass(frozen=True)
@@ -226,7 +265,8 @@ SuiteFrom = Annotated[
     ),
 ]
 Isolated = Annotated[
-    bool, typer.Option("--isolated", help="Give each side dependencies of its own.")
+    bool,
+    typer.Option("--isolated/--no-isolated", help="Give each side dependencies of its own."),
 ]
 
 Extra = Annotated[
@@ -271,10 +311,21 @@ Budget = Annotated[str, typer.Option(metavar="SECONDS", help="Measure for at mos
 AlternateSetup = Annotated[
     bool,
     typer.Option(
-        "--alternate-setup",
+        "--alternate-setup/--no-alternate-setup",
         help="Let the fixtures of only one side live at a time, for suites with one fixed port, "
         "file or database. This is noisier.",
     ),
+]
+ReportOnly = Annotated[
+    bool,
+    typer.Option(
+        "--report-only/--no-report-only",
+        help="Report, and end with exit code 0 also after a regression or without an answer.",
+    ),
+]
+Inconclusive = Annotated[
+    Literal["fail", "pass"],
+    typer.Option(help="End with exit code 3 without an answer, or pass with 0."),
 ]
 PartOfSuite = Annotated[
     str,
@@ -336,6 +387,8 @@ def gate(
     requirement: With = None,
     carry: Carry = None,
     alternate_setup: AlternateSetup = False,
+    report_only: ReportOnly = False,
+    inconclusive: Inconclusive = "fail",
     part: PartOfSuite = "1/1",
     self_check: SelfCheck = 0,
     json_file: JsonFile = None,
@@ -345,7 +398,7 @@ def gate(
 ) -> None:
     """Finds out whether a candidate is slower than a baseline; `HELP` is what users read."""
     outputs = Outputs(json_file, markdown_file, junit_file, html_file)
-    before = context.args[: len(context.args) - context.meta[AFTER]]
+    before = before_dashes(context)
     if before[:1] == ["show"]:
         show(context.args[1:], outputs)
         return
@@ -353,6 +406,7 @@ def gate(
         refuse_options(context)
         join(context.args[1:], outputs)
         return
+    configured: Configuration = context.meta[CONFIGURED]
     share = parse_part(part)
     if self_check:
         outputs.refuse_self_check()
@@ -360,12 +414,15 @@ def gate(
             fail("--self-check measures the error rates of a whole run; leave --part out")
     outputs.refuse_unwritable()
     whole = Settings(
-        detect=parse_number("--detect", detect, "%", low=0.1, high=100) / 100,
-        alpha=parse_number("--alpha", alpha, "%", low=1e-4, high=50) / 100,
-        budget=parse_number("--budget", budget, "s", low=1, high=1e6),
-        arguments=tuple(context.args),
+        detect=DETECT.parse("--detect", detect) / 100,
+        alpha=ALPHA.parse("--alpha", alpha) / 100,
+        budget=BUDGET.parse("--budget", budget),
+        arguments=tuple(context.args) or configured.suite,
         suite_from=suite_from,
         alternate=alternate_setup,
+        rules=configured.rules,
+        report_only=report_only,
+        inconclusive=inconclusive,
     )
     options = GateOptions(
         settings=whole.for_part(share),
@@ -381,28 +438,6 @@ def gate(
         check_itself(options, runs=self_check)
     else:
         compare(options)
-
-
-def parse_number(option: str, text: str, unit: str, *, low: float, high: float) -> float:
-    """Returns the number in an option's text; ends the command if it is none or out of range.
-
-    Args:
-        option: The option's name, for the message.
-        text: What the user gave.
-        unit: The unit, which may stand behind the number or be left out.
-        low: The smallest number that is allowed.
-        high: The largest.
-    """
-    try:
-        number = float(text.strip().removesuffix(unit))
-    except ValueError:
-        number = math.nan
-    if not low <= number <= high:
-        fail(
-            f"{option} is {text!r}; allowed is a number from {low:g}{unit} to {high:g}{unit}, "
-            f"for example {low:g}{unit}"
-        )
-    return number
 
 
 def parse_part(text: str) -> Part:
@@ -502,9 +537,8 @@ def refuse_options(context: typer.Context) -> None:
     """Ends the command if `join` was given an option that is for measuring."""
     for parameter in context.command.params:
         name = parameter.name or ""
-        source = context.get_parameter_source(name)
-        given = source is not None and source.name == "COMMANDLINE"
-        if given and name not in ("json_file", "markdown_file", "junit_file", "html_file"):
+        outputs = ("json_file", "markdown_file", "junit_file", "html_file")
+        if was_given(context, name) and name not in outputs:
             fail(
                 f"gate join measures nothing; leave {parameter.opts[0]} out, and give the files "
                 "of the parts, and --json, --markdown, --junit or --html for what it shall write"

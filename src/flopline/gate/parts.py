@@ -62,7 +62,8 @@ class Answered:
     @property
     def is_regressed(self) -> bool:
         """Whether it has a confirmed regression, and measured rightly what is known."""
-        regressed = any(row.verdict == "regressed" for row in self.record.comparisons)
+        rows = self.record.comparisons
+        regressed = any(row.verdict == "regressed" and row.is_binding for row in rows)
         return regressed and not self.problems
 
 
@@ -89,7 +90,7 @@ def join(records: Iterable[tuple[str, GateRecord]]) -> GateRecord:
     settings = first.settings.for_whole()
     rows = _rows(parts)
     missing = _missing(parts)
-    result, exit_code = _answer(parts, rows, missing, settings)
+    result, judged = _answer(parts, rows, missing, settings)
     explanations: dict[str, list[Difference]] = {}
     values: dict[str, list[BlockValue]] = {}
     for record in ordered:
@@ -114,7 +115,9 @@ def join(records: Iterable[tuple[str, GateRecord]]) -> GateRecord:
         explanations=explanations,
         warnings=[*_unmeasured(parts), *_warnings(ordered), *_environments(ordered)],
         result=result,
-        exit_code=exit_code,
+        exit_code=settings.exit_code(judged),
+        judged=judged,
+        ignored=first.ignored,
         parts=[_facts(record) for record in ordered],
         values=values,
         flopline=first.flopline,

@@ -13,6 +13,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from flopline.gate.rules import Rule, matches
 from flopline.records import SavedRecord
 
 if TYPE_CHECKING:
@@ -242,6 +243,9 @@ class Comparison:
         note: What else a reader must know, in words; may be empty.
         planned: The number of confirming blocks that a benchmark that looked slower still needed
             when the budget ended, together with those it had; otherwise those that it had.
+        accepted: The short hash of the candidate's commit that accepts a slowdown of the benchmark;
+            empty if there is none.
+        report_only: Whether the benchmark never changes the exit code.
     """
 
     id: str
@@ -262,6 +266,13 @@ class Comparison:
     limit: float | None = None
     note: str = ""
     planned: int = 0
+    accepted: str = ""
+    report_only: bool = False
+
+    @property
+    def is_binding(self) -> bool:
+        """Whether a slowdown of the benchmark is one of the run."""
+        return not self.accepted and not self.report_only
 
 
 @dataclass(frozen=True)
@@ -376,6 +387,10 @@ class Settings:
         suite_from: The side whose benchmark files both sides ran; `each` if each ran its own.
         alternate: Whether the fixtures of only one side may live at a time.
         part: The part of the suite that is measured.
+        rules: What is asked of some benchmarks in particular. Where several name the same one, the
+            later ones outrank the earlier.
+        report_only: Whether the exit code is 0 whatever the verdicts are.
+        inconclusive: What an undecided run is: `fail` has an exit code of its own, `pass` has 0.
     """
 
     detect: float = 0.03
@@ -385,6 +400,34 @@ class Settings:
     suite_from: Literal["candidate", "baseline", "each"] = "candidate"
     alternate: bool = False
     part: Part = Part()
+    rules: tuple[Rule, ...] = ()
+    report_only: bool = False
+    inconclusive: Literal["fail", "pass"] = "fail"
+
+    def rule(self, benchmark: str) -> Rule:
+        """Returns what is asked of a benchmark in particular."""
+        together = Rule(benchmark)
+        for rule in self.rules:
+            if matches(rule.pattern, benchmark):
+                together = rule.over(together)
+        return together
+
+    def for_benchmark(self, benchmark: str) -> Settings:
+        """Returns these settings with the `detect` of a benchmark."""
+        detect = self.rule(benchmark).detect
+        return self if detect is None else replace(self, detect=detect)
+
+    def without_exceptions(self) -> Settings:
+        """Returns settings that ask the same of every benchmark, except of those left out."""
+        kept = [Rule(rule.pattern, ignore=rule.ignore) for rule in self.rules]
+        return replace(self, rules=tuple(kept), report_only=False, inconclusive="fail")
+
+    def exit_code(self, judged: ExitCode) -> ExitCode:
+        """Returns what a run ends with that was judged so, where less than that may be asked."""
+        passes = {ExitCode.UNDECIDED} if self.inconclusive == "pass" else set()
+        if self.report_only:
+            passes = {ExitCode.REGRESSION, ExitCode.UNDECIDED}
+        return ExitCode.NO_REGRESSION if judged in passes else judged
 
     def for_part(self, part: Part) -> Settings:
         """Returns the settings of one part of this run.
@@ -511,6 +554,9 @@ class GateRecord(SavedRecord):
             first, and `seconds` is what the longest took.
         values: If the record was joined, the values of the blocks by node id; `gate.values` finds
             them in other records.
+        ignored: Node ids of benchmarks that were not measured, because the settings say so.
+        judged: The answer as an exit code where `settings.report_only` and `settings.inconclusive`
+            are not regarded; None in records of versions that had neither.
     """
 
     kind: ClassVar[str] = "gate"
@@ -532,3 +578,10 @@ class GateRecord(SavedRecord):
     suite: list[str] = field(default_factory=list)
     parts: list[PartFacts] = field(default_factory=list)
     values: dict[str, list[BlockValue]] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
+    judged: ExitCode | None = None
+
+    @property
+    def verdict(self) -> ExitCode:
+        """The answer as an exit code, whatever the program ended with."""
+        return self.exit_code if self.judged is None else self.judged

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from flopline import FloplineError, __version__, records
+from flopline import FloplineError, __version__, git, records
 from flopline.gate.judge import controls, verdict
 from flopline.gate.judge.answer import answer, differing, why
 from flopline.gate.measure.alternate import Blocks
@@ -20,6 +20,7 @@ from flopline.gate.measure.pair import TAKEN, TAKEN_ADVICE, list_benchmarks
 from flopline.gate.measure.parents import Parents
 from flopline.gate.measure.patience import Patience
 from flopline.gate.record import Comparison, ExitCode, GateRecord, Loss, SideFacts
+from flopline.gate.rules import matches, unmatched
 from flopline.gate.schedule import (
     Budget,
     Evidence,
@@ -29,6 +30,7 @@ from flopline.gate.schedule import (
     screen,
     tests_for_slower,
 )
+from flopline.gate.sides.acceptance import TRAILER, acceptances
 from flopline.gate.sides.overlay import Overlaid, overlay
 from flopline.gate.sides.surroundings import share_surroundings
 from flopline.machine import hardware
@@ -141,6 +143,8 @@ def run(
         evidence = Evidence(
             settings, suite.benchmarks, losses=suite.losses, warnings=suite.warnings
         )
+        accepted, notes = accepted_slowdowns(sides, suite)
+        evidence.warnings.extend(notes)
         blocks = Blocks(
             baseline=baseline,
             candidate=candidate,
@@ -164,6 +168,7 @@ def run(
     evidence.warnings.extend(parents.notes)
     if evidence.blocks:
         evidence.warnings.extend(_silent_about_code(sides, reports))
+    findings = replace(findings, comparisons=regard(findings.comparisons, settings, accepted))
     seconds = budget.spent()
     return _record(suite, evidence, findings, machine=machine, started=started, seconds=seconds)
 
@@ -196,6 +201,44 @@ class Renewal:
         self.pairs += len(requests)
         if stage == "confirm" and self.pairs >= PAIRS_OF_A_PARENT:
             self.parents.prepare()
+
+
+def accepted_slowdowns(sides: tuple[Side, Side], suite: Suite) -> tuple[dict[str, str], list[str]]:
+    """Returns which commit accepts a slowdown, by node id, and what a reader must know of it.
+
+    Args:
+        sides: The baseline and the candidate.
+        suite: What they ran.
+    """
+    baseline, candidate = sides
+    try:
+        found = acceptances(baseline.version, candidate.version)
+    except git.GitError as error:
+        return {}, [f"no slowdown counts as accepted, because git cannot say what is: {error}"]
+    accepted: dict[str, str] = {}
+    notes = []
+    for acceptance in found:
+        names = [name for name in suite.known if matches(acceptance.pattern, name)]
+        if not names:
+            notes.append(
+                f"{TRAILER} of commit {acceptance.commit} names {acceptance.pattern!r}, which is "
+                "no benchmark of this run"
+            )
+        for name in names:
+            accepted.setdefault(name, acceptance.commit)
+    return accepted, notes
+
+
+def regard(
+    rows: Sequence[Comparison], settings: Settings, accepted: Mapping[str, str]
+) -> list[Comparison]:
+    """Returns the comparisons with what is asked of each benchmark beside its measurement."""
+    regarded = []
+    for row in rows:
+        report_only = bool(settings.rule(row.id).report_only)
+        commit = accepted.get(row.id, "")
+        regarded.append(replace(row, report_only=report_only, accepted=commit))
+    return regarded
 
 
 def _silent_about_code(
@@ -246,7 +289,7 @@ def _record(
     Raises:
         GateError: No benchmark could be measured on both sides.
     """
-    result, exit_code = conclude(evidence, findings)
+    result, judged = conclude(evidence, findings)
     checks = evidence.controls()
     packages = differing(suite.baseline.packages, suite.candidate.packages, suite.built)
     return GateRecord(
@@ -267,8 +310,10 @@ def _record(
         explanations=findings.explanations,
         warnings=[*evidence.warnings, *_problems(evidence), *packages],
         result=result,
-        exit_code=exit_code,
+        exit_code=evidence.settings.exit_code(judged),
         suite=list(suite.names),
+        ignored=list(suite.ignored),
+        judged=judged,
         flopline=__version__,
     )
 
@@ -303,6 +348,7 @@ class Suite:
         built: The names of the distributions that were built for the sides.
         imported: What both sides have imported to collect it.
         names: Node ids of the benchmarks of all parts, if this is one of several.
+        ignored: Node ids of the benchmarks that are not measured, because the settings say so.
     """
 
     baseline: SideFacts
@@ -317,6 +363,34 @@ class Suite:
     built: frozenset[str] = frozenset()
     imported: tuple[Imported | None, ...] = ()
     names: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Node ids of all benchmarks of the suite, whatever becomes of them."""
+        here = (*self.benchmarks, *self.losses, *self.added, *self.removed)
+        return frozenset((*here, *self.names, *self.ignored))
+
+    def without_ignored(self, settings: Settings) -> Suite:
+        """Returns the suite without the benchmarks that the settings ignore.
+
+        Raises:
+            GateError: These are all.
+        """
+        names = (*self.benchmarks, *self.losses)
+        ignored = tuple(name for name in names if settings.rule(name).ignore)
+        if ignored and len(ignored) == len(names):
+            raise GateError(
+                f"the project's pyproject.toml ignores all of {counted(len(names), 'benchmark')} "
+                "that these arguments name; measure others, or take `ignore` out"
+            )
+        left_out = frozenset(ignored)
+        return replace(
+            self,
+            benchmarks=tuple(name for name in self.benchmarks if name not in left_out),
+            losses={name: loss for name, loss in self.losses.items() if name not in left_out},
+            ignored=ignored,
+        )
 
     def share(self, part: Part) -> Suite:
         """Returns a part of the suite: its benchmarks, also among those that are lost."""
@@ -392,6 +466,13 @@ def share_suite(
         built=baseline.built | candidate.built,
         imported=(before.imported, after.imported),
     )
+    suite = suite.without_ignored(settings)
+    missing = unmatched([rule.pattern for rule in settings.rules], suite.known)
+    if missing:
+        warnings.append(
+            f"the project's pyproject.toml asks something of benchmarks that these arguments do "
+            f"not name: {listed(missing)}"
+        )
     return suite.share(settings.part)
 
 
@@ -550,14 +631,13 @@ def compare_all(evidence: Evidence) -> list[Comparison]:
     tests = max(1, tests_for_slower(evidence))
     rows = []
     for name, screened in evidence.screened().items():
+        settings = evidence.settings.for_benchmark(name)
         suspect = evidence.suspects.get(name)
         if suspect is None:
             note = ""
             if name in evidence.unaffordable:
                 note = _too_expensive(evidence.unaffordable[name])
-            row = verdict.compare(
-                name, screened, None, None, evidence.settings, tests=tests, note=note
-            )
+            row = verdict.compare(name, screened, None, None, settings, tests=tests, note=note)
         else:
             row = _compare_suspect(screened, suspect, evidence, tests)
         rows.append(row)
@@ -597,7 +677,8 @@ def _compare_suspect(
         name, suspect.screened, slower, faster, suspect.settings, tests=tests, planned=planned
     )
     if row.verdict == "unchanged" and suspect.by_second:
-        return verdict.compare(name, screened, None, None, evidence.settings, tests=tests)
+        settings = evidence.settings.for_benchmark(name)
+        return verdict.compare(name, screened, None, None, settings, tests=tests)
     return row
 
 
@@ -627,7 +708,7 @@ def compare_unfinished(evidence: Evidence, schedule: Schedule) -> list[Compariso
 
 
 def conclude(evidence: Evidence, findings: Findings) -> tuple[str, ExitCode]:
-    """Returns the run's answer in words, and its exit code.
+    """Returns the run's answer in words, and its exit code as if nobody asked for less.
 
     Raises:
         GateError: No benchmark could be measured on both sides, and this is no part of a suite.
@@ -639,7 +720,8 @@ def conclude(evidence: Evidence, findings: Findings) -> tuple[str, ExitCode]:
             + "\n".join(lines[:SHOWN_LOSSES])
         )
     if findings.broken:
-        regressed = sum(row.verdict == "regressed" for row in findings.comparisons)
+        rows = findings.comparisons
+        regressed = sum(row.verdict == "regressed" and row.is_binding for row in rows)
         before = f"; before that {counted(regressed, 'confirmed regression')}" if regressed else ""
         return findings.broken + before, ExitCode.COULD_NOT_WORK
     measured: set[str] = set()

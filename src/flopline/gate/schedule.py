@@ -364,12 +364,12 @@ class Repetition(NamedTuple):
 
 def _repetitions(evidence: Evidence, schedule: Schedule) -> dict[str, Repetition]:
     """Returns how much more is screened of each benchmark that is unclear."""
-    settings = evidence.settings
     unclear = []
     tests = 1
     for name, screened in evidence.screened().items():
         if screened is None or name in evidence.unaffordable or math.isnan(screened.sigma):
             continue
+        settings = evidence.settings.for_benchmark(name)
         tests += verdict.suspicious(screened, settings) == "slower"
         if verdict.is_unclear(screened, settings):
             unclear.append(screened)
@@ -398,6 +398,7 @@ def _repetition(
     measured = evidence.quads("screen")[screened.id]
     noise = precision.noise_of(measured, screened.clock, screened.sigma)
     before = math.ceil(statistics.median(len(quads) for quads in measured))
+    settings = evidence.settings.for_benchmark(screened.id)
 
     choices = []
     for blocks_times, quads_times in itertools.product(BLOCKS_AGAIN, QUADS_AGAIN):
@@ -407,7 +408,7 @@ def _repetition(
     choices.sort()
     for reserve in (RESERVE, 1.0):
         for _, again, sigma in choices:
-            if precision.is_precise(reserve * sigma, again.blocks, evidence.settings, tests=tests):
+            if precision.is_precise(reserve * sigma, again.blocks, settings, tests=tests):
                 return again
     return Repetition(2 * schedule.blocks, 2 * before)
 
@@ -733,21 +734,21 @@ def find_suspects(evidence: Evidence) -> dict[str, Suspect]:
     A benchmark that is not slower by its clock may be by its second one, for example because it no
     longer works in parallel. It is then tested by that.
     """
-    settings = evidence.settings
     quads = evidence.screening()
     parallel = evidence.screening(parallel=True)
     suspects: dict[str, Suspect] = {}
     for name, screened in evidence.screened().items():
         if screened is None:
             continue
-        direction = verdict.suspicious(screened, settings)
+        its = evidence.settings.for_benchmark(name)
+        direction = verdict.suspicious(screened, its)
         if direction is not None:
-            suspects[name] = Suspect(screened, direction, settings)
-    less = coarse(settings)
-    for name, screened in verdict.second_opinions(quads, parallel, settings).items():
+            suspects[name] = Suspect(screened, direction, its)
+    for name, screened in verdict.second_opinions(quads, parallel, evidence.settings).items():
         already = name in suspects and suspects[name].direction == "slower"
         if screened is None or already:
             continue
+        less = coarse(evidence.settings.for_benchmark(name))
         if verdict.suspicious(screened, less) == "slower":
             suspects[name] = Suspect(screened, "slower", less, by_second=True)
     for name, suspect in suspects.items():

@@ -273,7 +273,8 @@ def self_check(
 
     The gate runs `runs` times on identical code, as often with some benchmarks slowed by exactly
     `detect`, and as often on edits that change no work. The kinds take turns, so that all see the
-    same moods of the machine. Both sides are the baseline.
+    same moods of the machine. Both sides are the baseline. What is asked of some benchmarks in
+    particular is not regarded, except that those that are ignored are not measured.
 
     Args:
         baseline: The code that is compared with itself.
@@ -289,7 +290,9 @@ def self_check(
         ExportError: An edited copy of the baseline could not be written.
     """
     report(Progress("collecting"))
+    settings = settings.without_exceptions()
     (collected,) = list_benchmarks([baseline], settings.arguments)
+    names = [name for name in collected.items if not settings.rule(name).ignore]
     edits = null_edits(baseline, collected, settings, secrets.SystemRandom())
     version = replace(baseline.version, name="candidate")
     twin = replace(baseline, version=version, tree=candidate.tree)
@@ -300,7 +303,7 @@ def self_check(
     for number in range(1, runs + 1):
         title = f"self-check {number} of {runs}"
         identical.append(check.slow([], _titled(report, f"{title}, identical")))
-        chosen = choose_slowed(list(collected.items), slowed)
+        chosen = choose_slowed(names, slowed)
         slower.append(check.slow(chosen, _titled(report, f"{title}, {len(chosen)} slowed")))
         if edits.kinds:
             kind = edits.kind(number - 1)

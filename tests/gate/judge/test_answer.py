@@ -7,6 +7,7 @@ import pytest
 
 from flopline.gate.judge.answer import answer, differing, why
 from flopline.gate.record import Comparison, Loss, Settings
+from flopline.gate.rules import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,6 +115,51 @@ def test_what_is_too_noisy_to_be_decided_is_counted_in_a_green_answer() -> None:
         "no regression, but 1 of 2 benchmarks could not be decided",
         0,
     )
+
+
+def test_an_accepted_slowdown_is_named_and_decides_nothing() -> None:
+    accepted = replace(row("regressed", "a"), accepted="1a2b3c4")
+    assert answer([accepted, row("unchanged", "b")], (), {}, (), SETTINGS) == (
+        "no regression; 1 accepted slowdown: a",
+        0,
+    )
+    assert answer([accepted, row("regressed", "b")], (), {}, (), SETTINGS) == (
+        "1 confirmed regression; 1 accepted slowdown: a",
+        1,
+    )
+
+
+def test_what_is_accepted_may_stay_undecided() -> None:
+    quiet = [row("unchanged", name) for name in "abc"]
+    suspect = row("inconclusive", "d", 0.02)
+    assert code_of([*quiet, suspect]) == 3
+    assert code_of([*quiet, replace(suspect, accepted="1a2b3c4")]) == 0
+
+
+def test_what_is_only_reported_decides_nothing_whatever_becomes_of_it() -> None:
+    quiet = row("unchanged", "a")
+    verdicts: list[Verdict] = ["regressed", "inconclusive", "not comparable"]
+    for verdict in verdicts:
+        reported = replace(row(verdict, "b"), report_only=True)
+        assert code_of([quiet, reported], losses={"b": FAILED}) == 0
+    slower = replace(row("regressed", "b"), report_only=True)
+    assert answer([quiet, slower], (), {}, (), SETTINGS) == (
+        "no regression; slower, and only reported: b",
+        0,
+    )
+
+
+def test_a_suite_that_is_only_reported_passes_unless_the_controls_fail() -> None:
+    reported = replace(row("regressed", "a"), report_only=True)
+    assert code_of([reported]) == 0
+    assert code_of([reported], ["the canary was not measured"]) == 3
+
+
+def test_a_suspicion_is_measured_by_the_benchmarks_own_detect() -> None:
+    coarse = replace(SETTINGS, rules=(Rule("d", detect=0.1),))
+    rows = [*(row("unchanged", name) for name in "abc"), row("inconclusive", "d", 0.04)]
+    assert answer(rows, (), {}, (), SETTINGS)[1] == 3
+    assert answer(rows, (), {}, (), coarse)[1] == 0
 
 
 @pytest.mark.parametrize(

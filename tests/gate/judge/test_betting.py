@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,6 +78,25 @@ def test_six_innocent_benchmarks_alarm_no_more_often_than_one(common: float) -> 
     values = MARGIN + SIGMA * (math.sqrt(common) * shared + math.sqrt(1 - common) * own)
     alarms = 0
     for run in p_values(values, MARGIN, RATE).tolist():
+        decisions = holm(dict(zip("abcdef", run, strict=True)), ALPHA)
+        alarms += any(decision.rejected for decision in decisions.values())
+    assert alarms / runs <= ALPHA + error(ALPHA, runs)
+
+
+@pytest.mark.parametrize("common", [0.0, 0.7])
+def test_margins_of_their_own_leave_the_error_rate_of_all_as_it_is(common: float) -> None:
+    asked = [replace(SETTINGS, detect=detect) for detect in (0.005, 0.01, 0.03, 0.03, 0.1, 0.5)]
+    generator = np.random.default_rng(17)
+    runs = RUNS // 4
+    shared = generator.standard_normal((runs, MOST_BLOCKS))
+    p_of_each = []
+    for settings in asked:
+        own = generator.standard_normal((runs, MOST_BLOCKS))
+        noise = math.sqrt(common) * shared + math.sqrt(1 - common) * own
+        rate = best_rate(SIGMA, settings)
+        p_of_each.append(p_values(settings.margin + SIGMA * noise, settings.margin, rate))
+    alarms = 0
+    for run in np.transpose(p_of_each).tolist():
         decisions = holm(dict(zip("abcdef", run, strict=True)), ALPHA)
         alarms += any(decision.rejected for decision in decisions.values())
     assert alarms / runs <= ALPHA + error(ALPHA, runs)

@@ -186,6 +186,22 @@ def test_confirm_summarises_and_decides() -> None:
     assert confirm_changes({}, SETTINGS) == {}
 
 
+def test_mixed_detects_keep_the_error_rate_of_all_benchmarks() -> None:
+    # At each one's margin, where false alarms are most frequent.
+    alpha, sigma, runs = 0.1, 0.006, 400
+    asked = [Settings(detect=detect, alpha=alpha) for detect in (0.005, 0.01, 0.03, 0.1, 0.5)]
+    generator = np.random.default_rng(18)
+    alarms = 0
+    for _ in range(runs):
+        samples = {}
+        for settings in asked:
+            values = settings.margin + sigma * generator.standard_normal(28)
+            samples[str(settings.detect)] = Sample(values.tolist(), sigma, settings)
+        tested = confirm_changes(samples, Settings(detect=0.03, alpha=alpha))
+        alarms += any(result.rejected for result in tested.values())
+    assert 0 < alarms / runs <= alpha + error(alpha, runs)
+
+
 def test_equal_values_at_the_margin_are_not_rejected() -> None:
     assert look_at([SETTINGS.margin] * 12).p == 1
 

@@ -27,6 +27,7 @@ from flopline.gate.record import (
     Stage,
     Verdict,
 )
+from flopline.gate.rules import Rule
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 MAYBE = st.none() | FINITE
@@ -92,6 +93,8 @@ COMPARISONS = st.builds(
     limit=MAYBE,
     note=TEXTS,
     planned=COUNTS,
+    accepted=TEXTS,
+    report_only=st.booleans(),
 )
 DIFFERENCES = st.builds(
     Difference,
@@ -110,6 +113,13 @@ VERSIONS = st.builds(
     packages=st.dictionaries(TEXTS, TEXTS, max_size=2),
 )
 PARTS = st.integers(1, 9).flatmap(lambda of: st.builds(Part, st.integers(1, of), st.just(of)))
+RULES = st.builds(
+    Rule,
+    pattern=TEXTS,
+    detect=MAYBE,
+    ignore=st.none() | st.booleans(),
+    report_only=st.none() | st.booleans(),
+)
 SETTINGS = st.builds(
     Settings,
     detect=FINITE,
@@ -119,6 +129,9 @@ SETTINGS = st.builds(
     suite_from=st.sampled_from(["candidate", "baseline", "each"]),
     alternate=st.booleans(),
     part=PARTS,
+    rules=st.lists(RULES, max_size=2).map(tuple),
+    report_only=st.booleans(),
+    inconclusive=st.sampled_from(["fail", "pass"]),
 )
 BLOCK_VALUES = st.builds(BlockValue, stage=st.sampled_from(get_args(Stage)), value=FINITE)
 FACTS = st.none() | st.booleans() | COUNTS | FINITE | TEXTS | st.lists(TEXTS)
@@ -155,4 +168,6 @@ RECORDS = st.builds(
     suite=st.lists(TEXTS, max_size=2),
     parts=st.lists(PARTS_JOINED, max_size=2),
     values=st.dictionaries(TEXTS, st.lists(BLOCK_VALUES, max_size=2), max_size=2),
+    ignored=st.lists(TEXTS, max_size=2),
+    judged=st.none() | st.sampled_from(ExitCode),
 )

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 from hypothesis import example, given
 
 from flopline.characters import visible
-from flopline.gate.record import ExitCode, GateRecord
+from flopline.gate.record import ExitCode, GateRecord, Settings
 from flopline.gate.tell.junit import render
 from flopline.gate.tell.summary import summarise
 from tests.gate.support.make_records import (
     FILE,
     HOSTILE,
     RECORD,
+    REGRESSED,
+    REGRESSED_MORE,
+    changed,
     make_unchanged,
     record_of,
     reworded,
@@ -69,6 +73,16 @@ def test_a_regression_is_a_failure_that_says_why() -> None:
         "11/12 blocks above +1 %, p = 0.00049"
     )
     assert "+256 calls of Tensor.contiguous from matmul.py:88" in (failure.text or "").splitlines()
+
+
+def test_a_regression_that_decides_nothing_is_skipped() -> None:
+    rows = [replace(REGRESSED, accepted="1a2b3c4"), replace(REGRESSED_MORE, report_only=True)]
+    suite = suite_of(record_of(rows))
+    assert (suite.get("failures"), suite.get("skipped")) == ("0", "2")
+    messages = [skipped.get("message", "") for skipped in suite.iter("skipped")]
+    assert ["1a2b3c4" in message for message in messages] == [False, True]
+    suite = suite_of(changed(settings=Settings(report_only=True)))
+    assert suite.get("failures") == "0"
 
 
 def test_what_has_no_verdict_is_skipped_with_a_reason() -> None:

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from markdown_it import MarkdownIt
 
 from flopline.characters import visible
-from flopline.gate.record import Comparison, ExitCode, GateRecord
+from flopline.gate.record import Comparison, ExitCode, GateRecord, Settings
 from flopline.gate.tell.markdown import render
 from flopline.gate.tell.summary import summarise
 from tests.gate.support.make_records import (
@@ -68,6 +68,11 @@ def test_the_markdown_says_everything_with_the_result_first() -> None:
 def test_the_markdown_begins_with_one_word(code: int, word: str) -> None:
     page = markdown(changed(exit_code=ExitCode(code)))
     assert page.startswith(f"**{word}**: ")
+
+
+def test_a_page_that_is_only_a_report_begins_with_what_was_found() -> None:
+    record = changed(settings=Settings(report_only=True), exit_code=ExitCode(0), judged=ExitCode(1))
+    assert markdown(record).startswith("**regressed**: 2 confirmed regressions (exit code 0 ")
 
 
 @given(HOSTILE)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 
 from flopline.gate.record import Difference, ExitCode, Loss, Settings
+from flopline.gate.rules import Rule
 from flopline.gate.tell.columns import COLUMNS
 from flopline.gate.tell.summary import Note, Summary, summarise
 from tests.gate.support.make_records import (
@@ -18,6 +19,7 @@ from tests.gate.support.make_records import (
     QUAD,
     RECORD,
     REGRESSED,
+    REGRESSED_MORE,
     SAME,
     changed,
     make_block,
@@ -226,6 +228,48 @@ def test_the_answer_says_what_the_exit_code_means(code: ExitCode) -> None:
 def test_a_result_that_is_the_meaning_is_not_said_twice() -> None:
     record = changed(result="no regression", exit_code=ExitCode.NO_REGRESSION)
     assert summarise(record).answer == "no regression (exit code 0)"
+
+
+@pytest.mark.parametrize(
+    ("settings", "cause"),
+    [(Settings(report_only=True), "report-only"), (Settings(inconclusive="pass"), "pass")],
+)
+def test_the_answer_says_what_the_exit_code_would_have_been(settings: Settings, cause: str) -> None:
+    record = changed(settings=settings, exit_code=ExitCode(0), judged=ExitCode(3))
+    answer = summarise(record).answer
+    assert answer.startswith("2 confirmed regressions (exit code 0 because of ")
+    assert answer.endswith(f"{cause}; otherwise 3: {ExitCode(3).meaning})")
+
+
+def test_an_accepted_regression_comes_after_the_others_with_its_commit() -> None:
+    accepted = dataclasses.replace(REGRESSED_MORE, accepted="1a2b3c4")
+    first, second = summarise(record_of([accepted, REGRESSED])).rows
+    assert (first.id, second.id) == (REGRESSED.id, REGRESSED_MORE.id)
+    assert (first.is_binding, second.is_binding) == (True, False)
+    assert (first.cells["verdict"], second.cells["verdict"]) == ("regressed", "accepted")
+    assert second.evidence[0] == "the commit message of 1a2b3c4 accepts a slowdown"
+
+
+def test_what_is_asked_of_some_benchmarks_is_said() -> None:
+    rules = (Rule("test_a", detect=0.1), Rule("test_same", detect=0.05), Rule("test_lost"))
+    reported = dataclasses.replace(NOISY, report_only=True)
+    rows = [reported, SAME, CONFIRMED_SAME]
+    record = record_of(rows, settings=Settings(rules=rules), ignored=["z.py::test_z"])
+    said = notes(summarise(record))
+    assert said["settings"] == (
+        "detect 5.0 %: test_same[1], test_same[2]\ndetect 10.0 %: test_a[naive]\n"
+        "report-only: test_a[naive]"
+    )
+    assert said["ignored"] == "1 not measured: z.py::test_z"
+    assert "up to 1 % (a third of its own detect where it has one)" in said["guarantee"]
+
+
+def test_the_reason_names_the_benchmarks_own_detect() -> None:
+    settings = Settings(rules=(Rule("test_a", detect=0.1),))
+    (row,) = summarise(record_of([NOISY], settings=settings)).rows
+    assert row.evidence == ("a slowdown of 10.0 % is not ruled out",)
+    (row,) = summarise(record_of([REGRESSED], settings=settings)).rows
+    assert row.evidence == ("11/12 blocks above +3.3 %, p = 0.00049",)
 
 
 def test_a_run_that_measured_nothing_has_heading_and_result() -> None:

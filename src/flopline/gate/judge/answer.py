@@ -23,11 +23,14 @@ def answer(
     measured: Collection[str],
     settings: Settings,
 ) -> tuple[str, ExitCode]:
-    """Returns the run's answer in words, and its exit code.
+    """Returns the run's answer in words, and its exit code as if nobody asked for less.
 
     A confirmed regression outranks everything else: whatever came after it, its test holds. Failed
     controls outrank a lost benchmark, and that outranks what remained undecided. That
     nothing was compared is no answer about a suite, but no fault of one of its parts.
+
+    Benchmarks that are only reported, and slowdowns that are accepted, are named and decide
+    nothing.
 
     Args:
         rows: The verdicts.
@@ -36,7 +39,26 @@ def answer(
         measured: The benchmarks that have numbers in some block.
         settings: What was asked of the run.
     """
-    regressed = _count(rows, "regressed")
+    reported = {row.id for row in rows if row.report_only}
+    binding = [row for row in rows if row.id not in reported]
+    losses = {name: loss for name, loss in losses.items() if name not in reported}
+    if reported and not binding and not problems:
+        result = "no regression, because every benchmark is only reported"
+        code = ExitCode.NO_REGRESSION
+    else:
+        result, code = _of_binding(binding, problems, losses, measured, settings)
+    return "; ".join([result, *_asides(rows)]), code
+
+
+def _of_binding(
+    rows: Sequence[Comparison],
+    problems: Sequence[str],
+    losses: Mapping[str, Loss],
+    measured: Collection[str],
+    settings: Settings,
+) -> tuple[str, ExitCode]:
+    """Returns the answer of the benchmarks that decide it."""
+    regressed = sum(row.verdict == "regressed" and row.is_binding for row in rows)
     if regressed:
         return counted(regressed, "confirmed regression"), ExitCode.REGRESSION
     if problems:
@@ -47,6 +69,21 @@ def answer(
     if all(row.verdict == "not comparable" for row in rows):
         return _nothing_compared(settings)
     return _without_regression(rows, settings)
+
+
+def _asides(rows: Sequence[Comparison]) -> list[str]:
+    """Returns what regressed without being a regression of the run."""
+    accepted = []
+    reported = []
+    for row in rows:
+        if row.verdict == "regressed" and not row.is_binding:
+            (accepted if row.accepted else reported).append(row.id)
+    asides = []
+    if accepted:
+        asides.append(f"{counted(len(accepted), 'accepted slowdown')}: {_names(accepted)}")
+    if reported:
+        asides.append(f"slower, and only reported: {_names(reported)}")
+    return asides
 
 
 def _without_regression(rows: Sequence[Comparison], settings: Settings) -> tuple[str, ExitCode]:
@@ -96,14 +133,16 @@ def _is_fault(loss: Loss) -> bool:
 def _could_hide(row: Comparison, settings: Settings) -> bool:
     """Returns whether an undecided benchmark may be slower, and the run did not find it out.
 
-    It has no numbers, or it looked slower and was not tested as far as planned.
+    It has no numbers, or it looked slower and was not tested as far as planned. A slowdown that is
+    accepted need not be found.
     """
-    if row.verdict != "inconclusive":
+    if row.verdict != "inconclusive" or row.accepted:
         return False
     if row.change is None or row.blocks < row.planned:
         return True
     untested = row.limit is None
-    return untested and row.change is not None and row.change > settings.detect / 2
+    half = settings.for_benchmark(row.id).detect / 2
+    return untested and row.change is not None and row.change > half
 
 
 def why(loss: Loss) -> str:

@@ -136,9 +136,10 @@ def summarise_screen(
         settings: What was asked of the run.
     """
     clocks = {}
+    asked = {name: settings.for_benchmark(name) for name in blocks}
     for name, measured in blocks.items():
-        clocks[name] = choose_clock(list(itertools.chain.from_iterable(measured)), settings)
-    return _summarise_by(clocks, blocks, settings)
+        clocks[name] = choose_clock(list(itertools.chain.from_iterable(measured)), asked[name])
+    return _summarise_by(clocks, blocks, asked)
 
 
 def second_opinions(
@@ -154,17 +155,20 @@ def second_opinions(
         settings: What was asked of the run; less is asked of a second clock (`clock.coarse`).
     """
     clocks = {}
+    asked = {}
     for name in parallel:
-        clock = second_clock(list(itertools.chain.from_iterable(blocks.get(name, []))), settings)
+        its = settings.for_benchmark(name)
+        asked[name] = coarse(its)
+        clock = second_clock(list(itertools.chain.from_iterable(blocks.get(name, []))), its)
         if clock is not None:
             clocks[name] = clock
-    return _summarise_by(clocks, parallel, coarse(settings))
+    return _summarise_by(clocks, parallel, asked)
 
 
 def _summarise_by(
     clocks: Mapping[str, Clock],
     blocks: Mapping[str, Sequence[Sequence[Quad]]],
-    settings: Settings,
+    asked: Mapping[str, Settings],
 ) -> dict[str, Screened | None]:
     values = {name: block_values(blocks[name], clock) for name, clock in clocks.items()}
     variances = {name: robust_variance(sample) for name, sample in values.items()}
@@ -175,7 +179,8 @@ def _summarise_by(
         if values[name]:
             variance = shrunk(variances[name], usual)
             quads = list(itertools.chain.from_iterable(blocks[name]))
-            summaries[name] = _summarise(name, quads, clock, values[name], variance, settings)
+            its = asked[name]
+            summaries[name] = _summarise(name, quads, clock, values[name], variance, its)
     return summaries
 
 

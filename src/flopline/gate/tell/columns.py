@@ -88,6 +88,11 @@ def _all_clocks(rows: Sequence[Comparison]) -> str:
     return ", ".join(clocks)
 
 
+def _verdict(row: Comparison) -> str:
+    is_accepted = row.verdict == "regressed" and row.accepted
+    return "accepted" if is_accepted else row.verdict
+
+
 COLUMNS = (
     ReportColumn(name="change", cell=_change, together=largest_change, coloured=True),
     ReportColumn(name="95 % interval", cell=_interval),
@@ -113,7 +118,7 @@ COLUMNS = (
     ),
     ReportColumn(
         name="verdict",
-        cell=lambda row: row.verdict,
+        cell=_verdict,
         together=lambda _: "unchanged",
         align="left",
         shown_in=("text", "markdown", "html"),

@@ -19,8 +19,13 @@ def tolerated(settings: Settings) -> str:
 
 
 def behind_verdict(row: Comparison, settings: Settings) -> list[str]:
-    """Returns the result of the confirming test, and why there is no clearer verdict."""
-    sentences = []
+    """Returns the result of the confirming test, and why there is no clearer verdict.
+
+    Args:
+        row: The benchmark.
+        settings: What was asked of it.
+    """
+    sentences = _exceptions(row)
     was_tested = row.p is not None and row.limit is not None and row.change is not None
     if was_tested and row.verdict != "improved":
         sentences.append(_test(row, tolerated(settings)))
@@ -33,6 +38,19 @@ def behind_verdict(row: Comparison, settings: Settings) -> list[str]:
             )
         else:
             sentences.append(f"a slowdown of {share(settings.detect)} is not ruled out")
+    return sentences
+
+
+def _exceptions(row: Comparison) -> list[str]:
+    """Returns why a regressed, undecided or lost benchmark does not decide the run's answer."""
+    if row.verdict in ("unchanged", "improved"):
+        return []
+    sentences = []
+    if row.accepted and row.verdict != "not comparable":
+        commit = visible(row.accepted)
+        sentences.append(f"the commit message of {commit} accepts a slowdown")
+    if row.report_only:
+        sentences.append("it is only reported, and does not change the exit code")
     return sentences
 
 

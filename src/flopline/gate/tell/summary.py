@@ -65,6 +65,7 @@ class ReportRow:
         evidence: What the verdict rests on, a sentence each.
         calls: Calls that the candidate makes more or less often, a sentence each.
         is_lost: True if the summary's `lost` says why the benchmark has no numbers.
+        is_binding: True if a slowdown of it makes the exit code 1.
         seconds: The median of the baseline's seconds per call, for programs; 0 if it is unknown.
         picture: The change, its interval and the blocks behind it; None if nothing was measured.
         blocks: The blocks in words; empty if there are none.
@@ -77,6 +78,7 @@ class ReportRow:
     evidence: tuple[str, ...]
     calls: tuple[Sentence, ...]
     is_lost: bool
+    is_binding: bool
     seconds: float
     picture: Picture | None
     blocks: str
@@ -179,6 +181,7 @@ class Summary:
         result: The run's answer, in lines.
         answer: The run's answer with its exit code and what that means, in one line.
         exit_code: The exit code.
+        verdict: The exit code as it would be if nobody had asked for less.
         started: When the run began.
         seconds: How long it took.
         properties: Facts of the run for programs, as text by name.
@@ -203,6 +206,7 @@ class Summary:
     result: tuple[str, ...]
     answer: str
     exit_code: ExitCode
+    verdict: ExitCode
     started: str
     seconds: float
     properties: dict[str, str]
@@ -256,6 +260,7 @@ def summarise(
         result=tuple(visible_lines(record.result)),
         answer=_answer(record),
         exit_code=record.exit_code,
+        verdict=record.verdict,
         started=visible(record.started),
         seconds=record.seconds,
         properties=_properties(record),
@@ -269,11 +274,11 @@ def summarise(
     )
 
 
-def _place(row: Comparison) -> tuple[int, float]:
+def _place(row: Comparison) -> tuple[int, bool, float]:
     """Returns a key that sorts the most important benchmark first."""
     change = row.change or 0.0
     largest_first = change if row.verdict == "improved" else -change
-    return VERDICT_ORDER.index(row.verdict), largest_first
+    return VERDICT_ORDER.index(row.verdict), not row.is_binding, largest_first
 
 
 def _row(
@@ -290,9 +295,10 @@ def _row(
         name=shortened(row.id.removeprefix(common)),
         verdict=row.verdict,
         cells={column.name: column.cell(row) for column in COLUMNS},
-        evidence=tuple(reasons.behind_verdict(row, record.settings)),
+        evidence=tuple(reasons.behind_verdict(row, record.settings.for_benchmark(row.id))),
         calls=tuple(reasons.calls(record.explanations.get(row.id))),
         is_lost=is_lost,
+        is_binding=row.is_binding and not record.settings.report_only,
         seconds=row.seconds or 0.0,
         picture=draw(row, blocks, axis),
         blocks=_blocks(blocks),
@@ -351,10 +357,12 @@ def _heading(record: GateRecord) -> tuple[str, ...]:
 
 
 def _settings(record: GateRecord, common: str) -> list[Note]:
-    """Returns where the ids are, how noisy it was, and how many blocks each stage had."""
+    """Returns where the ids are, what was asked, how noisy it was, and the blocks of each stage."""
     notes = _parts(record)
     if common:
         notes.append(_note("ids in", shortened(common.removesuffix("::"))))
+    if asked := _asked(record, common):
+        notes.append(Note("settings", tuple(asked)))
     if facts := _noise(record):
         notes.append(_note("noise", "   ".join(f"{fact.name} {fact.words}" for fact in facts)))
     if screened := _stage(record, "screen"):
@@ -402,6 +410,24 @@ def _when(started: str) -> str:
     except ValueError:
         return visible(started)
     return moment.strftime("%Y-%m-%d %H:%M %Z").strip()
+
+
+def _asked(record: GateRecord, common: str) -> list[Sentence]:
+    """Returns what was asked of some benchmarks in particular, a sentence for each."""
+    detects: dict[float, list[str]] = {}
+    reported = []
+    for row in record.comparisons:
+        rule = record.settings.rule(row.id)
+        if rule.detect is not None:
+            detects.setdefault(rule.detect, []).append(row.id)
+        if row.report_only:
+            reported.append(row.id)
+    sentences: list[Sentence] = []
+    for detect, names in sorted(detects.items()):
+        sentences.append((f"detect {share(detect)}: ", *_names(names, common)))
+    if reported:
+        sentences.append(("report-only: ", *_names(reported, common)))
+    return sentences
 
 
 def _parts(record: GateRecord) -> list[Note]:
@@ -502,6 +528,9 @@ def _notes(record: GateRecord, common: str) -> list[Note]:
     if record.removed:
         names = _names(record.removed, common)
         notes.append(Note("removed", ((f"{len(record.removed)} only on the baseline: ", *names),)))
+    if record.ignored:
+        names = _names(record.ignored, common)
+        notes.append(Note("ignored", ((f"{len(record.ignored)} not measured: ", *names),)))
     notes += [_note("warning", *visible_lines(warning)) for warning in record.warnings]
     if record.exit_code != ExitCode.COULD_NOT_WORK:
         notes.append(_note("guarantee", _guarantee(record)))
@@ -526,6 +555,8 @@ def _guarantee(record: GateRecord) -> str:
     run = "this run, of all its parts," if record.parts else "this run"
     share = f", its share of {100 * alpha * of:g} % for all {of} parts" if of > 1 else ""
     margin = reasons.tolerated(record.settings)
+    if any(record.settings.rule(row.id).detect is not None for row in record.comparisons):
+        margin = f"{margin} (a third of its own detect where it has one)"
     return (
         f"The probability that {run} calls any benchmark slower that does the same work is at most "
         f"{100 * alpha:.4g} %{share}, whatever the noise and however long was measured. A change "
@@ -536,6 +567,10 @@ def _guarantee(record: GateRecord) -> str:
 
 def _answer(record: GateRecord) -> str:
     result, code = visible(record.result), record.exit_code
+    if record.verdict != code:
+        cause = "report-only" if record.settings.report_only else "inconclusive = pass"
+        otherwise = f"otherwise {record.verdict}: {record.verdict.meaning}"
+        return f"{result} (exit code {code} because of {cause}; {otherwise})"
     if result == code.meaning:
         return f"{result} (exit code {code})"
     return f"{result} (exit code {code}: {code.meaning})"

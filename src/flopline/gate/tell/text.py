@@ -81,7 +81,7 @@ def _parts(summary: Summary) -> Iterator[RenderableType]:
         yield Padding(Text("\n".join(lines)), (0, 0, 1, 4))
     yield _labelled([*_lost(summary), *summary.notes])
     result = Note("result", ((summary.answer,),))
-    yield _labelled([result], style=RESULT_STYLES[summary.exit_code])
+    yield _labelled([result], style=RESULT_STYLES[summary.verdict])
 
 
 def _table(summary: Summary) -> Table:
@@ -95,7 +95,7 @@ def _table(summary: Summary) -> Table:
     for row in summary.rows:
         if merges and row.verdict == "unchanged":
             continue
-        style = VERDICT_STYLES[row.verdict]
+        style = VERDICT_STYLES[row.verdict] if row.is_binding else ""
         cells = [_cell(row, column, style) for column in columns]
         table.add_row(Text(row.name), *cells)
     if merges:
