@@ -364,9 +364,7 @@ class GitHub:
             with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310  # as above
                 return json.load(answer)
         except (OSError, ValueError) as error:
-            raise CommentError(
-                f"{method} {path} failed ({error}); may the job write it?"
-            ) from error
+            raise CommentError(f"{method} {path} failed ({error}); may the job do that?") from error
 
     def comments(self, number: int) -> Iterator[dict[str, Any]]:
         """Yields the comments on a pull request.

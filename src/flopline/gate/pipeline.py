@@ -185,7 +185,11 @@ def find_baseline(checkout: Path, pipeline: Pipeline) -> str:
             return common
         if not _is_shallow(checkout):
             break
-        _fetch(checkout, depth, commits=[base, head])
+        try:
+            _fetch(checkout, depth, commits=[base, head])
+        except PipelineError:
+            # What a pipeline itself has merged is not in origin.
+            _fetch(checkout, depth, commits=[base])
     if common := git.ask(checkout, "merge-base", base, head):
         return common
     raise PipelineError(
