@@ -10,6 +10,8 @@ from tests.support.checkouts import commit, git, write
 if TYPE_CHECKING:
     from pathlib import Path
 
+TRACKED = "refs/remotes/pull/7/merge"
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -35,6 +37,15 @@ class Origin:
         shallow = [] if depth is None else [f"--depth={depth}"]
         url = self.path.as_uri()
         git(self.path, "clone", "--quiet", "--no-tags", *shallow, "-b", branch, url, str(folder))
+        return folder
+
+    def check_out(self, folder: Path, ref: str) -> Path:
+        """Returns a checkout of a reference as actions/checkout makes it: one commit, no branch."""
+        folder.mkdir()
+        git(folder, "init", "--quiet")
+        git(folder, "remote", "add", "origin", self.path.as_uri())
+        git(folder, "fetch", "--quiet", "--no-tags", "--depth=1", "origin", f"+{ref}:{TRACKED}")
+        git(folder, "checkout", "--quiet", "--detach", TRACKED)
         return folder
 
 
@@ -70,4 +81,7 @@ def make_origin(
     merge = git(checkout, "rev-parse", "HEAD")
     bare = home / "origin.git"
     git(checkout, "clone", "--quiet", "--bare", str(checkout), str(bare))
+    # Where GitHub keeps them, also if the branch itself lies in a fork.
+    git(bare, "update-ref", "refs/pull/7/head", work)
+    git(bare, "update-ref", "refs/pull/7/merge", merge)
     return Origin(bare, fork_point, main, work, merge)
