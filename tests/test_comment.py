@@ -327,7 +327,7 @@ def run(
     }
     command = [sys.executable, "-I", str(PROGRAM), str(artifact)]
     return subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=60
+        command, env=environment, capture_output=True, text=True, check=False, timeout=300
     )
 
 

@@ -186,6 +186,14 @@ def test_a_commit_that_cannot_be_fetched_is_told_with_advice(
         find_baseline(checkout, Pipeline("refs/heads/no/such", origin.work))
 
 
+def test_without_an_answer_from_origin_a_branch_is_where_the_clone_had_it(
+    origin: Origin, tmp_path: Path
+) -> None:
+    checkout = origin.clone(tmp_path / "c", "work", depth=None)
+    git(checkout, "remote", "set-url", "origin", str(tmp_path / "gone"))
+    assert find_baseline(checkout, Pipeline("refs/heads/main", origin.work)) == origin.fork_point
+
+
 def test_histories_without_a_common_commit_are_told(origin: Origin, tmp_path: Path) -> None:
     checkout = origin.clone(tmp_path / "c", "work")
     git(checkout, "checkout", "--quiet", "--orphan", "other")

@@ -199,8 +199,18 @@ def find_baseline(checkout: Path, pipeline: Pipeline) -> str:
 
 
 def _fetch_branch(checkout: Path, branch: str) -> str:
-    """Returns the newest commit of a branch of `origin`."""
-    listing = _ask_origin(checkout, "ls-remote", "--exit-code", "origin", branch)
+    """Returns the newest commit of a branch of `origin`.
+
+    Without a password for it, that is the one that was there when the checkout was made.
+    """
+    try:
+        listing = _ask_origin(checkout, "ls-remote", "--exit-code", "origin", branch)
+    except PipelineError:
+        name = branch.removeprefix("refs/heads/")
+        known = git.ask(checkout, "rev-parse", "--verify", "--quiet", f"refs/remotes/origin/{name}")
+        if not known:
+            raise
+        return known
     return _commit(listing.split()[0])
 
 
