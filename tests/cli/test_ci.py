@@ -211,6 +211,12 @@ def test_an_open_quotation_mark_is_refused_in_one_sentence(option: str) -> None:
     )
 
 
+def test_a_folder_that_cannot_be_made_is_refused_in_one_sentence(here: Path) -> None:
+    code, output = run("gate", f"--folder={here / 'README' / 'out'}")
+    assert (code, output.count("\n")) == (2, 1)
+    assert "cannot be used (Not a directory); give another folder" in output
+
+
 def test_what_the_gate_refuses_ends_with_its_sentence_and_is_an_output(
     here: Path, tmp_path: Path
 ) -> None:

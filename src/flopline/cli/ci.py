@@ -123,9 +123,7 @@ def gate(
     """
     pytest_arguments = split("--suite", suite)
     further = split("--options", options)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in (RECORD, PAGE, JUNIT, COMMENT):
-        folder.joinpath(name).unlink(missing_ok=True)
+    clear(folder)
     given = {"--json": str(folder / RECORD), "--markdown": str(folder / PAGE)}
     given |= {"--junit": str(folder / JUNIT)}
     if join is None:
@@ -138,6 +136,16 @@ def gate(
     end_in_github(folder, code, report_only=report_only)
     hidden = report_only and code in HIDDEN_BY_REPORT_ONLY
     raise typer.Exit(0 if hidden else code)
+
+
+def clear(folder: Path) -> None:
+    """Makes the folder for the files, without what an earlier run left in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (RECORD, PAGE, JUNIT, COMMENT):
+            folder.joinpath(name).unlink(missing_ok=True)
+    except OSError as error:
+        fail(f"--folder is {folder}, which cannot be used ({error.strerror}); give another folder")
 
 
 def split(option: str, text: str) -> list[str]:
@@ -178,14 +186,17 @@ def end_in_github(folder: Path, code: int, *, report_only: bool) -> None:
 
     file = folder / RECORD
     record = storage.load(file) if file.is_file() else None
+    passes = report_only or code == ExitCode.NO_REGRESSION
+    if record and passes:  # what was found is told whatever becomes of the job
+        code = record.exit_code
     if os.environ.get("GITHUB_ACTIONS") == "true" and record:
         with showing(file):
-            level: annotations.Level = "warning" if report_only else "error"
+            level: annotations.Level = "warning" if passes else "error"
             for line in annotations.render(record, repository_files(), level):
                 print_text(f"{line}\n")
         write_comment(folder, record)
     if output := os.environ.get("GITHUB_OUTPUT"):
-        facts = {"exit-code": str(code), "result": ExitCode(code).word, "folder": str(folder)}
+        facts = {"exit-code": str(int(code)), "result": ExitCode(code).word, "folder": str(folder)}
         text = "".join(f"{name}={value}\n" for name, value in facts.items())
         was_written(Path(output), lambda: files.append(Path(output), text))
 
