@@ -58,13 +58,22 @@ class GateCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # as Commands.invoke
         """Notes how many arguments come after the --, which is itself no longer there later."""
+        after = args[args.index("--") + 1 :] if "--" in args else []
+        ctx.meta[AFTER] = len(after)
+        return super().parse_args(ctx, args)
+
+
+class BisectableCommand(GateCommand):
+    """`flopline gate`, whose exit codes are those that `git bisect run` wants with `--bisect`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # as Commands.invoke
+        """Reads the arguments; to a search by git, a wrong one is no commit's fault."""
         own = args[: args.index("--")] if "--" in args else args
-        ctx.meta[AFTER] = max(len(args) - len(own) - 1, 0)
         with _for_git_bisect() if "--bisect" in own else contextlib.nullcontext():
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  # as Commands.invoke
-        """Runs the gate; a search by git wants other exit codes."""
+        """Runs the gate."""
         with _for_git_bisect() if ctx.params["bisect"] else contextlib.nullcontext():
             return super().invoke(ctx)
 
@@ -327,7 +336,7 @@ JunitFile = Annotated[
 
 @app.command(
     "gate",
-    cls=GateCommand,
+    cls=BisectableCommand,
     help=HELP,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
