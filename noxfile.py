@@ -80,11 +80,13 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style with ruff, and the import rules with import-linter."""
+    """Check style with ruff, the import rules with import-linter, and workflows and actions."""
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports", env={"PYTHONPATH": "src"})
+    session.run("jactionlint", "--shellcheck=")
+    session.run("zizmor", "--offline", "--quiet", ".")
 
 
 @nox.session

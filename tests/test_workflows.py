@@ -1,4 +1,4 @@
-"""Tests of what the workflows of CI may do, read from their text."""
+"""Tests of what the workflows and actions of CI may do, read from their text."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[1] / ".github" / "workflows"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / ".github" / "workflows"
 
 if not FOLDER.is_dir():
     pytest.skip("the workflows lie beside the sources of a checkout", allow_module_level=True)
 
 WORKFLOWS = {path.name: path.read_text() for path in sorted(FOLDER.glob("*.yml"))}
 
+ACTIONS = {name: (ROOT / name).read_text() for name in ("action.yml", "comment/action.yml")}
+OWN = re.compile(r"\$/\w*")
+"""An action of this repository, at the commit that the workflow itself has."""
 INSTALLS = re.compile(r"\b(pip|uv|npm|nox|conda|apt-get)\b|\*python|setup-python")
 
 
@@ -23,12 +27,13 @@ def jobs(text: str) -> dict[str, str]:
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
-@pytest.mark.parametrize("name", WORKFLOWS)
+@pytest.mark.parametrize("name", [*WORKFLOWS, *ACTIONS])
 def test_every_action_is_pinned_to_a_commit(name: str) -> None:
-    used = re.findall(r"uses: (\S+)", WORKFLOWS[name])
+    used = re.findall(r"uses: (\S+)", (WORKFLOWS | ACTIONS)[name])
     assert used
     for action in used:
-        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action), action
+        pinned = re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action)
+        assert pinned or OWN.fullmatch(action), action
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -45,6 +50,26 @@ def test_a_job_that_may_write_installs_nothing(name: str) -> None:
     for job, steps in jobs(text).items():
         if ": write" in steps:
             assert not INSTALLS.search(steps), job
+
+
+def test_the_job_that_writes_comments_runs_nothing_but_its_own_action() -> None:
+    (steps,) = jobs(WORKFLOWS["gate-comment.yml"]).values()
+    assert set(re.findall(r"([\w-]+): write", steps)) == {"pull-requests"}
+    assert re.findall(r"- (uses|run): (.*)", steps) == [("uses", "$/comment")]
+    assert not INSTALLS.search(ACTIONS["comment/action.yml"])
+
+
+@pytest.mark.parametrize("name", [*WORKFLOWS, *ACTIONS])
+def test_no_script_has_an_expression_in_it(name: str) -> None:
+    """Somebody's branch could be named like a command; a variable's value is never one."""
+    text = (WORKFLOWS | ACTIONS)[name]
+    for script in re.findall(r"run: (.*(?:\n {8,}[^-\s].*)*)", text):
+        code = script.partition("env:")[0]
+        assert "${{" not in code, script
+
+
+def test_the_gate_of_this_repository_is_its_own_action() -> None:
+    assert "uses: $/\n" in WORKFLOWS["gate.yml"]
 
 
 def test_pages_and_results_are_written_by_jobs_of_their_own() -> None:

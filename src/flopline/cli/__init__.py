@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from flopline import FloplineError, __version__
-from flopline.cli import chapter, gate, history, show, suite
+from flopline.cli import chapter, ci, gate, history, show, suite
 from flopline.cli.console import complain, fail, print_text
 from flopline.cli.streams import tolerant
 from flopline.gate.signals import INTERRUPTED, end_in_order
@@ -45,6 +45,7 @@ app = typer.Typer(
 for group in (suite, gate, chapter, show):
     app.add_typer(group.app)
 app.add_typer(history.app, name="history")
+app.add_typer(ci.app, name="ci")
 
 
 @tolerant()
@@ -59,8 +60,8 @@ def main() -> None:
     interruption = end_in_order()
     try:
         app()
-    except SystemExit:
-        if interruption.arrived:
+    except SystemExit as end:
+        if interruption.arrived and end.code != gate.STOP:
             sys.exit(INTERRUPTED)
         raise
     except KeyboardInterrupt:

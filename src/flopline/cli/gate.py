@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import traceback
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
-from flopline import files
+from flopline import FloplineError, files
 from flopline.cli.console import (
     complain,
     fail,
@@ -81,6 +82,21 @@ class GateCommand(TyperCommand):
         return super().invoke(ctx)
 
 
+class BisectableCommand(GateCommand):
+    """`flopline gate`, whose exit codes are those that `git bisect run` wants with `--bisect`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # as Commands.invoke
+        """Reads the arguments; to a search by git, a wrong one is no commit's fault."""
+        own = args[: args.index("--")] if "--" in args else args
+        with _for_git_bisect() if "--bisect" in own else contextlib.nullcontext():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  # as Commands.invoke
+        """Runs the gate."""
+        with _for_git_bisect() if ctx.params["bisect"] else contextlib.nullcontext():
+            return super().invoke(ctx)
+
+
 AFTER = "flopline.gate.after"
 """The name under which the context of a command has the number of arguments after the --."""
 CONFIGURED = "flopline.gate.configured"
@@ -104,6 +120,48 @@ def was_given(context: typer.Context, name: str) -> bool:
     """Returns whether the command line has the option of a parameter."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
+
+UNTESTABLE = 125
+"""The exit code that tells `git bisect run` to go on with another commit."""
+STOP = 128
+"""The exit code that tells `git bisect run` to stop, because no commit can be judged like this."""
+
+
+@contextlib.contextmanager
+def _for_git_bisect() -> Iterator[None]:
+    """Stops the whole search where the gate could not work for a reason that is no commit's.
+
+    To git any other code that is not 0 would mean that the commit is to blame: also that of a
+    mistyped option, or of Ctrl-C.
+    """
+    try:
+        yield
+    except typer.Exit as end:
+        code = STOP if end.exit_code == ExitCode.COULD_NOT_WORK else end.exit_code
+        raise typer.Exit(code) from end
+    except (KeyboardInterrupt, FloplineError, OSError) as error:
+        complain(str(error) or "interrupted")
+        raise typer.Exit(STOP) from error
+    except Exception as error:
+        if hasattr(error, "exit_code"):  # a wrong use of the command line, which typer tells
+            error.exit_code = STOP
+            raise
+        complain(f"a defect of flopline's\n{traceback.format_exc()}")
+        raise typer.Exit(STOP) from error
+
+
+@contextlib.contextmanager
+def _of_this_commit() -> Iterator[None]:
+    """Lets a search by git go on with another commit where this one cannot be measured."""
+    from flopline.gate.measure.handle import WorkerError
+    from flopline.gate.run import GateError
+    from flopline.gate.sides.build import BuildError
+
+    try:
+        yield
+    except (BuildError, GateError, WorkerError) as error:
+        complain(str(error))
+        raise typer.Exit(UNTESTABLE) from error
 
 
 @dataclass(frozen=True)
@@ -199,6 +257,20 @@ def exit_code(record: GateRecord, *, written: bool) -> int:
     return record.exit_code
 
 
+def bisect_code(record: GateRecord, code: int) -> int:
+    """Returns the exit code for `git bisect run`, in place of a record's own.
+
+    What could not be decided or measured says nothing about the commit. A run that broke off, and
+    one whose files could not be written, stop the search.
+    """
+    from flopline.gate.run import BROKEN
+
+    if record.result.startswith(BROKEN) or code != record.exit_code:
+        return STOP
+    undecided = (ExitCode.COULD_NOT_WORK, ExitCode.UNDECIDED)
+    return UNTESTABLE if record.exit_code in undecided else code
+
+
 @dataclass(frozen=True)
 class GateOptions:
     """What was requested of `flopline gate`.
@@ -212,6 +284,7 @@ class GateOptions:
         isolation: What each side is given as dependencies of its own; None if it is given none.
         carried: Files and folders that are brought into both sides.
         outputs: The files to write.
+        bisect: True if the exit code is for `git bisect run`.
     """
 
     settings: Settings
@@ -222,6 +295,7 @@ class GateOptions:
     isolation: Isolation | None
     carried: tuple[str, ...]
     outputs: Outputs
+    bisect: bool = False
 
 
 # What is compared.
@@ -344,6 +418,14 @@ SelfCheck = Annotated[
         help="Measure the gate's own error rates on this machine, in N runs of each kind.",
     ),
 ]
+Bisect = Annotated[
+    bool,
+    typer.Option(
+        "--bisect",
+        help="End as `git bisect run` wants it: 0 and 1 as ever, 125 for a commit that cannot be "
+        "judged, 128 if something stops the whole search.",
+    ),
+]
 
 # What is written.
 JsonFile = Annotated[
@@ -365,7 +447,7 @@ HtmlFile = Annotated[
 
 @app.command(
     "gate",
-    cls=GateCommand,
+    cls=BisectableCommand,
     help=HELP,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
@@ -391,6 +473,7 @@ def gate(
     inconclusive: Inconclusive = "fail",
     part: PartOfSuite = "1/1",
     self_check: SelfCheck = 0,
+    bisect: Bisect = False,
     json_file: JsonFile = None,
     markdown_file: MarkdownFile = None,
     junit_file: JunitFile = None,
@@ -410,6 +493,8 @@ def gate(
     share = parse_part(part)
     if self_check:
         outputs.refuse_self_check()
+        if bisect:
+            fail("--self-check judges no commit; leave --bisect out")
         if share.of > 1:
             fail("--self-check measures the error rates of a whole run; leave --part out")
     outputs.refuse_unwritable()
@@ -433,6 +518,7 @@ def gate(
         isolation=parse_isolation(extra, group, requirement, isolated=isolated),
         carried=tuple(carry or ()),
         outputs=outputs,
+        bisect=bisect,
     )
     if self_check:
         check_itself(options, runs=self_check)
@@ -497,13 +583,18 @@ def compare(options: GateOptions) -> None:
     """Compares the two versions, reports, and ends with the gate's exit code."""
     from flopline.gate import run
 
-    with _prepared(options) as (baseline, candidate, report):
+    bisect = options.bisect
+    with (
+        _of_this_commit() if bisect else contextlib.nullcontext(),
+        _prepared(options) as (baseline, candidate, report),
+    ):
         record = run.run(baseline, candidate, options.settings, report=report)
         # Before the folders are removed: a second signal shortens that.
         with held_back():
             written = options.outputs.write(record)
     print_record(record)
-    raise typer.Exit(exit_code(record, written=written))
+    code = exit_code(record, written=written)
+    raise typer.Exit(bisect_code(record, code) if bisect else code)
 
 
 def check_itself(options: GateOptions, *, runs: int) -> None:
