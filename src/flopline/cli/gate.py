@@ -43,7 +43,9 @@ app = typer.Typer()
 EXIT_CODES = "; ".join(f"{int(code)} {code.meaning}" for code in ExitCode)
 HELP = f"""Find out whether a candidate is slower than a baseline.
 
-Any pytest-benchmark suite can be compared. Arguments after -- go to pytest.
+Any pytest-benchmark suite can be compared. Arguments after -- go to pytest. With --asv, or where
+there are no such arguments and asv.conf.json names a suite, an asv suite is compared, and arguments
+after -- are regular expressions of its benchmarks.
 
 Exit codes: {EXIT_CODES}.
 
@@ -56,7 +58,15 @@ class GateCommand(TyperCommand):
     """`flopline gate`, which knows which of its arguments are pytest's because -- stands before."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # as Commands.invoke
-        """Notes how many arguments come after the --, which is itself no longer there later."""
+        """Notes how many arguments come after the --, which is itself no longer there later.
+
+        The folder may be left out after --asv, which options of typer do not allow otherwise.
+        """
+        for place, following in enumerate([*args[1:], "--"]):
+            if args[place] == "--":
+                break
+            if args[place] == "--asv" and following.startswith("-"):
+                args[place] = "--asv="
         after = args[args.index("--") + 1 :] if "--" in args else []
         ctx.meta[AFTER] = len(after)
         return super().parse_args(ctx, args)
@@ -212,6 +222,14 @@ Alpha = Annotated[
     typer.Option(metavar="PERCENT", help="Accept this probability of any false alarm in the run."),
 ]
 Budget = Annotated[str, typer.Option(metavar="SECONDS", help="Measure for at most this long.")]
+AsvFolder = Annotated[
+    str | None,
+    typer.Option(
+        "--asv",
+        metavar="[DIR]",
+        help="Compare the asv suite in this folder, or the one that asv.conf.json names.",
+    ),
+]
 AlternateSetup = Annotated[
     bool,
     typer.Option(
@@ -271,6 +289,7 @@ def gate(
     suite_from: SuiteFrom = "candidate",
     isolated: Isolated = False,
     alternate_setup: AlternateSetup = False,
+    asv: AsvFolder = None,
     part: PartOfSuite = "1/1",
     self_check: SelfCheck = 0,
     json_file: JsonFile = None,
@@ -293,6 +312,7 @@ def gate(
         if share.of > 1:
             fail("--self-check measures the error rates of a whole run; leave --part out")
     outputs.refuse_unwritable()
+    pythons = parse_pythons(baseline, baseline_python, candidate_python)
     whole = Settings(
         detect=parse_number("--detect", detect, "%", low=0.1, high=100) / 100,
         alpha=parse_number("--alpha", alpha, "%", low=1e-4, high=50) / 100,
@@ -300,12 +320,13 @@ def gate(
         arguments=tuple(context.args),
         suite_from=suite_from,
         alternate=alternate_setup,
+        asv=parse_asv(asv, context.args),
     )
     options = GateOptions(
         settings=whole.for_part(share),
         baseline=baseline,
         candidate=candidate,
-        pythons=parse_pythons(baseline, baseline_python, candidate_python),
+        pythons=pythons,
         isolated=isolated,
         outputs=outputs,
     )
@@ -364,6 +385,40 @@ def parse_pythons(
             "--candidate-python PATH"
         )
     return baseline_python, candidate_python
+
+
+def parse_asv(folder: str | None, arguments: list[str]) -> str:
+    """Returns the folder of the asv suite that is compared; empty if the suite is pytest's.
+
+    Args:
+        folder: What --asv names; empty if it names none, None if it was not given.
+        arguments: The arguments after --.
+
+    Raises:
+        AsvSuiteError: There is no suite where one is asked for, or an argument cannot select
+            benchmarks of it.
+        PlaceError, NoWorkingTreeError, GitError, ProjectError: As `Place.here`.
+    """
+    from flopline.gate.sides import asv_suite
+    from flopline.gate.sides.place import Place
+
+    if folder is None and arguments:
+        return ""
+    place = Place.here()
+    if folder:
+        suite = asv_suite.asked_for(place, folder)
+    else:
+        found = asv_suite.find(place, asked=folder is not None)
+        if found is None:
+            return ""
+        suite = found
+    asv_suite.check_patterns(arguments)
+    if folder is None:
+        complain(
+            f"comparing the asv suite {suite.folder}, which {suite.found} names; to compare a "
+            "pytest suite, name it after --"
+        )
+    return str(suite.folder)
 
 
 def compare(options: GateOptions) -> None:
@@ -450,22 +505,25 @@ def print_record(record: GateRecord) -> None:
 def _prepared(options: GateOptions) -> Iterator[tuple[Side, Side, Report]]:
     """Makes both sides ready to be started, and shows the progress of what is done with them."""
     from flopline.gate.measure.orphans import adopted
+    from flopline.gate.sides import asv_suite
 
     try:
         # What a build or a suite has started, and left behind, ends with the run.
         with show_progress("gate") as report, adopted():
             report(Progress("building"))
-            with _sides(options) as (baseline, candidate):
+            with _sides(options) as sides:
+                baseline, candidate = asv_suite.with_suite(sides, options.settings.asv)
                 yield baseline, candidate, report
     except KeyboardInterrupt:
         fail("interrupted; nothing was written")
 
 
 def _sides(options: GateOptions) -> contextlib.AbstractContextManager[tuple[Side, Side]]:
-    from flopline.gate.sides import environment
+    from flopline.gate.sides import asv_suite, environment
 
     if options.pythons is not None:
-        return environment.interpreters(None, *options.pythons)
+        needed = asv_suite.needed(options.settings.asv)
+        return environment.interpreters(None, *options.pythons, needed=needed)
     return environment.sides(
         None, options.baseline or "", options.candidate, isolated=options.isolated
     )

@@ -352,10 +352,12 @@ class Settings:
         detect: The relative slowdown that must be found.
         alpha: The accepted probability of any false alarm in the run.
         budget: The number of seconds that the run may take.
-        arguments: The arguments for pytest.
+        arguments: The arguments for pytest; for an asv suite, regular expressions that the names of
+            benchmarks match.
         suite_from: The side whose benchmark files both sides ran; `each` if each ran its own.
         alternate: Whether the fixtures of only one side may live at a time.
         part: The part of the suite that is measured.
+        asv: The folder of the asv suite, relative to the project; empty if the suite is pytest's.
     """
 
     detect: float = 0.03
@@ -365,6 +367,7 @@ class Settings:
     suite_from: Literal["candidate", "baseline", "each"] = "candidate"
     alternate: bool = False
     part: Part = Part()
+    asv: str = ""
 
     def for_part(self, part: Part) -> Settings:
         """Returns the settings of one part of this run.

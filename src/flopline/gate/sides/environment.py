@@ -19,9 +19,15 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from flopline import FloplineError, git
+from flopline.gate.sides.asv_suite import RUNNER, VARIABLE
 from flopline.gate.sides.build import BuildError, Workspace, build, build_isolated
 from flopline.gate.sides.export import export
-from flopline.gate.sides.interpreter import InterpreterError, examine, find_interpreter
+from flopline.gate.sides.interpreter import (
+    NEEDED,
+    InterpreterError,
+    examine,
+    find_interpreter,
+)
 from flopline.gate.sides.members import installed_from, members
 from flopline.gate.sides.place import Place
 from flopline.gate.sides.project import (
@@ -107,6 +113,11 @@ class Side:
         return tuple(dict.fromkeys(folders))
 
     @property
+    def runner(self) -> str:
+        """What collects and runs the suite: `pytest` or `asv_runner`."""
+        return RUNNER if VARIABLE in self.environment else "pytest"
+
+    @property
     def built(self) -> frozenset[str]:
         """The names of the distributions that were built for this side."""
         if self.site is None or self.home is None or not self.site.is_relative_to(self.home):
@@ -114,8 +125,11 @@ class Side:
         return frozenset(each.metadata["Name"] or "" for each in _from_folders(self.site))
 
     def arguments(self, given: Sequence[str]) -> list[str]:
-        """Returns arguments for pytest in which the paths are those of the side's copy."""
-        if self.place is None:
+        """Returns arguments for pytest in which the paths are those of the side's copy.
+
+        What selects benchmarks of an asv suite has no paths.
+        """
+        if self.place is None or self.runner != "pytest":
             return list(given)
         arguments = self.place.arguments(given, self.tree)
         return [*arguments, *bounds(self.folder, self.copy, arguments)]
@@ -204,7 +218,9 @@ def _with_path(side: Side, entries: Sequence[Path]) -> Side:
 
 
 @contextmanager
-def interpreters(start: Path | None, baseline: str, candidate: str) -> Iterator[tuple[Side, Side]]:
+def interpreters(
+    start: Path | None, baseline: str, candidate: str, *, needed: Sequence[str] = NEEDED
+) -> Iterator[tuple[Side, Side]]:
     """Yields two interpreters as they are, each with a copy of the working tree.
 
     Nothing is built. If the project is installed in an interpreter, and not as editable, it is
@@ -214,9 +230,10 @@ def interpreters(start: Path | None, baseline: str, candidate: str) -> Iterator[
         start: A folder of the project; None stands for the current one.
         baseline: Path or name of the baseline's interpreter.
         candidate: Path or name of the candidate's interpreter.
+        needed: The modules that each must have.
 
     Raises:
-        InterpreterError: One is not a Python of at least 3.11 with pytest and pytest-benchmark.
+        InterpreterError: One is not a Python of at least 3.11 with what is needed.
         ExportError: The working tree could not be copied.
         ProjectError, PlaceError, VanishedError, NoWorkingTreeError, GitError: As `sides`.
     """
@@ -224,8 +241,8 @@ def interpreters(start: Path | None, baseline: str, candidate: str) -> Iterator[
     remove_dead()
     with _folder_of_sides() as root:
         yield (
-            _interpreter_side(current(place, "baseline"), baseline, root, place),
-            _interpreter_side(current(place, "candidate"), candidate, root, place),
+            _interpreter_side(current(place, "baseline"), baseline, root, place, needed),
+            _interpreter_side(current(place, "candidate"), candidate, root, place, needed),
         )
 
 
@@ -392,14 +409,17 @@ def _check_imports(side: Side, site: Path) -> None:
         )
 
 
-def _interpreter_side(version: Version, requested: str, root: Path, place: Place) -> Side:
+def _interpreter_side(
+    version: Version, requested: str, root: Path, place: Place, needed: Sequence[str]
+) -> Side:
     """Returns a side that an interpreter of the user's runs, with a copy of the working tree."""
     python = find_interpreter(version.name, requested)
     project = export(version, root / FOLDERS[version.name] / "tree")
     _make_standing(place, project)
-    interpreter = examine(version.name, python, requested, distribution_name(project), root)
+    distribution = distribution_name(project)
+    interpreter = examine(version.name, python, requested, distribution, root, needed=needed)
     _refuse_other_checkout(version, requested, interpreter.editable)
-    packages = import_names(interpreter.files, distribution_name(project))
+    packages = import_names(interpreter.files, distribution)
     _remove_from_tree(project, packages)
     origin = version.label
     if interpreter.installed:

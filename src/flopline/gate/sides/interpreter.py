@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING
 from flopline import FloplineError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flopline.gate.record import SideName
 
 PROBE = Path(__file__).with_name("probe_interpreter.py")
+NEEDED = ("pytest", "pytest_benchmark")
+"""The modules that an interpreter needs to run a suite of pytest-benchmark."""
 PROBE_SECONDS = 60
 """An interpreter that takes longer than this to describe itself is refused."""
 
@@ -64,7 +68,13 @@ def find_interpreter(side: SideName, requested: str) -> str:
 
 
 def examine(
-    side: SideName, python: str, requested: str, distribution: str, folder: Path
+    side: SideName,
+    python: str,
+    requested: str,
+    distribution: str,
+    folder: Path,
+    *,
+    needed: Sequence[str] = NEEDED,
 ) -> Interpreter:
     """Asks an interpreter what it is.
 
@@ -74,12 +84,13 @@ def examine(
         requested: The path or name that the user gave, for messages.
         distribution: The name under which the project would be installed in it, or empty.
         folder: Where it is run.
+        needed: The modules that it must have.
 
     Raises:
-        InterpreterError: It is not a Python of at least 3.11 with pytest and pytest-benchmark.
+        InterpreterError: It is not a Python of at least 3.11 with what is needed.
     """
     try:
-        last_line = _probe(python, distribution, folder)
+        last_line = _probe(python, distribution, folder, needed)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InterpreterError(
             f"the {side}'s interpreter {requested!r} does not run: {error}; "
@@ -118,10 +129,10 @@ def _interpreter(facts: object) -> Interpreter:
     return Interpreter(**facts)
 
 
-def _probe(python: str, distribution: str, folder: Path) -> str:
+def _probe(python: str, distribution: str, folder: Path, needed: Sequence[str]) -> str:
     """Runs the probe and returns the last line that was printed; empty if there was none."""
     # A shell does not know the option -X with a value, so it would refuse to run the program.
-    command = [python, "-X", "utf8", str(PROBE), distribution]
+    command = [python, "-X", "utf8", str(PROBE), distribution, *needed]
     done = subprocess.run(
         command,
         cwd=folder,
