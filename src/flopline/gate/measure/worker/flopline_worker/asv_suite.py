@@ -269,6 +269,9 @@ def discover(root: Path) -> Discovered:
         )
     update_sys_path(str(root))
     suite = Discovered(errors=list(import_errors(root.name, str(root))))
+    inside = (root.name, f"{root.name}.")
+    marked = [name for name, module in list(sys.modules.items()) if module is None]
+    failed = [name for name in marked if name == inside[0] or name.startswith(inside[1])]
     try:
         benchmarks = list(discovery.disc_benchmarks(str(root), ignore_import_errors=True))
     except BaseException as error:  # noqa: BLE001  # whatever the suite raises
@@ -277,6 +280,8 @@ def discover(root: Path) -> Discovered:
             f"asv_runner cannot discover the benchmarks in {root.name}: "
             f"{type(error).__name__}: {error}"
         ) from None
+    for name in failed:
+        del sys.modules[name]
     names: set[str] = set()
     for benchmark in benchmarks:
         if benchmark.name in names:
@@ -293,6 +298,8 @@ def discover(root: Path) -> Discovered:
 def import_errors(name: str, file: str) -> Iterator[CollectionError]:
     """Imports a package with all its modules, as asv_runner does; yields what fails.
 
+    Until somebody removes the mark that it gets, what has failed is not tried once more.
+
     Args:
         name: The package.
         file: Where it is.
@@ -300,6 +307,7 @@ def import_errors(name: str, file: str) -> Iterator[CollectionError]:
     try:
         module = importlib.import_module(name)
     except BaseException as error:  # noqa: BLE001  # as asv_runner
+        sys.modules[name] = None  # type: ignore[assignment]  # this is what Python has for it
         yield CollectionError(file, f"{type(error).__name__}: {error}"[-TEXT:])
         return
     folders = getattr(module, "__path__", None)
