@@ -23,7 +23,10 @@ def test_a_long_name_is_shown_without_its_middle() -> None:
         (["b/a.py::x", "y"], ""),
         (["x", "a/b"], ""),
         (["::z"], ""),
-        (["bench.T.time_x('a::b')"], ""),
+        (["bench.T.time_x('a::b')"], "bench.T."),
+        (["bench.T.time_x(1.5)", "bench.T.time_y"], "bench.T."),
+        (["bench.T.time_x(1.5)", "bench.time_y"], "bench."),
+        (["one.time_x", "two.time_x"], ""),
     ],
 )
 def test_ids_have_a_file_or_a_folder_in_common(ids: list[str], prefix: str) -> None:

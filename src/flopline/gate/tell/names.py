@@ -52,16 +52,28 @@ def in_file(benchmark: str) -> tuple[str, str]:
 
 
 def common_prefix(ids: Iterable[str]) -> str:
-    """Returns what all ids begin with: a file with its colons, or a folder with its slash."""
-    files = {_file(benchmark) for benchmark in ids}
-    if len(files) == 1 and "" not in files:
+    """Returns what all ids begin with: a file with its colons, or a folder with its slash.
+
+    In an asv suite, it is a module or a class with its dot.
+    """
+    names = list(ids)
+    files = {_file(benchmark) for benchmark in names}
+    if files == {""}:
+        paths = {benchmark.partition("(")[0] for benchmark in names}
+        return _common_folders(paths, ".")
+    if len(files) == 1:
         return f"{files.pop()}::"
-    folders = [file.split("/")[:-1] for file in files]
+    return _common_folders(files, "/")
+
+
+def _common_folders(paths: Iterable[str], separator: str) -> str:
+    """Returns the folders in which all paths lie, each with a separator."""
+    folders = [path.split(separator)[:-1] for path in paths]
     prefix = ""
     for same_depth in zip(*folders, strict=False):
         if len(set(same_depth)) > 1:
             break
-        prefix += f"{same_depth[0]}/"
+        prefix += f"{same_depth[0]}{separator}"
     return prefix
 
 

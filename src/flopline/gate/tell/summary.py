@@ -260,7 +260,7 @@ def _settings(record: GateRecord, common: str) -> list[Note]:
     """Returns where the ids are, how noisy it was, and how many blocks each stage had."""
     notes = _parts(record)
     if common:
-        notes.append(_note("ids in", shortened(common.removesuffix("::"))))
+        notes.append(_note("ids in", shortened(common.removesuffix("::").removesuffix("."))))
     if facts := _noise(record):
         notes.append(_note("noise", "   ".join(facts)))
     if screened := _stage(record, "screen"):
