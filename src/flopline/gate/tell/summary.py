@@ -168,8 +168,10 @@ class Summary:
 def summarise(record: GateRecord) -> Summary:
     """Returns everything that a report on this record says."""
     common = common_prefix([row.id for row in record.comparisons] + record.added + record.removed)
-    ordered = sorted(record.comparisons, key=_place)
-    losses = reasons.losses(record)
+    skipped = reasons.not_applicable(record)
+    compared = [row for row in record.comparisons if row.id not in skipped]
+    ordered = sorted(compared, key=_place)
+    losses = {name: its for name, its in reasons.losses(record).items() if name not in skipped}
     lost = []
     for benchmark in list(losses)[:MANY]:
         name = shortened(benchmark.removeprefix(common))
@@ -178,7 +180,7 @@ def summarise(record: GateRecord) -> Summary:
         lost.append(LostBenchmark(name, why, tuple(output[-MANY:])))
     rows = tuple(_row(row, record, common, is_lost=row.id in losses) for row in ordered)
     return Summary(
-        heading=_heading(record),
+        heading=_heading(record, len(compared)),
         settings=tuple(_settings(record, common)),
         columns=COLUMNS,
         rows=rows,
@@ -186,7 +188,7 @@ def summarise(record: GateRecord) -> Summary:
         explanations=tuple(_explanations(rows)),
         lost=tuple(lost),
         more_lost=len(losses) - len(lost),
-        notes=tuple(_notes(record, common)),
+        notes=(*_skipped(skipped, common), *_notes(record, common)),
         result=tuple(visible_lines(record.result)),
         answer=_answer(record),
         exit_code=record.exit_code,
@@ -244,8 +246,15 @@ def _unchanged(comparisons: list[Comparison]) -> Unchanged:
     )
 
 
-def _heading(record: GateRecord) -> tuple[str, ...]:
-    count = len(record.comparisons)
+def _skipped(names: list[str], common: str) -> list[Note]:
+    """Returns how many benchmarks of an asv suite do not apply, and which."""
+    if not names:
+        return []
+    sentence = (f"{len(names)} do not apply, as they say on both sides: ", *_names(names, common))
+    return [Note("skipped", (sentence,))]
+
+
+def _heading(record: GateRecord, count: int) -> tuple[str, ...]:
     part = record.settings.part
     return (
         f"baseline {shortened(record.baseline.version)}",
