@@ -61,7 +61,8 @@ def test_a_named_folder_is_one_of_benchmarks_or_of_a_configuration(tmp_path: Pat
     write(tmp_path, {"ci/asv.conf.json": '{"benchmark_dir": "../bench_suite"}'})
     here = place(tmp_path, "src")
     assert asked_for(here, "../bench_suite") == AsvSuite(PurePosixPath("bench_suite"))
-    assert asked_for(here, "../ci").folder == PurePosixPath("bench_suite")
+    for configuration in ("../ci", "../ci/asv.conf.json"):
+        assert asked_for(here, configuration).folder == PurePosixPath("bench_suite")
 
 
 @pytest.mark.parametrize(

@@ -51,12 +51,14 @@ class AsvSuite:
 
 
 def asked_for(place: Place, folder: str) -> AsvSuite:
-    """Returns the suite in a folder that the user has named, or beside the configuration there.
+    """Returns the suite that the user has named: its folder, or a configuration or its folder.
 
     Raises:
         AsvSuiteError: There is no such folder, or it is not one of benchmarks.
     """
     path = place.start / folder
+    if path.is_file():
+        return _configured(place, path)
     for name in CONFIGURATIONS:
         if (path / name).is_file():
             return _configured(place, path / name)
