@@ -35,7 +35,7 @@ from flopline.gate.signals import held_back
 from flopline.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from flopline.gate.record import GateRecord
     from flopline.gate.sides.environment import Side
@@ -47,7 +47,9 @@ app = typer.Typer()
 EXIT_CODES = "; ".join(f"{int(code)} {code.meaning}" for code in ExitCode)
 HELP = f"""Find out whether a candidate is slower than a baseline.
 
-Any pytest-benchmark suite can be compared. Arguments after -- go to pytest.
+Any pytest-benchmark suite can be compared. Arguments after -- go to pytest. With --asv, or where
+there are no such arguments and asv.conf.json names a suite, an asv suite is compared, and arguments
+after -- are regular expressions of its benchmarks.
 
 What is not given is as tool.flopline.gate in pyproject.toml says.
 
@@ -65,7 +67,15 @@ class GateCommand(TyperCommand):
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # as Commands.invoke
-        """Notes how many arguments come after the --, which is itself no longer there later."""
+        """Notes how many arguments come after the --, which is itself no longer there later.
+
+        The folder may be left out after --asv, which options of typer do not allow otherwise.
+        """
+        for place, following in enumerate([*args[1:], "--"]):
+            if args[place] == "--":
+                break
+            if args[place] == "--asv" and following.startswith("-"):
+                args[place] = "--asv="
         after = args[args.index("--") + 1 :] if "--" in args else []
         ctx.meta[AFTER] = len(after)
         return super().parse_args(ctx, args)
@@ -120,6 +130,7 @@ def was_given(context: typer.Context, name: str) -> bool:
     """Returns whether the command line has the option of a parameter."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
+
 
 UNTESTABLE = 125
 """The exit code that tells `git bisect run` to go on with another commit."""
@@ -382,6 +393,14 @@ Alpha = Annotated[
     typer.Option(metavar="PERCENT", help="Accept this probability of any false alarm in the run."),
 ]
 Budget = Annotated[str, typer.Option(metavar="SECONDS", help="Measure for at most this long.")]
+AsvFolder = Annotated[
+    str | None,
+    typer.Option(
+        "--asv",
+        metavar="[DIR]",
+        help="Compare the asv suite in this folder, or the one that asv.conf.json names.",
+    ),
+]
 AlternateSetup = Annotated[
     bool,
     typer.Option(
@@ -471,6 +490,7 @@ def gate(
     alternate_setup: AlternateSetup = False,
     report_only: ReportOnly = False,
     inconclusive: Inconclusive = "fail",
+    asv: AsvFolder = None,
     part: PartOfSuite = "1/1",
     self_check: SelfCheck = 0,
     bisect: Bisect = False,
@@ -498,22 +518,27 @@ def gate(
         if share.of > 1:
             fail("--self-check measures the error rates of a whole run; leave --part out")
     outputs.refuse_unwritable()
+    pythons = parse_pythons(baseline, baseline_python, candidate_python)
+    arguments = tuple(context.args)
+    if asv is None:
+        arguments = arguments or configured.suite
     whole = Settings(
         detect=DETECT.parse("--detect", detect) / 100,
         alpha=ALPHA.parse("--alpha", alpha) / 100,
         budget=BUDGET.parse("--budget", budget),
-        arguments=tuple(context.args) or configured.suite,
+        arguments=arguments,
         suite_from=suite_from,
         alternate=alternate_setup,
         rules=configured.rules,
         report_only=report_only,
         inconclusive=inconclusive,
+        asv=parse_asv(asv, arguments),
     )
     options = GateOptions(
         settings=whole.for_part(share),
         baseline=baseline,
         candidate=candidate,
-        pythons=parse_pythons(baseline, baseline_python, candidate_python),
+        pythons=pythons,
         python=python,
         isolation=parse_isolation(extra, group, requirement, isolated=isolated),
         carried=tuple(carry or ()),
@@ -577,6 +602,40 @@ def parse_isolation(
                 "your environment and leave it out"
             )
     return None
+
+
+def parse_asv(folder: str | None, arguments: Sequence[str]) -> str:
+    """Returns the folder of the asv suite that is compared; empty if the suite is pytest's.
+
+    Args:
+        folder: What --asv names; empty if it names none, None if it was not given.
+        arguments: The arguments after --.
+
+    Raises:
+        AsvSuiteError: There is no suite where one is asked for, or an argument cannot select
+            benchmarks of it.
+        PlaceError, NoWorkingTreeError, GitError, ProjectError: As `Place.here`.
+    """
+    from flopline.gate.sides import asv_suite
+    from flopline.gate.sides.place import Place
+
+    if folder is None and arguments:
+        return ""
+    place = Place.here()
+    if folder:
+        suite = asv_suite.asked_for(place, folder)
+    else:
+        found = asv_suite.find(place, asked=folder is not None)
+        if found is None:
+            return ""
+        suite = found
+    asv_suite.check_patterns(arguments)
+    if folder is None:
+        complain(
+            f"comparing the asv suite {suite.folder}, which {suite.found} names; to compare a "
+            "pytest suite, name it after --"
+        )
+    return str(suite.folder)
 
 
 def compare(options: GateOptions) -> None:
@@ -667,25 +726,31 @@ def print_record(record: GateRecord) -> None:
 def _prepared(options: GateOptions) -> Iterator[tuple[Side, Side, Report]]:
     """Makes both sides ready to be started, and shows the progress of what is done with them."""
     from flopline.gate.measure.orphans import adopted
+    from flopline.gate.sides import asv_suite
 
     try:
         # What a build or a suite has started, and left behind, ends with the run.
         with show_progress("gate") as report, adopted():
             report(Progress("building"))
-            with _sides(options) as (baseline, candidate):
+            with _sides(options) as sides:
+                baseline, candidate = asv_suite.with_suite(sides, options.settings.asv)
                 yield baseline, candidate, report
     except KeyboardInterrupt:
         fail("interrupted; nothing was written")
 
 
 def _sides(options: GateOptions) -> contextlib.AbstractContextManager[tuple[Side, Side]]:
-    from flopline.gate.sides import cache, environment, interpreter
+    from flopline.gate.sides import asv_suite, cache, environment, interpreter
 
+    needed = asv_suite.needed(options.settings.asv)
     if options.pythons is not None:
         if options.python is not None:
             fail("with --baseline-python and --candidate-python, leave --python out")
-        return environment.interpreters(None, *options.pythons, carried=options.carried)
-    chosen, what = interpreter.choose(options.python, harness=options.isolation is None)
+        return environment.interpreters(
+            None, *options.pythons, carried=options.carried, needed=needed
+        )
+    in_place = options.isolation is None
+    chosen, what = interpreter.choose(options.python, needed=needed if in_place else ())
     if what:
         complain(
             f"both sides run in {what}, {chosen.python} (Python {chosen.version}); "

@@ -383,7 +383,8 @@ class Settings:
         detect: The relative slowdown that must be found.
         alpha: The accepted probability of any false alarm in the run.
         budget: The number of seconds that the run may take.
-        arguments: The arguments for pytest.
+        arguments: The arguments for pytest; for an asv suite, regular expressions that the names of
+            benchmarks match.
         suite_from: The side whose benchmark files both sides ran; `each` if each ran its own.
         alternate: Whether the fixtures of only one side may live at a time.
         part: The part of the suite that is measured.
@@ -391,6 +392,7 @@ class Settings:
             later ones outrank the earlier.
         report_only: Whether the exit code is 0 whatever the verdicts are.
         inconclusive: What an undecided run is: `fail` has an exit code of its own, `pass` has 0.
+        asv: The folder of the asv suite, relative to the project; empty if the suite is pytest's.
     """
 
     detect: float = 0.03
@@ -400,6 +402,7 @@ class Settings:
     suite_from: Literal["candidate", "baseline", "each"] = "candidate"
     alternate: bool = False
     part: Part = Part()
+    asv: str = ""
     rules: tuple[Rule, ...] = ()
     report_only: bool = False
     inconclusive: Literal["fail", "pass"] = "fail"
@@ -428,6 +431,19 @@ class Settings:
         if self.report_only:
             passes = {ExitCode.REGRESSION, ExitCode.UNDECIDED}
         return ExitCode.NO_REGRESSION if judged in passes else judged
+
+    def for_part(self, part: Part) -> Settings:
+        """Returns the settings of one part of this run.
+
+        Each part may raise a false alarm with an equal share of this run's probability. Whatever
+        the parts have to do with each other, all of them together then have at most the whole of
+        it (Bonferroni).
+        """
+        return replace(self, alpha=self.alpha / part.of, part=part)
+
+    def for_whole(self) -> Settings:
+        """Returns the settings of the whole run of which this is a part."""
+        return replace(self, alpha=self.alpha * self.part.of, part=Part())
 
     def for_part(self, part: Part) -> Settings:
         """Returns the settings of one part of this run.

@@ -432,20 +432,15 @@ def share_suite(
         source, target, chosen = baseline, candidate, before
     if not chosen.items:
         errors = "\n".join(error.text for error in chosen.errors)
-        raise GateError(
-            "no benchmark found: no collected test uses the fixture `benchmark`, and tests that "
-            "have only the mark of this name count if --codspeed is among pytest's arguments or "
-            "pytest-codspeed is installed; name the suite after --, for example -- "
-            "tests/benchmarks\n"
-            f"{errors[-2000:]}"
-        )
+        raise GateError(f"no benchmark found: {_why_none(settings)}\n{errors[-2000:]}".rstrip())
+    warnings.extend(_unpaired(chosen))
 
     files = frozenset(benchmark.file for benchmark in chosen.items.values())
     overlaid = Overlaid(kept=files)
     if settings.suite_from != "each":
         overlaid = Overlaid()
         if source.tree != target.tree:
-            overlaid = overlay(source, target, sorted(files))
+            overlaid = overlay(source, target, sorted(files), asv=settings.asv)
     if overlaid.replaced:
         names = listed(overlaid.replaced)
         warnings.append(
@@ -476,6 +471,36 @@ def share_suite(
     return suite.share(settings.part)
 
 
+def _why_none(settings: Settings) -> str:
+    """Returns why there is no benchmark, and what to do."""
+    if settings.asv:
+        wanted = (
+            " whose name one of the arguments after -- is found in" if settings.arguments else ""
+        )
+        return (
+            f"the asv suite {settings.asv} has no timed benchmark{wanted}; those are time_* and "
+            "types of the suite's own that are timed in the same way"
+        )
+    return (
+        "no collected test uses the fixture `benchmark`, and tests that have only the mark of this "
+        "name count if --codspeed is among pytest's arguments or pytest-codspeed is installed; "
+        "name the suite after --, for example -- tests/benchmarks"
+    )
+
+
+def _unpaired(collected: Collected) -> list[str]:
+    """Returns a warning if an asv suite has benchmarks of other kinds."""
+    if not collected.unpaired:
+        return []
+    number = counted(len(collected.unpaired), "benchmark")
+    warning = (
+        f"{number} of the asv suite could not be compared, because only calls that are timed in "
+        "one process can be paired (not track_, mem_, peakmem_ or timeraw_): "
+        f"{listed(collected.unpaired)}"
+    )
+    return [warning]
+
+
 def _list_both(
     baseline: Side, candidate: Side, settings: Settings, patience: Patience | None
 ) -> tuple[Collected, Collected]:
@@ -491,7 +516,7 @@ def _list_both(
     source, target = candidate, baseline
     if settings.suite_from == "baseline":
         source, target = baseline, candidate
-    if settings.suite_from != "each" and source.tree != target.tree:
+    if settings.suite_from != "each" and source.tree != target.tree and not settings.asv:
         share_surroundings(source, target, settings.arguments)
     try:
         before, after = list_benchmarks(
@@ -501,7 +526,8 @@ def _list_both(
         if settings.suite_from == "each" or source.tree == target.tree:
             raise
         (chosen,) = list_benchmarks([source], settings.arguments, patience=patience)
-        overlay(source, target, sorted({benchmark.file for benchmark in chosen.items.values()}))
+        files = sorted({benchmark.file for benchmark in chosen.items.values()})
+        overlay(source, target, files, asv=settings.asv)
         (other,) = list_benchmarks([target], settings.arguments, patience=patience)
         before, after = (other, chosen) if source is candidate else (chosen, other)
     return before, after

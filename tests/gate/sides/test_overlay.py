@@ -232,3 +232,33 @@ def test_changed_code_in_a_benchmark_file_may_be_what_is_measured(
 def test_a_suite_is_a_folder_of_its_name_and_no_package(file: str, folder: str | None) -> None:
     expected = PurePosixPath(folder) if folder else None
     assert suite_folder(PurePosixPath(file), frozenset({"pkg", "perf"})) == expected
+
+
+def test_the_folder_of_an_asv_suite_is_replaced_and_nothing_else(pair: tuple[Side, Side]) -> None:
+    baseline, candidate = pair
+    both = ("perf/suite/bench_a.py", "perf/suite/helpers.py", "perf/asv.conf.json", "pkg/a.py")
+    write(baseline.tree, {**dict.fromkeys(both, "old"), "perf/suite/bench_gone.py": "old"})
+    write(candidate.tree, {**dict.fromkeys(both, "new"), "perf/suite/bench_new.py": "new"})
+    done = overlay(candidate, baseline, ["perf/suite/bench_a.py"], asv="perf/suite")
+    assert content(baseline.tree) == {
+        "perf/suite/bench_a.py": "new",
+        "perf/suite/bench_new.py": "new",
+        "perf/suite/helpers.py": "new",
+        "perf/asv.conf.json": "old",
+        "pkg/a.py": "old",
+    }
+    names = ("bench_a", "bench_gone", "bench_new", "helpers")
+    assert done.replaced == tuple(f"perf/suite/{name}.py" for name in names)
+    assert not done.doubtful
+
+
+def test_an_asv_suite_behind_a_link_is_not_written_to(
+    pair: tuple[Side, Side], tmp_path: Path
+) -> None:
+    baseline, candidate = pair
+    write(candidate.tree, {"perf/bench_a.py": "new"})
+    write(tmp_path, {"elsewhere/bench_a.py": "old"})
+    (baseline.tree / "perf").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OverlayError, match="leads out of its tree"):
+        overlay(candidate, baseline, ["perf/bench_a.py"], asv="perf")
+    assert (tmp_path / "elsewhere" / "bench_a.py").read_text() == "old"

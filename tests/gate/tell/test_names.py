@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from flopline.gate.tell.names import common_prefix, shortened
+from flopline.gate.tell.names import common_prefix, in_file, shortened
 
 
 def test_a_long_name_is_shown_without_its_middle() -> None:
@@ -23,7 +23,25 @@ def test_a_long_name_is_shown_without_its_middle() -> None:
         (["b/a.py::x", "y"], ""),
         (["x", "a/b"], ""),
         (["::z"], ""),
+        (["bench.T.time_x('a::b')"], "bench.T."),
+        (["bench.T.time_x(1.5)", "bench.T.time_y"], "bench.T."),
+        (["bench.T.time_x(1.5)", "bench.time_y"], "bench."),
+        (["one.time_x", "two.time_x"], ""),
     ],
 )
 def test_ids_have_a_file_or_a_folder_in_common(ids: list[str], prefix: str) -> None:
     assert common_prefix(ids) == prefix
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("b/a.py::T::x[1.5]", ("b/a.py", "T::x[1.5]")),
+        ("b/a(1).py::x", ("b/a(1).py", "x")),
+        ("bench.T.time_x", ("bench.T", "time_x")),
+        ("bench.T.time_x('a::b.c', 1.5)", ("bench.T", "time_x('a::b.c', 1.5)")),
+        ("time_x", ("time_x", "time_x")),
+    ],
+)
+def test_a_benchmark_has_a_place_and_a_name_in_it(name: str, parts: tuple[str, str]) -> None:
+    assert in_file(name) == parts

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from hypothesis import example, given
 
-from flopline.gate.record import Difference, ExitCode, Loss, Settings
+from flopline.gate.record import Comparison, Difference, ExitCode, Loss, Settings
 from flopline.gate.rules import Rule
 from flopline.gate.tell.columns import COLUMNS
 from flopline.gate.tell.summary import Note, Summary, summarise
@@ -304,3 +304,18 @@ def test_one_benchmark_is_not_benchmarks() -> None:
 def test_every_string_is_one_line_of_printable_characters(words: str) -> None:
     for string in strings(summarise(reworded(words))):
         assert string.isprintable()
+
+
+def test_what_both_sides_of_an_asv_suite_skip_is_one_note() -> None:
+    lost = {
+        "bench.time_x(1)": Loss(None, "setup", "skipped", "says so"),
+        "bench.time_x(2)": Loss("candidate", "setup", "skipped", "says so"),
+    }
+    rows = [Comparison(name, "not comparable") for name in lost]
+    blocks = [make_block("screen", 3, lost=lost)] * 2
+    for asv, count in (("bench", 1), ("", 2)):
+        settings = Settings(asv=asv)
+        summary = summarise(changed(comparisons=rows, blocks=blocks, settings=settings))
+        assert len(summary.rows) == len(summary.lost) == count
+        told = notes(summary).get("skipped", "")
+        assert told == ("1 do not apply, as they say on both sides: bench.time_x(1)" * bool(asv))

@@ -98,6 +98,7 @@ class Collected:
         python: The interpreter's version.
         packages: Versions of the distributions that it sees, by name.
         randomised: Whether address-space randomisation could not be switched off.
+        unpaired: Names of an asv suite's benchmarks that are not timed calls of a function.
         loaded: The code that it has loaded from the side's own folders and the user's checkout;
             empty where that was not asked.
         imported: What it has imported; None where that was not asked, or not told.
@@ -108,6 +109,7 @@ class Collected:
     python: str
     packages: dict[str, str]
     randomised: bool
+    unpaired: list[str] = field(default_factory=list)
     loaded: list[LoadedFile] = field(default_factory=list)
     imported: Imported | None = None
 
@@ -246,23 +248,33 @@ def shared_environment(hash_seed: int, padding: int, heap_seed: int = 1) -> dict
 
 
 def _collected(handle: WorkerHandle, side: Side) -> Collected:
-    hello = _expect(handle, Hello)
-    collection = _expect(handle, Collection)
+    hello = _expect(handle, side, Hello)
+    collection = _expect(handle, side, Collection)
     items = {}
     for benchmark in collection.benchmarks:
         # The worker reports its files relative to where it was started.
         file = os.path.relpath(side.folder / benchmark.file, side.tree)
         items[benchmark.name] = CollectedSource(file, benchmark.digest)
-    return Collected(items, collection.errors, hello.python, hello.packages, hello.randomised)
+    return Collected(
+        items,
+        collection.errors,
+        hello.python,
+        hello.packages,
+        hello.randomised,
+        collection.unpaired,
+    )
 
 
-def _expect(handle: WorkerHandle, kind: type[Expected]) -> Expected:
+def _expect(handle: WorkerHandle, side: Side, kind: type[Expected]) -> Expected:
     """Returns the next message, which must be of this kind."""
     try:
         message = handle.receive()
     except WorkerGoneError as error:
         raise WorkerError(f"{error.side}: the worker {error.outcome}: {error.text}") from error
     if isinstance(message, Bye):
+        if side.runner != "pytest":
+            text = message.text or handle.tail()
+            raise WorkerError(f"{handle.side}: the asv suite does not start: {text}")
         if message.status == 0:
             raise SuiteError(
                 f"{handle.side}: with these arguments pytest shows something and runs no test; "

@@ -18,10 +18,12 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from flopline import FloplineError, git
+from flopline.gate.sides.asv_suite import RUNNER, VARIABLE
 from flopline.gate.sides.build import BuildError, Workspace, build
 from flopline.gate.sides.carry import carry, find_loads
 from flopline.gate.sides.export import export
 from flopline.gate.sides.interpreter import (
+    NEEDED,
     Interpreter,
     InterpreterError,
     examine,
@@ -120,6 +122,11 @@ class Side:
         return tuple(dict.fromkeys(folders))
 
     @property
+    def runner(self) -> str:
+        """What collects and runs the suite: `pytest` or `asv_runner`."""
+        return RUNNER if VARIABLE in self.environment else "pytest"
+
+    @property
     def built(self) -> frozenset[str]:
         """The names of the distributions that were built for this side."""
         if self.site is None or self.home is None or not self.site.is_relative_to(self.home):
@@ -127,8 +134,11 @@ class Side:
         return frozenset(each.metadata["Name"] or "" for each in _from_folders(self.site))
 
     def arguments(self, given: Sequence[str]) -> list[str]:
-        """Returns arguments for pytest in which the paths are those of the side's copy."""
-        if self.place is None:
+        """Returns arguments for pytest in which the paths are those of the side's copy.
+
+        What selects benchmarks of an asv suite has no paths.
+        """
+        if self.place is None or self.runner != "pytest":
             return list(given)
         arguments = self.place.arguments(given, self.tree)
         return [*arguments, *bounds(self.folder, self.copy, arguments)]
@@ -279,7 +289,12 @@ def _without_finders(baseline: Side, candidate: Side) -> tuple[Side, Side]:
 
 @contextmanager
 def interpreters(
-    start: Path | None, baseline: str, candidate: str, *, carried: Sequence[str] = ()
+    start: Path | None,
+    baseline: str,
+    candidate: str,
+    *,
+    carried: Sequence[str] = (),
+    needed: Sequence[str] = NEEDED,
 ) -> Iterator[tuple[Side, Side]]:
     """Yields two interpreters as they are, each with a copy of the working tree.
 
@@ -291,10 +306,11 @@ def interpreters(
         baseline: Path or name of the baseline's interpreter.
         candidate: Path or name of the candidate's interpreter.
         carried: As for `sides`.
+        needed: The modules that each must have.
 
     Raises:
         CarryError: As `sides`.
-        InterpreterError: One is not a Python of at least 3.11 with pytest and pytest-benchmark.
+        InterpreterError: One is not a Python of at least 3.11 with what is needed.
         ExportError: The working tree could not be copied.
         ProjectError, PlaceError, VanishedError, NoWorkingTreeError, GitError: As `sides`.
     """
@@ -303,8 +319,8 @@ def interpreters(
     remove_dead()
     with _folder_of_sides() as root:
         yield (
-            _interpreter_side(current(place, "baseline"), baseline, root, place, loads),
-            _interpreter_side(current(place, "candidate"), candidate, root, place, loads),
+            _interpreter_side(current(place, "baseline"), baseline, root, place, loads, needed),
+            _interpreter_side(current(place, "candidate"), candidate, root, place, loads, needed),
         )
 
 
@@ -492,7 +508,12 @@ def _check_imports(side: Side, site: Path) -> None:
 
 
 def _interpreter_side(
-    version: Version, requested: str, root: Path, place: Place, loads: Sequence[Load]
+    version: Version,
+    requested: str,
+    root: Path,
+    place: Place,
+    loads: Sequence[Load],
+    needed: Sequence[str],
 ) -> Side:
     """Returns a side that an interpreter of the user's runs, with a copy of the working tree."""
     whose = f"the {version.name}'s interpreter"
@@ -501,10 +522,11 @@ def _interpreter_side(
     project = export(version, copy)
     notes = carry(version.name, loads, copy)
     _make_standing(place, project)
-    interpreter = examine(whose, python, requested, distribution_name(project), root)
+    distribution = distribution_name(project)
+    interpreter = examine(whose, python, requested, distribution, root, needed=needed)
     interpreter.demand_harness(whose, requested)
     _refuse_other_checkout(version, requested, interpreter.editable)
-    packages = import_names(interpreter.files, distribution_name(project))
+    packages = import_names(interpreter.files, distribution)
     _remove_from_tree(project, packages)
     origin = version.label
     if interpreter.installed:

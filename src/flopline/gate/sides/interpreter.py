@@ -20,9 +20,11 @@ from flopline import FloplineError
 from flopline.gate.sides.place import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 PROBE = Path(__file__).with_name("probe_interpreter.py")
+NEEDED = ("pytest", "pytest_benchmark")
+"""The modules that an interpreter needs to run a suite of pytest-benchmark."""
 PROBE_SECONDS = 60
 """An interpreter that takes longer than this to describe itself is refused."""
 MARKS_OF_TOOLS = ("uv-receipt.toml", "pipx_metadata.json")
@@ -70,22 +72,23 @@ class Interpreter:
         return examine("the interpreter", sys.executable, sys.executable, "", Path(sys.prefix))
 
     def demand_harness(self, whose: str, requested: str) -> None:
-        """Refuses an interpreter that cannot run a suite of benchmarks.
+        """Refuses an interpreter that lacks what runs a suite of benchmarks.
 
         Args:
             whose: What it is to the user, such as `the interpreter`.
             requested: The path or name that the user gave.
 
         Raises:
-            InterpreterError: It has no pytest or no pytest-benchmark.
+            InterpreterError: It lacks something.
         """
         if self.lacks:
             install = f"uv pip install --python {self.python}"
             if self.has_pip:
                 install = f"{self.python} -m pip install"
+            distributions = " ".join(name.replace("_", "-") for name in self.lacks)
             raise InterpreterError(
                 f"{whose} {requested!r} (Python {self.version}) lacks {' and '.join(self.lacks)}; "
-                f"install it there: `{install} pytest pytest-benchmark`"
+                f"install it there: `{install} {distributions}`"
             )
 
 
@@ -123,12 +126,12 @@ def find_interpreter(whose: str, requested: str) -> str:
     return str(Path(path).absolute())
 
 
-def choose(requested: str | None, *, harness: bool = True) -> tuple[Interpreter, str]:
+def choose(requested: str | None, *, needed: Sequence[str] = NEEDED) -> tuple[Interpreter, str]:
     """Returns the interpreter in which both sides run, and what it is if the user named none.
 
     Args:
         requested: Its path, its name, or the folder of its environment, if the user named one.
-        harness: Whether it must have pytest and pytest-benchmark.
+        needed: The modules that it must have.
 
     Returns:
         It, and in words what it is; the latter is empty for the one that the user named, and for
@@ -147,9 +150,8 @@ def choose(requested: str | None, *, harness: bool = True) -> tuple[Interpreter,
         )
         whose = f"the interpreter of {what}," if what else whose
     python = find_interpreter(whose, requested)
-    interpreter = examine(whose, python, requested, "", place.start)
-    if harness:
-        interpreter.demand_harness(whose, requested)
+    interpreter = examine(whose, python, requested, "", place.start, needed=needed)
+    interpreter.demand_harness(whose, requested)
     return interpreter, what
 
 
@@ -206,7 +208,13 @@ def default_interpreter(
 
 
 def examine(
-    whose: str, python: str, requested: str, distribution: str, folder: Path
+    whose: str,
+    python: str,
+    requested: str,
+    distribution: str,
+    folder: Path,
+    *,
+    needed: Sequence[str] = NEEDED,
 ) -> Interpreter:
     """Asks an interpreter what it is.
 
@@ -216,12 +224,13 @@ def examine(
         requested: The path or name that the user gave, for messages.
         distribution: The name under which the project would be installed in it, or empty.
         folder: Where it is run.
+        needed: The modules that it must have.
 
     Raises:
         InterpreterError: It is not a Python of at least 3.11.
     """
     try:
-        last_line = _probe(python, distribution, folder)
+        last_line = _probe(python, distribution, folder, needed)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InterpreterError(
             f"{whose} {requested!r} does not run: {error}; give the path of a Python"
@@ -259,10 +268,10 @@ def _interpreter(facts: object, python: str) -> Interpreter:
     return Interpreter(**facts, python=python)
 
 
-def _probe(python: str, distribution: str, folder: Path) -> str:
+def _probe(python: str, distribution: str, folder: Path, needed: Sequence[str]) -> str:
     """Runs the probe and returns the last line that was printed; empty if there was none."""
     # A shell does not know the option -X with a value, so it would refuse to run the program.
-    command = [python, "-X", "utf8", str(PROBE), distribution]
+    command = [python, "-X", "utf8", str(PROBE), distribution, *needed]
     done = subprocess.run(
         command,
         cwd=folder,

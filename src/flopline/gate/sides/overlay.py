@@ -53,7 +53,7 @@ class Overlaid:
     kept: frozenset[str] = frozenset()
 
 
-def overlay(source: Side, target: Side, files: Iterable[str]) -> Overlaid:
+def overlay(source: Side, target: Side, files: Iterable[str], *, asv: str = "") -> Overlaid:
     """Replaces one side's benchmark files by the other's, with what they need to run.
 
     What is replaced is decided by what it is to pytest:
@@ -70,10 +70,14 @@ def overlay(source: Side, target: Side, files: Iterable[str]) -> Overlaid:
         source: The side whose suite both are to run.
         target: The other side, already built.
         files: Benchmark files, relative to the source's tree.
+        asv: The folder of an asv suite, relative to the trees. It is then replaced as a whole, and
+            nothing else is.
 
     Raises:
         OverlayError: A file does not exist, or it lies or leads out of its tree.
     """
+    if asv:
+        return _overlay_folder(source, target, PurePosixPath(asv))
     packages = source.packages | target.packages
     parts = {PurePosixPath(name) for name in CONFIGURATION}
     benchmarks = set()
@@ -100,6 +104,26 @@ def overlay(source: Side, target: Side, files: Iterable[str]) -> Overlaid:
         frozenset(doubtful),
         frozenset(str(file) for file in kept),
     )
+
+
+def _overlay_folder(source: Side, target: Side, folder: PurePosixPath) -> Overlaid:
+    """Replaces the folder of an asv suite, which holds nothing but benchmarks.
+
+    Raises:
+        OverlayError: It leads out of a tree.
+    """
+    for side in (source, target):
+        path = (side.tree / folder).resolve()
+        if not path.is_relative_to(side.tree.resolve()):
+            raise OverlayError(
+                f"on the {side.name} {folder} leads out of its tree through a link; "
+                "use --suite-from each"
+            )
+    replaced = []
+    for part in _differing(source, target, _files_below(source, target, folder)):
+        _replace(source, target, part)
+        replaced.append(str(part))
+    return Overlaid(tuple(replaced))
 
 
 def suite_folder(file: PurePosixPath, packages: frozenset[str]) -> PurePosixPath | None:

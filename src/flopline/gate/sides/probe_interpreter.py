@@ -1,8 +1,9 @@
 """A program that prints as JSON what the interpreter that runs it can do for a side.
 
-It is started by its path, with the name of a distribution as its argument. It imports nothing of
-flopline and keeps to the syntax of early versions of Python 3, because an older interpreter must be
-able to report that Python 3.11 or later is needed.
+It is started by its path, with the name of a distribution as its argument, and then those of the
+modules that a side needs. It imports nothing of flopline and keeps to the syntax of early versions
+of Python 3, because an older interpreter must be able to report that Python 3.11 or later is
+needed.
 """
 
 import json
@@ -46,7 +47,7 @@ else:
     from importlib import metadata, util
 
     FACTS["site"] = sysconfig.get_path("purelib")
-    needed = ("pytest", "pytest_benchmark")
+    needed = sys.argv[2:]
     FACTS["lacks"] = [name for name in needed if util.find_spec(name) is None]
     FACTS["binary"] = "{} {}".format(
         sysconfig.get_config_var("SOABI") or sys.implementation.cache_tag, sysconfig.get_platform()

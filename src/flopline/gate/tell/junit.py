@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from flopline.gate.record import ExitCode
+from flopline.gate.tell.names import in_file
 
 if TYPE_CHECKING:
     from flopline.gate.tell.summary import ReportRow, Summary
@@ -42,8 +43,8 @@ def render(summary: Summary) -> str:
 
 
 def _case(row: ReportRow, summary: Summary) -> ET.Element:
-    file, _, name = row.id.partition("::")
-    case = ET.Element("testcase", classname=file, name=name or file, time=f"{row.seconds:.9f}")
+    file, name = in_file(row.id)
+    case = ET.Element("testcase", classname=file, name=name, time=f"{row.seconds:.9f}")
     known = [column for column in summary.columns_in("junit") if row.cells[column.name]]
     facts = [f"{column.name} {row.cells[column.name]}" for column in known]
     first = f"{row.verdict}: {', '.join(facts)}" if facts else row.verdict

@@ -110,6 +110,20 @@ def losses(record: GateRecord) -> dict[str, list[Loss]]:
     return explained
 
 
+def not_applicable(record: GateRecord) -> list[str]:
+    """Returns the benchmarks of an asv suite that were never run, because both sides skip them.
+
+    Combinations of parameters that make no sense are left out so, and asv shows them as n/a.
+    """
+    if not record.settings.asv:
+        return []
+    return [
+        name
+        for name, all_losses in losses(record).items()
+        if all(loss.outcome == "skipped" and loss.side is None for loss in all_losses)
+    ]
+
+
 def behind_loss(name: str, all_losses: list[Loss], record: GateRecord) -> str:
     """Returns what happened to a benchmark, on which side, and in how many blocks."""
     first = all_losses[0]

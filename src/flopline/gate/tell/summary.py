@@ -234,8 +234,10 @@ def summarise(
     """
     values = values or {}
     common = common_prefix([row.id for row in record.comparisons] + record.added + record.removed)
-    ordered = sorted(record.comparisons, key=_place)
-    losses = reasons.losses(record)
+    skipped = reasons.not_applicable(record)
+    compared = [row for row in record.comparisons if row.id not in skipped]
+    ordered = sorted(compared, key=_place)
+    losses = {name: its for name, its in reasons.losses(record).items() if name not in skipped}
     lost = []
     for benchmark in list(losses)[:MANY]:
         name = shortened(benchmark.removeprefix(common))
@@ -248,7 +250,7 @@ def summarise(
         is_lost, blocks = row.id in losses, values.get(row.id, ())
         rows.append(_row(row, record, common, is_lost=is_lost, blocks=blocks, axis=axis))
     return Summary(
-        heading=_heading(record),
+        heading=_heading(record, len(compared)),
         settings=tuple(_settings(record, common)),
         columns=COLUMNS,
         rows=tuple(rows),
@@ -256,7 +258,7 @@ def summarise(
         explanations=tuple(_explanations(rows)),
         lost=tuple(lost),
         more_lost=len(losses) - len(lost),
-        notes=tuple(_notes(record, common)),
+        notes=(*_skipped(skipped, common), *_notes(record, common)),
         result=tuple(visible_lines(record.result)),
         answer=_answer(record),
         exit_code=record.exit_code,
@@ -344,8 +346,15 @@ def _unchanged(comparisons: list[Comparison]) -> Unchanged:
     )
 
 
-def _heading(record: GateRecord) -> tuple[str, ...]:
-    count = len(record.comparisons)
+def _skipped(names: list[str], common: str) -> list[Note]:
+    """Returns how many benchmarks of an asv suite do not apply, and which."""
+    if not names:
+        return []
+    sentence = (f"{len(names)} do not apply, as they say on both sides: ", *_names(names, common))
+    return [Note("skipped", (sentence,))]
+
+
+def _heading(record: GateRecord, count: int) -> tuple[str, ...]:
     part = record.settings.part
     return (
         f"baseline {shortened(record.baseline.version)}",
@@ -360,7 +369,7 @@ def _settings(record: GateRecord, common: str) -> list[Note]:
     """Returns where the ids are, what was asked, how noisy it was, and the blocks of each stage."""
     notes = _parts(record)
     if common:
-        notes.append(_note("ids in", shortened(common.removesuffix("::"))))
+        notes.append(_note("ids in", shortened(common.removesuffix("::").removesuffix("."))))
     if asked := _asked(record, common):
         notes.append(Note("settings", tuple(asked)))
     if facts := _noise(record):

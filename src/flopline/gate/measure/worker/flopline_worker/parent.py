@@ -163,9 +163,10 @@ class Parent:
         elif taken := preparation.refuse(provided, portions, elsewhere, plugins):
             obstacle = f"the project has modules of its own named {', '.join(taken[:5])}"
         else:
-            preparation.load(["pytest"])
-            if "pytest" in preparation.spoilt:
-                obstacle = f"pytest cannot be shared: {preparation.spoilt['pytest']}"
+            first = "asv_runner" if session.ASV_SUITE in os.environ else "pytest"
+            preparation.load([first])
+            if first in preparation.spoilt:
+                obstacle = f"{first} cannot be shared: {preparation.spoilt[first]}"
             else:
                 preparation.load(modules)
         if not self.packages and not obstacle:

@@ -69,10 +69,10 @@ class CallSite(NamedTuple):
 
 
 class CollectedBenchmark(NamedTuple):
-    """A benchmark that pytest collected.
+    """A benchmark that pytest collected, or that asv_runner discovered.
 
     Attributes:
-        name: pytest's node id.
+        name: pytest's node id; in an asv suite, asv's name with the parameters.
         file: Its file, relative to the folder in which the worker was started.
         digest: A hash of the test function's source; empty where there is no source.
     """
@@ -238,10 +238,16 @@ class Collection(Message):
     """The benchmarks that pytest collected in its order, and the files that it could not collect.
 
     The worker waits for a command.
+
+    Attributes:
+        benchmarks: The benchmarks.
+        errors: What could not be collected.
+        unpaired: Names of an asv suite's benchmarks that are not timed calls of a function.
     """
 
     benchmarks: list[CollectedBenchmark]
     errors: list[CollectionError]
+    unpaired: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

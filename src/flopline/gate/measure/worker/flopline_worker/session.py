@@ -1,8 +1,9 @@
-"""One session of pytest, started by the coordinator, from the first message to the last."""
+"""One session of a suite, started by the coordinator, from the first message to the last."""
 
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import importlib.metadata
 import os
 import platform
@@ -27,6 +28,12 @@ OF_OTHER_RUNNERS = {"CODSPEED_ENV", "PYTEST_XDIST_WORKER", "PYTEST_TIMEOUT"}
 """Variables with which another program tells pytest that it runs the tests, or for how long."""
 HEAP_SEED = "FLOPLINE_HEAP"
 """The variable with the seed from which the layout of the heap follows."""
+ASV_SUITE = "FLOPLINE_ASV"
+"""The variable with the folder of an asv suite; without it the suite is pytest's."""
+ASV_RUNNER_NEEDED = (
+    "asv_runner discovers the benchmarks of an asv suite; install it into the environment of the "
+    "suite (pip install asv_runner)"
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -49,11 +56,11 @@ def run(
     randomised: bool,
     known: dict[str, str] | None = None,
 ) -> int:
-    """Runs pytest between the first and the last message, and returns its exit status.
+    """Runs the suite between the first and the last message, and returns the exit status.
 
     Args:
         descriptors: The four pipes.
-        arguments: The arguments of pytest.
+        arguments: The arguments of pytest, or what the names of an asv suite's benchmarks match.
         randomised: Whether address-space randomisation is still on.
         known: The distributions that the interpreter sees, if somebody has looked already.
     """
@@ -63,24 +70,45 @@ def run(
     seed = os.environ.get(HEAP_SEED, "")
     held = scatter(int(seed)) if seed else []
     link.send(Hello(platform.python_version(), randomised, known or packages()))
+    if ASV_SUITE in os.environ:
+        status, text = run_asv(link, environment, arguments)
+    else:
+        status, text = run_pytest(link, environment, arguments)
+    link.send(Bye(status, text))
+    held.clear()  # it was kept until here
+    return status
+
+
+def run_pytest(link: Link, environment: tuple[str, ...], arguments: list[str]) -> tuple[int, str]:
+    """Runs pytest; returns its exit status and why nothing can be measured, if that is so."""
     try:
         import pytest
 
         from .neutral import NeutralPlugin
         from .plugin import LockstepPlugin
     except ImportError as error:
-        link.send(Bye(CANNOT_START, str(error)))
-        return CANNOT_START
+        return CANNOT_START, str(error)
     plugin = LockstepPlugin(link, environment)
     try:
-        status = int(pytest.main(arguments, plugins=[plugin, NeutralPlugin()]))
-        text = plugin.refusal
+        return int(pytest.main(arguments, plugins=[plugin, NeutralPlugin()])), plugin.refusal
     except Exception as error:  # noqa: BLE001  # pytest does not catch all that a conftest raises
         traceback.print_exc()
-        status, text = FAILED, f"{type(error).__name__}: {error}"
-    link.send(Bye(status, text))
-    held.clear()  # it was kept until here
-    return status
+        return FAILED, f"{type(error).__name__}: {error}"
+
+
+def run_asv(link: Link, environment: tuple[str, ...], patterns: list[str]) -> tuple[int, str]:
+    """Runs an asv suite; returns the exit status and why nothing can be measured, if so."""
+    faulthandler.enable()  # as pytest does, so that a worker that is aborted says where it was
+    try:
+        from . import asv_suite
+    except ImportError as error:
+        return CANNOT_START, f"{error}; {ASV_RUNNER_NEEDED}"
+    try:
+        text = asv_suite.run(link, environment, os.environ[ASV_SUITE], patterns)
+    except Exception as error:  # noqa: BLE001  # an import or a name of the suite
+        traceback.print_exc()
+        return FAILED, f"{type(error).__name__}: {error}"
+    return (CANNOT_START if text else 0), text
 
 
 def forget_surroundings(command: list[str]) -> None:

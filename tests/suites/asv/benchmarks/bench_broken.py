@@ -1,0 +1,5 @@
+import missing_library
+
+
+def time_missing():
+    missing_library.work()

@@ -1,0 +1,2 @@
+def time_inner():
+    sum(range(1000))
