@@ -445,19 +445,6 @@ class Settings:
         """Returns the settings of the whole run of which this is a part."""
         return replace(self, alpha=self.alpha * self.part.of, part=Part())
 
-    def for_part(self, part: Part) -> Settings:
-        """Returns the settings of one part of this run.
-
-        Each part may raise a false alarm with an equal share of this run's probability. Whatever
-        the parts have to do with each other, all of them together then have at most the whole of
-        it (Bonferroni).
-        """
-        return replace(self, alpha=self.alpha / part.of, part=part)
-
-    def for_whole(self) -> Settings:
-        """Returns the settings of the whole run of which this is a part."""
-        return replace(self, alpha=self.alpha * self.part.of, part=Part())
-
     @property
     def margin(self) -> float:
         """The log-ratio that is tolerated: that of a slowdown by a third of `detect`.

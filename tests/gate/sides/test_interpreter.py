@@ -196,7 +196,7 @@ def test_what_to_install_is_said_for_pip_and_for_uv(
     install = f"`uv pip install --python {bare} pytest pytest-benchmark`"
     with pytest.raises(InterpreterError, match=f"install it there: {install}"):
         choose(".venv")
-    assert choose(".venv", harness=False)[0].lacks == ["pytest", "pytest_benchmark"]
+    assert choose(".venv", needed=())[0].lacks == []
     write(
         bare.parents[1] / "lib" / f"python3.{sys.version_info.minor}" / "site-packages",
         {"pip.py": ""},
