@@ -322,7 +322,8 @@ def is_hopeless(confirmed: Confirmed, left: int, settings: Settings) -> bool:
     """Returns whether the blocks that are left will not reject a benchmark, slower or not.
 
     They would not even if it were slower by 1.645 standard errors more than it looks. Stopping then
-    costs no false alarms, and hardly any power: what is given up is still inconclusive.
+    costs no false alarms, and hardly any power. What is given up is unchanged only if its interval
+    lies below `detect`, and inconclusive otherwise.
 
     Args:
         confirmed: What its blocks have shown so far.
