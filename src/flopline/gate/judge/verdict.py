@@ -46,6 +46,8 @@ OF_WALSH_MEDIAN = math.sqrt(math.pi / 3)
 """The same of the median of pairwise averages, which is the estimate from confirming blocks."""
 FUTILE = 2.576
 """The Gaussian quantile of the interval beyond which a suspicion is given up: 99.5 % one-sided."""
+NOT_FASTER = "looked faster, which was not confirmed"
+"""A note on a benchmark."""
 FEW_TO_GIVE_UP = 4
 """A suspicion is not given up after fewer confirming blocks than this."""
 
@@ -327,7 +329,8 @@ def is_hopeless(confirmed: Confirmed, left: int, settings: Settings) -> bool:
     """Returns whether the blocks that are left will not reject a benchmark, slower or not.
 
     They would not even if it were slower by 1.645 standard errors more than it looks. Stopping then
-    costs no false alarms, and hardly any power: what is given up is still inconclusive.
+    costs no false alarms, and hardly any power. What is given up is unchanged only if its interval
+    lies below `detect`, and inconclusive otherwise.
 
     Args:
         confirmed: What its blocks have shown so far.
@@ -357,8 +360,9 @@ def compare(  # all that is known about one benchmark
 
     - `regressed` and `improved`: `confirm` rejected the values, or the negated values.
     - `unchanged`: Neither is the case, a slowdown of `detect` would have been called regressed with
-      a probability of 90 %, the 95 % interval lies below `detect`, and no suspicion remained
-      untested. It means "not slower by `detect`", and not "identical".
+      a probability of 90 %, the 95 % interval lies below `detect`, and no suspicion of slowness
+      remained untested. It means "not slower by `detect`", and not "identical": what looked faster
+      without being confirmed is not slower either.
     - `inconclusive`: All other cases. A note says why, unless noise is the reason.
 
     Args:
@@ -382,6 +386,8 @@ def compare(  # all that is known about one benchmark
     undecided = note or _why_undecided(screened, slower, faster, settings, planned)
     if undecided:
         return replace(row, note=undecided)
+    if faster is not None or suspicious(screened, settings) == "faster":
+        row = replace(row, note=NOT_FASTER)
     if _rules_out(row, settings):
         return replace(row, verdict="unchanged")
     return row
@@ -468,11 +474,8 @@ def _why_undecided(
                 f"looked slower; the budget ended after {slower.blocks} of about {planned} blocks"
             )
         return ""
-    if faster is not None:
-        return "looked faster, which was not confirmed"
-    direction = suspicious(screened, settings)
-    if direction is not None:
-        return f"looked {direction} in the screen and was not confirmed"
+    if suspicious(screened, settings) == "slower" and faster is None:
+        return "looked slower in the screen and was not confirmed"
     return ""
 
 
