@@ -196,8 +196,8 @@ def sides(
 
 def _reused(version: Version, made: Build) -> str:
     return (
-        f"the {version.name} was not built again: the same version was built for the same "
-        f"interpreter and in the same environment on {made.made}"
+        f"the {version.name} was not built again: its build of {made.made} is of the same files, "
+        "interpreter and environment"
     )
 
 
