@@ -169,7 +169,9 @@ def test_every_input_reaches_the_gate_and_the_event_names_the_baseline(
     assert settings.arguments == ("benchmarks", "-k", "test_work or nothing")
     assert (settings.suite_from, str(settings.part)) == ("baseline", "1/2")
     assert step.outputs["exit-code"] == str(int(step.record.exit_code))
-    assert not (step.folder / "comment.json").exists()  # a part has no verdict about all
+    # A part has no verdict about all of the suite, which only the joined record has.
+    assert not (step.folder / "comment.json").exists()
+    assert "\n::" not in step.stdout
 
 
 # ----------------------------------------------------------------------- without measuring

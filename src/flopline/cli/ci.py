@@ -189,7 +189,9 @@ def end_in_github(folder: Path, code: int, *, report_only: bool) -> None:
     passes = report_only or code == ExitCode.NO_REGRESSION
     if record and passes:  # what was found is told whatever becomes of the job
         code = record.exit_code
-    if os.environ.get("GITHUB_ACTIONS") == "true" and record:
+    # What one part found is told with the whole, which has a verdict about all of the suite.
+    in_github = os.environ.get("GITHUB_ACTIONS") == "true"
+    if in_github and record and record.settings.part.of == 1:
         with showing(file):
             level: annotations.Level = "warning" if passes else "error"
             for line in annotations.render(record, repository_files(), level):
@@ -216,8 +218,7 @@ def write_comment(folder: Path, record: GateRecord) -> None:
     except PipelineError:
         pipeline = Pipeline("")
     page = folder / PAGE
-    # A part of a suite has no verdict about all of it.
-    if pipeline.pull_request is None or record.settings.part.of > 1 or not page.is_file():
+    if pipeline.pull_request is None or not page.is_file():
         return
     verdicts = [row.verdict for row in record.comparisons]
     facts = {
