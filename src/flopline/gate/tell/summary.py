@@ -385,7 +385,7 @@ def _facts(record: GateRecord) -> list[Fact]:
     """Returns what was compared, how, when and where."""
     settings = record.settings
     alpha = 100 * settings.alpha
-    suite = visible(shlex.join(settings.arguments)) or "all that pytest collects"
+    suite = visible(shlex.join(settings.arguments)) or "all that is collected"
     if settings.part.of > 1:
         suite = f"{suite}; part {settings.part} of the suite"
     asked = f"slowdowns of {share(settings.detect)}, with a false alarm in at most {alpha:.4g} %"
