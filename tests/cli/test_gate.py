@@ -218,6 +218,26 @@ def test_an_interpreter_that_is_none_is_refused_with_the_sides_name(refusal: Ref
     assert "the candidate's interpreter '/no/such/python' is not an executable" in message
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--python", "/no/such/python"], "the interpreter '/no/such/python' is not an executable"),
+        (["--python", "."], "the interpreter '.' is a folder without a bin/python"),
+        (["--python", "/bin/sh"], "the interpreter '/bin/sh' is not a Python that runs"),
+    ],
+)
+def test_an_interpreter_that_cannot_run_both_sides_is_refused(
+    refusal: Refusal, arguments: list[str], reason: str
+) -> None:
+    assert reason in refusal("--baseline", "main", *arguments)
+
+
+def test_one_interpreter_for_both_sides_excludes_one_for_each(refusal: Refusal) -> None:
+    each = ("--baseline-python", sys.executable, "--candidate-python", sys.executable)
+    message = refusal(*each, "--python", sys.executable)
+    assert message == "flopline: with --baseline-python and --candidate-python, leave --python out"
+
+
 def test_the_help_says_what_every_exit_code_means() -> None:
     result = CliRunner().invoke(cli.app, ["gate", "--help"], env={"COLUMNS": "200"})
     for code in ExitCode:

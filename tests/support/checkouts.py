@@ -50,6 +50,7 @@ def world(folder: Path) -> Iterator[Path]:
         patch.delenv("PIP_FIND_LINKS", raising=False)
         patch.delenv("PYTEST_ADDOPTS", raising=False)
         patch.setenv("TMPDIR", str(temporary))
+        patch.setenv("XDG_CACHE_HOME", str(folder / "caches"))
         patch.setattr(tempfile, "tempdir", None)
         yield temporary
 

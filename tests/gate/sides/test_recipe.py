@@ -177,6 +177,10 @@ def test_what_cannot_be_known_has_no_recipe(checkout: Path, tmp_path: Path) -> N
     assert digest(checkout, interpreter=interpreter, isolated=False) == ""
     assert digest(checkout, interpreter=interpreter) != ""
     assert digest(checkout, variables={"PYTHONPATH": "/elsewhere"}) == ""
+    (checkout / "inside").symlink_to("data.txt")
+    assert digest(checkout, None) != ""
+    (checkout / "outside").symlink_to(tmp_path)
+    assert digest(checkout, None) == ""
 
 
 def test_settings_of_the_user_are_part_of_the_recipe(

@@ -229,8 +229,8 @@ def _install(
 
 def _reused(side: SideName, made: Build) -> str:
     return (
-        f"the {side} was not built again: the same version was built for the same interpreter and "
-        f"in the same environment on {made.made}"
+        f"the {side} was not built again: its build of {made.made} is of the same files, "
+        "interpreter and environment"
     )
 
 

@@ -27,7 +27,7 @@ from flopline import __version__, git
 from flopline.gate.sides.project import read_pyproject, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from flopline.gate.sides.build import Workspace
     from flopline.gate.sides.interpreter import Interpreter
@@ -77,11 +77,13 @@ class Source:
         files: The digest of its files.
         git: What git says about each repository in it.
         snapshot: Size, time and mode of each file.
+        is_closed: Whether no link leads out of it, to files that may change.
     """
 
     files: str
     git: Sequence[Sequence[str]]
     snapshot: Mapping[str, tuple[int, int, int]]
+    is_closed: bool
 
     @classmethod
     def of(cls, tree: Path) -> Source:
@@ -91,7 +93,11 @@ class Source:
             OSError: A file cannot be read.
         """
         repositories = [each.parent for each in sorted(tree.rglob(".git")) if each.is_dir()]
-        return cls(digest_of(tree), [_git_facts(each) for each in repositories], snapshot(tree))
+        facts = [_git_facts(each) for each in repositories]
+        root = tree.resolve()
+        links = [path for _, path in _files(tree) if path.is_symlink()]
+        is_closed = all(link.resolve().is_relative_to(root) for link in links)
+        return cls(digest_of(tree), facts, snapshot(tree), is_closed)
 
 
 def recipe(
@@ -112,7 +118,7 @@ def recipe(
         isolated: Whether the build has an environment of its own.
     """
     tree = workspace.folder / "tree"
-    if workspace.wheel is not None or _sees_other_folders(workspace):
+    if workspace.wheel is not None or not source.is_closed or _sees_other_folders(workspace):
         return None
     if not isolated and _has_editable_requirement(workspace, interpreter):
         return None
@@ -190,7 +196,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int, int]]:
     return taken
 
 
-def _files(folder: Path) -> Iterable[tuple[str, Path]]:
+def _files(folder: Path) -> Sequence[tuple[str, Path]]:
     """Returns the files and links in a folder, sorted, with their relative paths."""
     found = []
     for place, folders, names in os.walk(folder):
