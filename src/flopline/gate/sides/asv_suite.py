@@ -29,8 +29,10 @@ VARIABLE = "FLOPLINE_ASV"
 """The variable that tells a worker the folder of the suite, relative to where it starts."""
 RUNNER = "asv_runner"
 """The package that a side needs to run such a suite."""
-PIECES = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/|,(?=\s*[}\]])', re.DOTALL)
-"""The texts in a JSON file, and what asv allows in it and JSON does not."""
+TEXT = r'"(?:\\.|[^"\\])*"'
+COMMENTS = re.compile(rf"{TEXT}|//[^\n]*|/\*.*?\*/", re.DOTALL)
+LAST_COMMAS = re.compile(rf"{TEXT}|,(?=\s*[}}\]])", re.DOTALL)
+"""The texts in a JSON file, and what asv allows between them and JSON does not."""
 
 
 class AsvSuiteError(FloplineError, ValueError):
@@ -97,7 +99,8 @@ def _configured(place: Place, file: Path) -> AsvSuite:
     """Returns the suite that a configuration names."""
     found = os.path.relpath(file, place.project)
     try:
-        content = json.loads(PIECES.sub(_without_comment, file.read_text("utf-8")))
+        bare = COMMENTS.sub(_texts_only, file.read_text("utf-8"))
+        content = json.loads(LAST_COMMAS.sub(_texts_only, bare))
     except (OSError, ValueError, RecursionError) as error:
         raise AsvSuiteError(f"{found} cannot be read: {error}; name the suite: --asv DIR") from None
     named = content.get("benchmark_dir", DEFAULT) if isinstance(content, dict) else None
@@ -106,7 +109,7 @@ def _configured(place: Place, file: Path) -> AsvSuite:
     return AsvSuite(_inside(place, file.parent / named, f"benchmark_dir in {found}"), found)
 
 
-def _without_comment(match: re.Match[str]) -> str:
+def _texts_only(match: re.Match[str]) -> str:
     return match[0] if match[0].startswith('"') else ""
 
 

@@ -76,11 +76,11 @@ class Found(NamedTuple):
 
     Attributes:
         prototype: asv_runner's benchmark, which is never run itself.
-        index: The number of the combination.
+        combination: The number of the combination.
     """
 
     prototype: Any
-    index: int
+    combination: int
 
 
 class AsvSession:
@@ -355,7 +355,7 @@ def fresh(found: Found) -> Any:
         sources[0] = instance
     benchmark = type(prototype)(prototype.name, function, [function, *sources])
     if benchmark.params:
-        benchmark.set_param_idx(found.index)
+        benchmark.set_param_idx(found.combination)
     return benchmark
 
 
