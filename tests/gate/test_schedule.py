@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from flopline.gate.judge.betting import fewest_to_reject
-from flopline.gate.judge.verdict import MOST_BLOCKS
+from flopline.gate.judge.verdict import FEW_TO_GIVE_UP, MOST_BLOCKS
 from flopline.gate.record import Loss, Settings, Stage
 from flopline.gate.rules import Rule
 from flopline.gate.run import compare_all, drive
@@ -341,6 +341,18 @@ def test_a_suspicion_that_is_plainly_wrong_is_given_up_early() -> None:
     evidence, _ = confirmed(machine)
     assert len(machine.confirming()) < FEWEST
     assert compare_all(evidence)[0].verdict == "unchanged"
+
+
+def test_a_suspicion_that_no_blocks_could_confirm_is_given_up_undecided() -> None:
+    noisy = [0.08, -0.03, 0.09, 0.0]
+    values: Values = {("screen", "a"): noisy * 4, ("confirm", "a"): [0.08, -0.06, 0.07, -0.05] * 7}
+    machine = Machine({"a": 0.0}, values=values)
+    evidence, _ = confirmed(machine)
+    assert evidence.suspects["a"].direction == "slower"
+    assert FEW_TO_GIVE_UP <= len(machine.confirming()) < MOST_BLOCKS / 2
+    (row,) = compare_all(evidence)
+    assert (row.verdict, row.planned) == ("inconclusive", row.blocks)
+    assert evidence.warnings == []
 
 
 def test_no_suspect_gets_more_blocks_than_there_may_be() -> None:

@@ -635,11 +635,17 @@ def _undecided(direction: Direction, evidence: Evidence) -> list[str]:
         if suspect.direction != direction or name in evidence.losses:
             continue
         tested = evidence.tested.get(name)
-        if tested is not None and (tested.rejected or verdict.is_futile(tested, suspect.settings)):
-            continue
-        if _blocks_of(name, evidence) < suspect.at_most:
+        left = suspect.at_most - _blocks_of(name, evidence)
+        if left > 0 and not (tested and _is_settled(tested, left, suspect.settings)):
             names.append(name)
     return sorted(names, key=lambda name: evidence.suspects[name].expected)
+
+
+def _is_settled(tested: Confirmed, left: int, settings: Settings) -> bool:
+    """Returns whether more blocks would change nothing about a suspect."""
+    if tested.rejected or verdict.is_futile(tested, settings):
+        return True
+    return verdict.is_hopeless(tested, left, settings)
 
 
 class Group(NamedTuple):
