@@ -491,7 +491,7 @@ def test_a_suite_of_simulated_benchmarks_gets_the_right_verdicts(sigma: float) -
 
 def test_every_benchmark_is_judged_by_its_own_detect() -> None:
     rules = (Rule("fine*", detect=0.01), Rule("coarse*", detect=0.2))
-    changes = {}
+    changes: dict[str, float] = {}
     for name in ("fine", "usual", "coarse"):
         changes |= {f"{name}[1]": math.log1p(0.012), f"{name}[5]": math.log1p(0.05)}
     evidence, _ = confirmed(Machine(changes), settings=replace(SETTINGS, rules=rules))

@@ -585,6 +585,6 @@ class GateRecord(SavedRecord):
     judged: ExitCode | None = None
 
     @property
-    def verdict(self) -> ExitCode:
-        """The answer as an exit code, whatever the program ended with."""
+    def found(self) -> ExitCode:
+        """What the run found, as an exit code, whatever the program ended with."""
         return self.exit_code if self.judged is None else self.judged

@@ -73,8 +73,8 @@ def _of_binding(
 
 def _asides(rows: Sequence[Comparison]) -> list[str]:
     """Returns what regressed without being a regression of the run."""
-    accepted = []
-    reported = []
+    accepted: list[str] = []
+    reported: list[str] = []
     for row in rows:
         if row.verdict == "regressed" and not row.is_binding:
             (accepted if row.accepted else reported).append(row.id)

@@ -32,7 +32,7 @@ def render(summary: Summary) -> str:
 
 
 def _sections(summary: Summary, *, with_unchanged: bool) -> Iterator[str]:
-    yield f"**{summary.verdict.word}**: {_prose(summary.answer)}"
+    yield f"**{summary.found.word}**: {_prose(summary.answer)}"
     yield f"flopline gate: {_prose(', '.join(summary.heading))}"
 
     different = [row for row in summary.rows if row.verdict != "unchanged"]

@@ -181,7 +181,7 @@ class Summary:
         result: The run's answer, in lines.
         answer: The run's answer with its exit code and what that means, in one line.
         exit_code: The exit code.
-        verdict: The exit code as it would be if nobody had asked for less.
+        found: The exit code as it would be if nobody had asked for less.
         started: When the run began.
         seconds: How long it took.
         properties: Facts of the run for programs, as text by name.
@@ -206,7 +206,7 @@ class Summary:
     result: tuple[str, ...]
     answer: str
     exit_code: ExitCode
-    verdict: ExitCode
+    found: ExitCode
     started: str
     seconds: float
     properties: dict[str, str]
@@ -262,7 +262,7 @@ def summarise(
         result=tuple(visible_lines(record.result)),
         answer=_answer(record),
         exit_code=record.exit_code,
-        verdict=record.verdict,
+        found=record.found,
         started=visible(record.started),
         seconds=record.seconds,
         properties=_properties(record),
@@ -576,9 +576,9 @@ def _guarantee(record: GateRecord) -> str:
 
 def _answer(record: GateRecord) -> str:
     result, code = visible(record.result), record.exit_code
-    if record.verdict != code:
+    if record.found != code:
         cause = "report-only" if record.settings.report_only else "inconclusive = pass"
-        otherwise = f"otherwise {record.verdict}: {record.verdict.meaning}"
+        otherwise = f"otherwise {record.found}: {record.found.meaning}"
         return f"{result} (exit code {code} because of {cause}; {otherwise})"
     if result == code.meaning:
         return f"{result} (exit code {code})"

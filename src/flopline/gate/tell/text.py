@@ -81,7 +81,7 @@ def _parts(summary: Summary) -> Iterator[RenderableType]:
         yield Padding(Text("\n".join(lines)), (0, 0, 1, 4))
     yield _labelled([*_lost(summary), *summary.notes])
     result = Note("result", ((summary.answer,),))
-    yield _labelled([result], style=RESULT_STYLES[summary.verdict])
+    yield _labelled([result], style=RESULT_STYLES[summary.found])
 
 
 def _table(summary: Summary) -> Table:
