@@ -271,15 +271,16 @@ def exit_code(record: GateRecord, *, written: bool) -> int:
 def bisect_code(record: GateRecord, code: int) -> int:
     """Returns the exit code for `git bisect run`, in place of a record's own.
 
-    What could not be decided or measured says nothing about the commit. A run that broke off, and
-    one whose files could not be written, stop the search.
+    What could not be decided or measured says nothing about the commit, and a regression is one
+    whatever settings let it pass. A run that broke off, and one whose files could not be written,
+    stop the search.
     """
     from flopline.gate.run import BROKEN
 
     if record.result.startswith(BROKEN) or code != record.exit_code:
         return STOP
     undecided = (ExitCode.COULD_NOT_WORK, ExitCode.UNDECIDED)
-    return UNTESTABLE if record.exit_code in undecided else code
+    return UNTESTABLE if record.verdict in undecided else record.verdict
 
 
 @dataclass(frozen=True)
