@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 import re
@@ -62,10 +63,10 @@ class GateCommand(TyperCommand):
 
         The folder may be left out after --asv, which options of typer do not allow otherwise.
         """
-        for place, following in enumerate([*args[1:], "--"]):
-            if args[place] == "--":
+        for place, (argument, following) in enumerate(itertools.pairwise([*args, "--"])):
+            if argument == "--":
                 break
-            if args[place] == "--asv" and following.startswith("-"):
+            if argument == "--asv" and following.startswith("-"):
                 args[place] = "--asv="
         after = args[args.index("--") + 1 :] if "--" in args else []
         ctx.meta[AFTER] = len(after)
