@@ -49,14 +49,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def requested(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, bool]]:
     """The settings of the runs that are started, and whether they are isolated."""
     requested: list[tuple[Settings, bool]] = []
-    isolation: list[bool] = []
+    isolated: list[bool] = []
 
-    def sides(*_: object, isolated: bool, **__: object) -> nullcontext[tuple[str, str]]:
-        isolation.append(isolated)
+    def sides(*_: object, isolation: object, **__: object) -> nullcontext[tuple[str, str]]:
+        isolated.append(isolation is not None)
         return nullcontext(("b", "c"))
 
     def run(_: object, __: object, wanted: Settings, **___: object) -> GateRecord:
-        requested.append((wanted, isolation[-1]))
+        requested.append((wanted, isolated[-1]))
         return replace(RECORD, exit_code=ExitCode.NO_REGRESSION)
 
     monkeypatch.setattr(environment, "sides", sides)

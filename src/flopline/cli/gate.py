@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+<<<<<<< HEAD
+=======
+import itertools
+import math
+>>>>>>> w-asv
 import os
 import re
 import traceback
@@ -71,10 +76,10 @@ class GateCommand(TyperCommand):
 
         The folder may be left out after --asv, which options of typer do not allow otherwise.
         """
-        for place, following in enumerate([*args[1:], "--"]):
-            if args[place] == "--":
+        for place, (argument, following) in enumerate(itertools.pairwise([*args, "--"])):
+            if argument == "--":
                 break
-            if args[place] == "--asv" and following.startswith("-"):
+            if argument == "--asv" and following.startswith("-"):
                 args[place] = "--asv="
         after = args[args.index("--") + 1 :] if "--" in args else []
         ctx.meta[AFTER] = len(after)
