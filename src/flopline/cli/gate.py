@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-<<<<<<< HEAD
-=======
 import itertools
-import math
->>>>>>> w-asv
 import os
 import re
 import traceback
