@@ -220,6 +220,14 @@ AlternateSetup = Annotated[
         "file or database. This is noisier.",
     ),
 ]
+CallsDecide = Annotated[
+    bool,
+    typer.Option(
+        "--calls",
+        help="Fail benchmarks that make more calls of Python and C functions, too, whatever time "
+        "they take. Calls are counted exactly, so the error rate says nothing about that.",
+    ),
+]
 PartOfSuite = Annotated[
     str,
     typer.Option(
@@ -271,6 +279,7 @@ def gate(
     suite_from: SuiteFrom = "candidate",
     isolated: Isolated = False,
     alternate_setup: AlternateSetup = False,
+    calls: CallsDecide = False,
     part: PartOfSuite = "1/1",
     self_check: SelfCheck = 0,
     json_file: JsonFile = None,
@@ -292,6 +301,8 @@ def gate(
         outputs.refuse_self_check()
         if share.of > 1:
             fail("--self-check measures the error rates of a whole run; leave --part out")
+        if calls:
+            fail("--self-check measures error rates, and calls have none; leave --calls out")
     outputs.refuse_unwritable()
     whole = Settings(
         detect=parse_number("--detect", detect, "%", low=0.1, high=100) / 100,
@@ -300,6 +311,7 @@ def gate(
         arguments=tuple(context.args),
         suite_from=suite_from,
         alternate=alternate_setup,
+        calls=calls,
     )
     options = GateOptions(
         settings=whole.for_part(share),

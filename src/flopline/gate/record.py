@@ -190,6 +190,9 @@ class Block:
         parallel: Further quads of benchmarks that work in threads or child processes, by node id.
             These were timed on all given CPUs, and those in `quads` on one. They are for the second
             clock.
+        calls: How many calls of functions in Python and C one call of a benchmarked function made,
+            on the baseline's side and on the candidate's, by node id. It is counted in blocks of
+            the screen, once each, where a call is short and the test's author allows another one.
     """
 
     stage: Stage
@@ -210,6 +213,7 @@ class Block:
     spent: dict[str, float] = field(default_factory=dict)
     forked: bool = False
     parallel: dict[str, list[Quad]] = field(default_factory=dict)
+    calls: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,10 @@ class Comparison:
         note: What else a reader must know, in words; may be empty.
         planned: The number of confirming blocks that a benchmark that looked slower still needed
             when the budget ended, together with those it had; otherwise those that it had.
+        calls_baseline: How many calls of functions in Python and C one call of the benchmarked
+            function makes on the baseline's side; None if that was not counted.
+        calls_candidate: The same on the candidate's side.
+        calls_vary: Whether two counts of one side differed. The numbers are then the smallest.
     """
 
     id: str
@@ -255,6 +263,21 @@ class Comparison:
     limit: float | None = None
     note: str = ""
     planned: int = 0
+    calls_baseline: int | None = None
+    calls_candidate: int | None = None
+    calls_vary: bool = False
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether its calls were counted."""
+        return self.calls_baseline is not None and self.calls_candidate is not None
+
+    @property
+    def more_calls(self) -> int:
+        """How many calls more the candidate makes; 0 if that varies or was not counted."""
+        if self.calls_baseline is None or self.calls_candidate is None or self.calls_vary:
+            return 0
+        return self.calls_candidate - self.calls_baseline
 
 
 @dataclass(frozen=True)
@@ -356,6 +379,7 @@ class Settings:
         suite_from: The side whose benchmark files both sides ran; `each` if each ran its own.
         alternate: Whether the fixtures of only one side may live at a time.
         part: The part of the suite that is measured.
+        calls: Whether a benchmark that makes more calls fails the run, whatever time it takes.
     """
 
     detect: float = 0.03
@@ -365,6 +389,7 @@ class Settings:
     suite_from: Literal["candidate", "baseline", "each"] = "candidate"
     alternate: bool = False
     part: Part = Part()
+    calls: bool = False
 
     def for_part(self, part: Part) -> Settings:
         """Returns the settings of one part of this run.

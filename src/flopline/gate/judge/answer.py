@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flopline.gate.judge.counts import calls_rose
 from flopline.gate.record import ExitCode
 from flopline.units import counted
 
@@ -29,6 +30,9 @@ def answer(
     controls outrank a lost benchmark, and that outranks what remained undecided. That
     nothing was compared is no answer about a suite, but no fault of one of its parts.
 
+    If `--calls` was given, more calls are a failure, too, whatever the times say: they are counted,
+    so that neither noise nor chance is in them.
+
     Args:
         rows: The verdicts.
         problems: What is wrong with the controls.
@@ -36,6 +40,22 @@ def answer(
         measured: The benchmarks that have numbers in some block.
         settings: What was asked of the run.
     """
+    result, exit_code = _answer_by_time(rows, problems, losses, measured, settings)
+    more = [f"{row.id} (+{row.more_calls})" for row in rows if calls_rose(row, settings)]
+    if more:
+        result = f"more calls in {counted(len(more), 'benchmark')}: {_names(more)}; time: {result}"
+        exit_code = ExitCode.REGRESSION
+    return result, exit_code
+
+
+def _answer_by_time(
+    rows: Sequence[Comparison],
+    problems: Sequence[str],
+    losses: Mapping[str, Loss],
+    measured: Collection[str],
+    settings: Settings,
+) -> tuple[str, ExitCode]:
+    """Returns what the times alone say."""
     regressed = _count(rows, "regressed")
     if regressed:
         return counted(regressed, "confirmed regression"), ExitCode.REGRESSION

@@ -48,7 +48,10 @@ def _case(row: ReportRow, summary: Summary) -> ET.Element:
     facts = [f"{column.name} {row.cells[column.name]}" for column in known]
     first = f"{row.verdict}: {', '.join(facts)}" if facts else row.verdict
     sentences = [first, *row.evidence]
-    if row.verdict in KINDS:
+    if row.more_calls and row.verdict != "regressed":
+        message = "; ".join(sentences)
+        child = ET.SubElement(case, "failure", type="calls", message=message)
+    elif row.verdict in KINDS:
         message = "; ".join(sentences)
         child = ET.SubElement(case, KINDS[row.verdict], type=row.verdict, message=message)
     else:
