@@ -256,6 +256,16 @@ def test_files_outside_of_the_project_are_told_by_package_or_folder(file: str, s
     assert extra.where == f"{shown}:1"
 
 
+def test_a_line_whose_calls_take_as_long_is_the_same_though_it_moved() -> None:
+    baseline = [site("f", "x.py", 1, 1, 1e-6), site("f", "x.py", 2, 1, 1e-3)]
+    candidate = [
+        site("f", "x.py", 1, 1, 1e-6),
+        site("f", "x.py", 2, 1, 2e-6),
+        site("f", "x.py", 3, 1, 1.1e-3),
+    ]
+    assert without_seconds(differences(baseline, candidate, NOWHERE)) == [("f", "x.py:2", 0, 1)]
+
+
 SITES = st.lists(
     st.builds(
         CallSite,

@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from flopline.gate.measure.alternate import measure_alternately
+from flopline.gate.measure.block import run_block
 from flopline.gate.measure.calls import lasting_differences
 from flopline.gate.measure.counting import Counted, CountingPair
 from flopline.gate.measure.worker.flopline_worker.protocol import CountCalls, SumCalls
+from flopline.gate.record import BlockRequest, Settings
+from flopline.progress import Progress
 from tests.gate.support.make_sides import LIGHT, make_side, make_sides
 
 if TYPE_CHECKING:
+    from flopline.gate.measure.block import Measure
+    from flopline.gate.record import SideName
     from flopline.gate.sides.environment import Side
 
 ONCE_AND_TWICE = """
@@ -56,6 +63,7 @@ ONCE = "test_a.py::test_once"
 OFTEN = "test_a.py::test_often"
 PREPARED = "test_a.py::test_prepared"
 FAILING = "test_a.py::test_failing"
+CPUS = sorted(os.sched_getaffinity(0))
 TWICE = (SumCalls(), SumCalls())
 
 
@@ -76,8 +84,9 @@ def test_the_slower_subject_calls_a_function_more_often(tmp_path: Path) -> None:
 @pytest.fixture
 def sides(tmp_path: Path) -> tuple[Side, Side]:
     """Two sides that count calls of `len`: three on the baseline, five on the candidate."""
+    names: list[tuple[SideName, int]] = [("baseline", 3), ("candidate", 5)]
     made = []
-    for name, n in (("baseline", 3), ("candidate", 5)):
+    for name, n in names:
         folder = tmp_path / name
         folder.mkdir()
         (folder / "test_a.py").write_text(ONCE_AND_TWICE)
@@ -101,3 +110,23 @@ def test_every_benchmark_is_counted_as_often_as_it_may_be_called(
         PREPARED: [(4, 6), (4, 6)],
         FAILING: [(4, 6), (4, 6)],
     }
+
+
+@pytest.mark.usefixtures("marker")
+@pytest.mark.parametrize("measure", [None, measure_alternately])
+def test_a_block_of_the_screen_counts_what_allows_another_call(
+    sides: tuple[Side, Side], measure: Measure | None
+) -> None:
+    names = (OFTEN, ONCE, PREPARED)
+    request = BlockRequest("screen", names, 0.01, Progress("screen"), controls=False)
+    block = run_block(*sides, request, Settings(arguments=LIGHT), cpus=CPUS, measure=measure)
+    assert set(block.quads) == set(names)
+    assert block.calls == {OFTEN: (7, 9), PREPARED: (4, 6)}
+
+
+@pytest.mark.usefixtures("marker")
+def test_other_blocks_count_nothing(sides: tuple[Side, Side]) -> None:
+    request = BlockRequest("confirm", (PREPARED,), 0.01, Progress("confirm"), controls=False)
+    block = run_block(*sides, request, Settings(arguments=LIGHT), cpus=CPUS)
+    assert set(block.quads) == {PREPARED}
+    assert block.calls == {}

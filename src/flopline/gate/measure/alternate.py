@@ -194,7 +194,7 @@ class SessionAlone:
             quads = min(quads, division.quads)
         self.divisions[name] = Division(rounds, quads, wide)
         batches = self.exchange.take_turns([0] * max(1, 2 * quads), [rounds])
-        is_short = all(batch.wall / batch.calls <= COUNTED_SECONDS for batch in batches)
+        is_short = any(batch.wall / batch.calls <= COUNTED_SECONDS for batch in batches)
         if self.measurement.counts_calls and allowed_rounds is None and is_short:
             answer = self.exchange.ask([SumCalls()], CallSum)
             self.calls[name] = answer[self.handle.side].calls

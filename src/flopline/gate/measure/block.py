@@ -500,7 +500,7 @@ class BlockMeasurement:
         if not quads or not self.counts_calls:
             return
         left = plan.remaining - 2 * plan.rounds * len(quads)
-        if left < 1 or slowest_call(quads) > COUNTED_SECONDS:
+        if left < 1 or fastest_call(quads) > COUNTED_SECONDS:
             return
         answers = self.exchange.ask([SumCalls(), SumCalls()], CallSum)
         if len(answers) == len(SIDES):
@@ -685,10 +685,10 @@ def quads_to_take(seconds: float, batch_seconds: float, allowed: float) -> int:
     return int(min(max(1, wanted), allowed))
 
 
-def slowest_call(quads: Sequence[Quad]) -> float:
-    """Returns the seconds of a call, in the slowest batch of the last quad."""
+def fastest_call(quads: Sequence[Quad]) -> float:
+    """Returns the seconds of a call, in the fastest batch of the last quad."""
     last = quads[-1]
-    return max(batch.wall / batch.calls for batch in last.baseline + last.candidate)
+    return min(batch.wall / batch.calls for batch in last.baseline + last.candidate)
 
 
 def works_off_thread(batch: Batch) -> bool:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MOST_DIFFERENCES = 30
 """At most so many differences of a benchmark are kept; the reports show fewer."""
+FAR_LONGER = 4.0
+"""A call that takes so many times as long as another one is hardly the same."""
 PACKAGES = re.compile(r"/(?:site|dist)-packages/(?!.*/(?:site|dist)-packages/)")
 """What stands before the path of an installed package."""
 STANDARD_LIBRARY = re.compile(r"/lib(?:64)?/(?:python|pypy)3\.\d+t?/")
@@ -176,11 +178,13 @@ class Cost(NamedTuple):
     Attributes:
         calls: The sum of the differences in calls.
         lines: How many lines have another number of calls.
+        unlike: In how many paired lines a call takes far longer on one side.
         distance: The sum of the distances between paired lines.
     """
 
     calls: int
     lines: int
+    unlike: int
     distance: int
 
 
@@ -229,15 +233,22 @@ def _step(
     best: dict[tuple[int, int], AlignmentStep], previous: tuple[int, int], lines: LinePair
 ) -> AlignmentStep:
     """Returns the alignment that pairs these lines after the cheapest one of the lines before."""
-    cost = best[previous].cost if previous in best else Cost(0, 0, 0)
+    cost = best[previous].cost if previous in best else Cost(0, 0, 0, 0)
     before, after = lines
     is_paired = before is not ABSENT and after is not ABSENT
     new_cost = Cost(
         calls=cost.calls + abs(before.calls - after.calls),
         lines=cost.lines + (before.calls != after.calls),
+        unlike=cost.unlike + (is_paired and _is_unlike(before, after)),
         distance=cost.distance + (abs(before.number - after.number) if is_paired else 0),
     )
     return AlignmentStep(new_cost, previous, lines)
+
+
+def _is_unlike(before: Line, after: Line) -> bool:
+    """Returns whether a call from one of two lines takes far longer than one from the other."""
+    one, other = before.seconds / before.calls, after.seconds / after.calls
+    return max(one, other) > FAR_LONGER * min(one, other)
 
 
 def _difference(function: str, file: str, before: Line, after: Line) -> Difference:

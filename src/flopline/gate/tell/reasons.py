@@ -75,7 +75,8 @@ def calls(explained: Sequence[tuple[Comparison, list[Difference]]]) -> list[Sent
     if not first:
         return [("no difference in calls that does not come and go",) if row.calls_vary else SAME]
     by_line = [{_line(each): each for each in differences} for _, differences in explained]
-    more, fewer = [], []
+    more: list[list[Difference]] = []
+    fewer: list[list[Difference]] = []
     for line in map(_line, first):
         same = [differences[line] for differences in by_line]
         (more if line.is_more else fewer).append(same)

@@ -247,7 +247,7 @@ def _undisturbed() -> Iterator[None]:
 
     Finalisers that the garbage collector calls would count as calls of an arbitrary line.
     """
-    before = Original.getprofile()
+    before: Any = Original.getprofile()
     collecting = Original.is_collecting()
     Original.disable_collector()
     Original.setprofile(None)
