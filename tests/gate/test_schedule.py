@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from flopline.gate.judge.betting import fewest_to_reject
-from flopline.gate.judge.verdict import MOST_BLOCKS
+from flopline.gate.judge.verdict import FEW_TO_GIVE_UP, MOST_BLOCKS
 from flopline.gate.record import Loss, Settings, Stage
 from flopline.gate.run import compare_all, drive
 from flopline.gate.schedule import (
+    ENOUGH_AGAIN,
     SHORTEST_SECONDS,
     SPARE_FOR_IMPROVEMENTS,
     Budget,
@@ -23,6 +24,7 @@ from flopline.gate.schedule import (
 from tests.gate.support.machine import (
     CRASHED,
     FAILED,
+    QUADS,
     SCHEDULE,
     STOPPED,
     UNLIMITED,
@@ -94,26 +96,54 @@ def test_what_is_quiet_and_equal_is_screened_in_as_many_blocks_as_planned() -> N
     assert evidence.warnings == []
 
 
-def test_what_is_unclear_is_screened_in_as_many_longer_blocks_again() -> None:
+def test_what_is_unclear_is_screened_again_in_longer_blocks() -> None:
     unclear = [0.0, 0.03, -0.03, 0.03]
     machine = Machine({"a": 0.0, "b": 0.0}, values={("screen", "b"): [*unclear, 0.0]})
     screened(machine, SETTINGS)
     again = machine.requests[SCHEDULE.blocks :]
-    assert len(again) == SCHEDULE.blocks
+    assert SCHEDULE.blocks <= len(again) <= 3 * SCHEDULE.blocks
     for request in again:
-        assert (request.stage, request.benchmarks) == ("screen", ("b",))
-        assert 2 * SCHEDULE.screen_seconds <= request.seconds <= 12 * SCHEDULE.screen_seconds
+        assert (request.stage, request.benchmarks) == ("again", ("b",))
+        assert 2 * QUADS <= request.quads["b"] <= 12 * QUADS
         assert not request.controls
 
 
-def test_the_noisier_what_is_unclear_the_longer_are_its_further_blocks() -> None:
-    seconds = []
-    for sigma in (0.016, 0.025, 0.2):
-        machine = Machine(dict.fromkeys("abcdef", 0.0), sigma=sigma)
-        screened(machine, SETTINGS)
-        seconds.append(machine.requests[SCHEDULE.blocks].seconds)
-    assert seconds == sorted(seconds)
-    assert seconds[-1] == pytest.approx(12 * SCHEDULE.screen_seconds)
+def test_what_was_screened_again_is_judged_by_its_longer_blocks_alone() -> None:
+    unclear = [0.0, 0.03, -0.03, 0.03]
+    machine = Machine({"b": 0.0}, values={("screen", "b"): [*unclear, 0.001, 0.002] * 3})
+    evidence, _ = screened(machine, SETTINGS)
+    judged = evidence.screening()["b"]
+    assert judged == evidence.quads("again")["b"]
+    assert len(judged) >= ENOUGH_AGAIN
+
+
+def test_what_the_budget_left_of_the_longer_blocks_is_judged_with_the_others() -> None:
+    values: Values = {("screen", "b"): [0.0, 0.03, -0.03, 0.0] * 2}
+    machine = Machine({"b": 0.0}, values=values, pauses={SCHEDULE.blocks: 80.0})
+    evidence, _ = screened(machine, SETTINGS, seconds=100.0)
+    again = evidence.quads("again")["b"]
+    assert 0 < len(again) < ENOUGH_AGAIN
+    assert evidence.screening()["b"] == evidence.quads("screen")["b"] + again
+
+
+def test_quads_that_scatter_get_more_quads_and_pairs_that_differ_more_blocks() -> None:
+    names = "abcdef"
+    scattering = Machine(dict.fromkeys(names, 0.0), scatter=0.07)
+    screened(scattering, SETTINGS)
+    more_quads = scattering.requests[SCHEDULE.blocks]
+    assert max(more_quads.quads.values()) > 2 * QUADS
+
+    differing = Machine(dict.fromkeys(names, 0.0), sigma=0.016)
+    screened(differing, SETTINGS)
+    more_blocks = differing.requests[SCHEDULE.blocks]
+    assert set(more_blocks.quads.values()) == {2 * QUADS}
+    assert len(differing.requests) > len(scattering.requests)
+
+
+def test_what_no_number_of_blocks_makes_clear_gets_few_of_them() -> None:
+    machine = Machine(dict.fromkeys("abcdef", 0.0), sigma=0.2)
+    screened(machine, SETTINGS)
+    assert len(machine.requests) == 3 * SCHEDULE.blocks
 
 
 def test_blocks_are_screened_side_by_side_where_there_are_cpus() -> None:
@@ -289,7 +319,7 @@ def test_the_obvious_is_told_after_the_fewest_short_blocks() -> None:
     noisy = [0.1, -0.03, 0.12, 0.0]
     machine = Machine(
         {"obvious": 1.0, "noisy": 0.0},
-        values={("screen", "noisy"): noisy * 2, ("confirm", "noisy"): [0.1, -0.05] * 14},
+        values={("screen", "noisy"): noisy * 4, ("confirm", "noisy"): [0.1, -0.05] * 14},
     )
     evidence, _ = confirmed(machine)
     assert set(evidence.suspects) == {"obvious", "noisy"}
@@ -306,6 +336,18 @@ def test_a_suspicion_that_is_plainly_wrong_is_given_up_early() -> None:
     evidence, _ = confirmed(machine)
     assert len(machine.confirming()) < FEWEST
     assert compare_all(evidence)[0].verdict == "unchanged"
+
+
+def test_a_suspicion_that_no_blocks_could_confirm_is_given_up_undecided() -> None:
+    noisy = [0.08, -0.03, 0.09, 0.0]
+    values: Values = {("screen", "a"): noisy * 4, ("confirm", "a"): [0.08, -0.06, 0.07, -0.05] * 7}
+    machine = Machine({"a": 0.0}, values=values)
+    evidence, _ = confirmed(machine)
+    assert evidence.suspects["a"].direction == "slower"
+    assert FEW_TO_GIVE_UP <= len(machine.confirming()) < MOST_BLOCKS / 2
+    (row,) = compare_all(evidence)
+    assert (row.verdict, row.planned) == ("inconclusive", row.blocks)
+    assert evidence.warnings == []
 
 
 def test_no_suspect_gets_more_blocks_than_there_may_be() -> None:
@@ -343,7 +385,7 @@ def test_a_suspect_that_is_lost_still_counts_among_the_tests() -> None:
 def test_few_doubtful_suspects_get_more_seconds_in_each_block(suspects: int, factor: float) -> None:
     names = list(map(str, range(suspects)))
     shown = [0.02, 0.026, 0.028, 0.034]
-    values: Values = {("screen", name): shown for name in names}
+    values: Values = {("screen", name): shown * 4 for name in names}
     machine = Machine(dict.fromkeys(names, DOUBTFUL), values=values, sigma=0.01)
     evidence, _ = confirmed(machine)
     assert len(evidence.suspects) == suspects

@@ -16,12 +16,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from flopline.records import SavedRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from flopline.progress import Progress
 
 SideName = Literal["baseline", "candidate"]
-Stage = Literal["screen", "check", "confirm"]
+Stage = Literal["screen", "again", "check", "confirm"]
+"""What a block is measured for.
+
+- `screen`: All benchmarks, in a few short blocks.
+- `again`: What is unclear after these, in longer blocks.
+- `check`: The built-in checks alone, if they failed in the screen.
+- `confirm`: What looked slower or faster.
+"""
 Clock = Literal["cpu", "process", "wall", "timer"]
 """What a benchmark is judged by: `judge.clock.choose_clock` says which, and why.
 
@@ -456,6 +463,7 @@ class BlockRequest:
         controls: Whether the built-in checks are measured, too.
         alone: Whether no other block is measured at the same time. Otherwise the block has one CPU,
             and benchmarks that need all of them are only named.
+        quads: The fewest quads of those benchmarks that get more than the timed seconds give.
     """
 
     stage: Stage
@@ -464,6 +472,7 @@ class BlockRequest:
     progress: Progress
     controls: bool = True
     alone: bool = True
+    quads: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

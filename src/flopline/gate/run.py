@@ -620,8 +620,8 @@ def _too_expensive(seconds: float) -> str:
     if seconds == 0:
         return "the budget ended before it was measured"
     return (
-        f"too slow for the budget: the screen has half of it, and this one needs {seconds:.0f} s "
-        "more there"
+        f"too slow for the budget: to screen this one takes {seconds:.0f} s more, and half of the "
+        "time left is kept to confirm what looks slower"
     )
 
 

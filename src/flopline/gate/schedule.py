@@ -13,13 +13,15 @@ is obvious comes first, and improvements, which cannot change the answer, come l
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
-from flopline.gate.judge import controls, verdict
+from flopline.gate.judge import controls, precision, verdict
 from flopline.gate.judge.betting import expected_blocks, fewest_to_reject
 from flopline.gate.judge.clock import coarse
 from flopline.gate.judge.verdict import MOST_BLOCKS
@@ -39,9 +41,15 @@ FINE = 0.025
 SPARE_BLOCKS = 2
 """At most this number of blocks is replaced in a series because a worker vanished at their end."""
 SCREEN_SHARE = 0.5
-"""The share of the budget that the screen may use; the rest is kept to confirm what it finds."""
-LONGEST_AGAIN = 12.0
-"""What is unclear gets blocks that are at most so many times longer than those of the screen."""
+"""The share of the time left that the screen may use; the rest is kept to confirm what it finds."""
+BLOCKS_AGAIN = (1, 1.5, 2, 3)
+"""What is unclear gets so many times the blocks of the screen again."""
+QUADS_AGAIN = (2, 4, 8, 12)
+"""These have so many times the quads. Of both the cheapest that will probably do is taken."""
+RESERVE = 1.25
+"""Noise may be so many times what it was, because a few blocks tell it only roughly."""
+ENOUGH_AGAIN = 3
+"""What has so many of these blocks is judged by them alone."""
 SHORTEST_SECONDS = 0.05
 """The fewest timed seconds per benchmark in a confirming block; they suffice for large changes."""
 FEW_SUSPECTS = 10
@@ -146,25 +154,33 @@ class Costs:
             benchmarks[name] = (max(0.0, spent - timed), timed / max(1, len(quads)))
         return Costs(starts, benchmarks)
 
-    def of_benchmark(self, name: str, seconds: float) -> float:
+    def of_benchmark(self, name: str, seconds: float, quads: int = 1) -> float:
         """Returns the seconds of a benchmark in a block; one that is new costs what it times.
 
         Args:
             name: The benchmark.
             seconds: Its timed seconds.
+            quads: It gets so many quads at least.
         """
         fixed, quad_seconds = self.benchmarks.get(name, (0.0, 0.0))
         few = min(MIN_QUADS * quad_seconds, MIN_QUADS_SECONDS)
-        return fixed + max(seconds, few, quad_seconds)
+        return fixed + max(seconds, few, quads * quad_seconds)
 
-    def of_block(self, names: Collection[str], seconds: float) -> float:
+    def of_block(
+        self,
+        names: Collection[str],
+        seconds: float,
+        quads: Mapping[str, int] = MappingProxyType({}),
+    ) -> float:
         """Returns how long a block of some benchmarks takes, its start included.
 
         Args:
             names: The benchmarks.
             seconds: Timed seconds per benchmark.
+            quads: The fewest quads of those benchmarks that get more than these seconds give.
         """
-        return self.start + sum(self.of_benchmark(name, seconds) for name in names)
+        costs = [self.of_benchmark(name, seconds, quads.get(name, 1)) for name in names]
+        return self.start + sum(costs)
 
 
 @dataclass(frozen=True)
@@ -203,6 +219,7 @@ class Evidence:
         unaffordable: The benchmarks that the screen had no time for, each with the seconds that its
             remaining blocks take.
         suspects: The benchmarks that are confirmed, fixed before the first confirming block.
+        quads_again: How many quads those benchmarks have in a block that were screened again.
         tested: What the confirming blocks have shown so far, the slower ones first.
         warnings: What a reader must know, in words.
         costs: What blocks take.
@@ -215,6 +232,7 @@ class Evidence:
     wide: set[str] = field(default_factory=set)
     unaffordable: dict[str, float] = field(default_factory=dict)
     suspects: dict[str, Suspect] = field(default_factory=dict)
+    quads_again: dict[str, int] = field(default_factory=dict)
     tested: dict[str, Confirmed] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     costs: Costs = field(default_factory=Costs)
@@ -267,9 +285,23 @@ class Evidence:
                     blocks.append(quads)
         return measured
 
+    def screening(self, *, parallel: bool = False) -> dict[str, list[list[Quad]]]:
+        """Returns the blocks by which the screen judges each benchmark.
+
+        What was screened again is judged by its further blocks alone: they are longer, and the
+        first ones chose it because they looked noisy.
+
+        Args:
+            parallel: Whether the quads are those on all CPUs, for the second clock.
+        """
+        blocks = self.quads("screen", parallel=parallel)
+        for name, again in self.quads("again", parallel=parallel).items():
+            blocks[name] = again if len(again) >= ENOUGH_AGAIN else blocks[name] + again
+        return blocks
+
     def screened(self) -> dict[str, Screened | None]:
         """Returns what the screen knows about every benchmark that is not lost."""
-        return verdict.summarise_screen(self.quads("screen"), self.settings)
+        return verdict.summarise_screen(self.screening(), self.settings)
 
     def controls(self) -> Controls:
         """Returns what the built-in checks measured so far."""
@@ -285,51 +317,111 @@ def screen(evidence: Evidence, budget: Budget, schedule: Schedule) -> Plan:
     """Measures every benchmark, and then once more those whose result is unclear.
 
     The first round shows what everything costs. If the remaining ones would take more than half of
-    the budget, the most expensive benchmarks are left out of them, and that is told at once.
+    the time left, the most expensive benchmarks are left out of them, and that is told at once.
 
     Unclear are suspicions that more blocks may drop, and benchmarks whose noise would hide the
-    slowdown that must be found. They get as many blocks again, which are longer: not until they are
-    clear, because whoever stops when the noise looks small believes in too little noise.
+    slowdown that must be found. They get further blocks, which are longer: as many as their noise
+    asks for, and not until they are clear, because whoever stops when the noise looks small
+    believes in too little noise.
     """
-    seconds = schedule.screen_seconds
-    request = BlockRequest("screen", evidence.benchmarks, seconds, Progress("screen"))
-    yield from _series(request, evidence.unaffordable, evidence, budget, schedule)
+    request = BlockRequest(
+        "screen", evidence.benchmarks, schedule.screen_seconds, Progress("screen")
+    )
+    blocks = dict.fromkeys(evidence.benchmarks, schedule.blocks)
+    yield from _series(request, blocks, evidence.unaffordable, 0.0, evidence, budget, schedule)
     yield from _check_again(evidence, budget, schedule)
 
-    unclear = _unclear(evidence)
-    if unclear and not evidence.controls().problems:
-        progress = Progress(f"screen {counted(len(unclear), 'unclear benchmark')}")
-        longer = seconds * _times_longer(unclear, evidence)
-        request = BlockRequest("screen", unclear, longer, progress, controls=False)
-        yield from _series(request, {}, evidence, budget, schedule)
+    if evidence.controls().problems:
+        return
+    again = _repetitions(evidence, schedule)
+    if again:
+        stage = f"screen {counted(len(again), 'unclear benchmark')}"
+        request = BlockRequest(
+            "again",
+            tuple(again),
+            schedule.screen_seconds,
+            Progress(stage),
+            controls=False,
+            quads={name: repetition.quads for name, repetition in again.items()},
+        )
+        evidence.quads_again = dict(request.quads)
+        blocks = {name: repetition.blocks for name, repetition in again.items()}
+        kept = _seconds_for_suspicions(evidence, schedule)
+        yield from _series(request, blocks, {}, kept, evidence, budget, schedule)
 
 
-def _times_longer(unclear: Collection[str], evidence: Evidence) -> float:
-    """Returns how many times longer the further blocks are than the first ones.
+class Repetition(NamedTuple):
+    """How much a benchmark is screened again.
 
-    The error of what was measured falls with the root of the time. So many times longer blocks let
-    the noisiest benchmark show the slowdown that must be found, with as much again in reserve; but
-    they are at least twice as long, and at most `LONGEST_AGAIN` times.
+    Attributes:
+        blocks: How many further blocks it gets.
+        quads: How many quads it has in each of them.
     """
+
+    blocks: int
+    quads: int
+
+
+def _repetitions(evidence: Evidence, schedule: Schedule) -> dict[str, Repetition]:
+    """Returns how much more is screened of each benchmark that is unclear."""
     settings = evidence.settings
-    wanted = math.log1p(settings.detect) - settings.suspicion
-    needed = 1.0
-    screened = evidence.screened()
-    for name in unclear:
-        its = screened[name]
-        if its is not None and math.isfinite(its.suspected):
-            needed = max(needed, ((math.log1p(its.suspected) - settings.suspicion) / wanted) ** 2)
-    return min(max(2.0, 2 * (needed - 1)), LONGEST_AGAIN)
+    unclear = []
+    tests = 1
+    for name, screened in evidence.screened().items():
+        if screened is None or name in evidence.unaffordable or math.isnan(screened.sigma):
+            continue
+        tests += verdict.suspicious(screened, settings) == "slower"
+        if verdict.is_unclear(screened, settings):
+            unclear.append(screened)
+    start = evidence.costs.start / max(1, len(unclear))
+    repetitions = {}
+    for screened in unclear:
+        repetitions[screened.id] = _repetition(screened, tests, start, evidence, schedule)
+    return repetitions
+
+
+def _repetition(
+    screened: Screened, tests: int, start: float, evidence: Evidence, schedule: Schedule
+) -> Repetition:
+    """Returns the cheapest repetition that will probably make a benchmark clear.
+
+    If none will, because every pair of processes differs too much from the others, it gets a modest
+    one, which tells whether it is as noisy as a few short blocks have said.
+
+    Args:
+        screened: What these have shown.
+        tests: How many benchmarks will be tested for "slower".
+        start: Seconds that the start of a block costs each of its benchmarks.
+        evidence: What was measured so far.
+        schedule: How much is measured.
+    """
+    measured = evidence.quads("screen")[screened.id]
+    noise = precision.noise_of(measured, screened.clock, screened.sigma)
+    before = math.ceil(statistics.median(len(quads) for quads in measured))
+
+    choices = []
+    for blocks_times, quads_times in itertools.product(BLOCKS_AGAIN, QUADS_AGAIN):
+        again = Repetition(math.ceil(blocks_times * schedule.blocks), quads_times * before)
+        seconds = evidence.costs.of_benchmark(screened.id, schedule.screen_seconds, again.quads)
+        choices.append((again.blocks * (start + seconds), again, noise.sigma(quads_times)))
+    choices.sort()
+    for reserve in (RESERVE, 1.0):
+        for _, again, sigma in choices:
+            if precision.is_precise(reserve * sigma, again.blocks, evidence.settings, tests=tests):
+                return again
+    return Repetition(2 * schedule.blocks, 2 * before)
 
 
 def _series(
     request: BlockRequest,
+    blocks: Mapping[str, int],
     left_out: dict[str, float],
+    kept: float,
     evidence: Evidence,
     budget: Budget,
     schedule: Schedule,
 ) -> Plan:
-    """Requests as many blocks as the screen has, and replaces one in which a worker vanished.
+    """Requests the blocks of a series, and replaces one in which a worker vanished.
 
     What can be is measured side by side. Afterwards come the benchmarks that need all CPUs.
 
@@ -338,28 +430,29 @@ def _series(
     worker. A block in which everything else was measured is replaced at most twice.
 
     Args:
-        request: The blocks.
+        request: What is measured in a block.
+        blocks: How many blocks each benchmark gets.
         left_out: Receives the benchmarks that there is no time for, and what they would take.
+        kept: Seconds of the budget that are not for this series.
         evidence: What was measured so far.
         budget: The time that the run may take.
         schedule: How much is measured.
     """
-    done = dict.fromkeys(request.benchmarks, 0)
+    series = Series(request, dict(blocks))
     for lanes in sorted({schedule.lanes, 1}, reverse=True):
         spare = SPARE_BLOCKS
         while True:
-            due = _due(done, lanes, left_out, evidence, schedule)
+            due = series.due(lanes, left_out, evidence)
             if evidence.blocks:
-                series = Series(due, done, request.seconds, lanes)
-                left_out |= _unaffordable(series, evidence, budget, schedule)
+                available = SCREEN_SHARE * (budget.remaining() - kept)
+                left_out |= _unaffordable(series, due, lanes, evidence, available)
                 due = tuple(name for name in due if name not in left_out)
             if not due:
                 break
-            missing = schedule.blocks - min(done[name] for name in due)
             if left_out:
                 stage = f"screen without {counted(len(left_out), 'benchmark')} (too slow)"
-                request = replace(request, progress=Progress(stage))
-            measured = yield _round(request, due, min(lanes, missing), missing, evidence, schedule)
+                series.request = replace(request, progress=Progress(stage))
+            measured = yield series.round(due, lanes, evidence, schedule)
             for block in measured:
                 outcomes = {loss.outcome for loss in block.lost.values() if loss.phase == "process"}
                 if outcomes and ("stopped" in outcomes or spare):
@@ -367,94 +460,111 @@ def _series(
                     spare -= "stopped" not in outcomes
                     continue
                 for name in due:
-                    done[name] += name in block.quads
+                    series.missing[name] -= name in block.quads
 
 
-def _due(
-    done: Mapping[str, int],
-    lanes: int,
-    left_out: Collection[str],
-    evidence: Evidence,
-    schedule: Schedule,
-) -> tuple[str, ...]:
-    """Returns the benchmarks that have not had all blocks of a series.
-
-    Args:
-        done: How many blocks each has had.
-        lanes: Blocks that are measured side by side. Only one at a time suits all benchmarks.
-        left_out: Benchmarks that there is no time for.
-        evidence: What was measured so far.
-        schedule: How much is measured.
-    """
-    due = []
-    for name, blocks in done.items():
-        is_lost = name in evidence.losses or name in left_out
-        suits = lanes == 1 or name not in evidence.wide
-        if blocks < schedule.blocks and suits and not is_lost:
-            due.append(name)
-    return tuple(due)
-
-
-def _round(
-    request: BlockRequest,
-    names: Sequence[str],
-    lanes: int,
-    missing: int,
-    evidence: Evidence,
-    schedule: Schedule,
-) -> Round:
-    """Returns equal requests, one per lane, that say how long the rest of their series takes."""
-    progress = replace(request.progress, done=schedule.blocks - missing, of=schedule.blocks)
-    if evidence.blocks:
-        seconds = evidence.costs.of_block(names, request.seconds)
-        progress = replace(progress, seconds_left=math.ceil(missing / lanes) * seconds)
-    is_alone = schedule.lanes == 1 or lanes == 1
-    due = replace(request, benchmarks=tuple(names), progress=progress, alone=is_alone)
-    return (due,) * lanes
-
-
-@dataclass(frozen=True)
+@dataclass
 class Series:
     """Blocks of the screen that are still to be measured.
 
     Attributes:
-        names: The benchmarks.
-        done: How many blocks each benchmark has had.
-        seconds: Timed seconds per benchmark.
-        lanes: Blocks that are measured side by side.
+        request: What is measured in a block.
+        missing: How many blocks each benchmark still gets.
     """
 
-    names: tuple[str, ...]
-    done: Mapping[str, int]
-    seconds: float
-    lanes: int
+    request: BlockRequest
+    missing: dict[str, int]
+
+    def __post_init__(self) -> None:
+        self.blocks = max(self.missing.values(), default=0)
+
+    def due(self, lanes: int, left_out: Collection[str], evidence: Evidence) -> tuple[str, ...]:
+        """Returns the benchmarks that have not had all of their blocks.
+
+        Args:
+            lanes: Blocks that are measured side by side. Only one at a time suits all benchmarks.
+            left_out: Benchmarks that there is no time for.
+            evidence: What was measured so far.
+        """
+        due = []
+        for name, missing in self.missing.items():
+            is_lost = name in evidence.losses or name in left_out
+            suits = lanes == 1 or name not in evidence.wide
+            if missing > 0 and suits and not is_lost:
+                due.append(name)
+        return tuple(due)
+
+    def round(
+        self, names: Sequence[str], lanes: int, evidence: Evidence, schedule: Schedule
+    ) -> Round:
+        """Returns equal requests, one per lane, that say how long the rest of the series takes.
+
+        Args:
+            names: What is measured.
+            lanes: Blocks that are measured side by side, at most.
+            evidence: What was measured so far.
+            schedule: How much is measured.
+        """
+        missing = max(self.missing[name] for name in names)
+        lanes = min(lanes, missing)
+        progress = replace(self.request.progress, done=self.blocks - missing, of=self.blocks)
+        if evidence.blocks:
+            costs, seconds = evidence.costs, self.request.seconds
+            left = math.ceil(missing / lanes) * costs.start
+            for name in names:
+                one = costs.of_benchmark(name, seconds, self.request.quads.get(name, 1))
+                left += math.ceil(self.missing[name] / lanes) * one
+            progress = replace(progress, seconds_left=left)
+        is_alone = schedule.lanes == 1 or lanes == 1
+        due = replace(self.request, benchmarks=tuple(names), progress=progress, alone=is_alone)
+        return (due,) * lanes
 
 
 def _unaffordable(
-    series: Series, evidence: Evidence, budget: Budget, schedule: Schedule
+    series: Series,
+    names: Sequence[str],
+    lanes: int,
+    evidence: Evidence,
+    available: float,
 ) -> dict[str, float]:
     """Returns the benchmarks for which the screen has no time, and the seconds that each takes.
 
     The cheapest are measured, so that as many as possible can be decided.
+
+    Args:
+        series: The blocks that are to be measured.
+        names: The benchmarks that are due.
+        lanes: Blocks that are measured side by side.
+        evidence: What was measured so far.
+        available: Seconds that the series may take.
     """
-    if not series.names:
-        return {}
     known = evidence.costs
-    start = known.start
+    request = series.request
     costs = {}
     most = 0
-    for name in series.names:
-        rounds = math.ceil((schedule.blocks - series.done[name]) / series.lanes)
-        costs[name] = rounds * known.of_benchmark(name, series.seconds)
+    for name in names:
+        rounds = math.ceil(series.missing[name] / lanes)
+        quads = request.quads.get(name, 1)
+        costs[name] = rounds * known.of_benchmark(name, request.seconds, quads)
         most = max(most, rounds)
-    total = most * start
-    available = budget.remaining(SCREEN_SHARE)
+    total = most * known.start
     unaffordable = {}
-    for name in sorted(series.names, key=costs.__getitem__):
+    for name in sorted(names, key=costs.__getitem__):
         total += costs[name]
         if total > available:
-            unaffordable[name] = most * start + costs[name]
+            unaffordable[name] = most * known.start + costs[name]
     return unaffordable
+
+
+def _seconds_for_suspicions(evidence: Evidence, schedule: Schedule) -> float:
+    """Returns how long it probably takes to confirm what looks slower so far."""
+    suspects = find_suspects(evidence)
+    slower = _of_direction(suspects, "slower")
+    if not slower:
+        return 0.0
+    blocks = max(min(suspects[name].expected, MOST_BLOCKS) for name in slower)
+    lanes = 1 if evidence.wide.intersection(slower) else schedule.lanes
+    return math.ceil(blocks / lanes) * evidence.costs.of_block(slower, SHORTEST_SECONDS)
 
 
 def _check_again(evidence: Evidence, budget: Budget, schedule: Schedule) -> Plan:
@@ -476,14 +586,6 @@ def _check_again(evidence: Evidence, budget: Budget, schedule: Schedule) -> Plan
             "check", (), schedule.screen_seconds, progress, alone=schedule.lanes == 1
         )
         yield tuple(request for _ in range(schedule.lanes))
-
-
-def _unclear(evidence: Evidence) -> tuple[str, ...]:
-    names = []
-    for name, screened in evidence.screened().items():
-        if screened is not None and verdict.is_unclear(screened, evidence.settings):
-            names.append(name)
-    return tuple(names)
 
 
 # Confirming
@@ -508,7 +610,7 @@ def _confirm(direction: Direction, evidence: Evidence, budget: Budget, schedule:
         waiting = _undecided(direction, evidence)
         if not waiting:
             return
-        group, seconds = _next_group(waiting, evidence, budget, schedule)
+        group, seconds, quads = _next_group(waiting, evidence, budget, schedule)
         if not group:
             evidence.warnings.append(_not_confirmed(direction, waiting, evidence, budget, schedule))
             return
@@ -516,10 +618,12 @@ def _confirm(direction: Direction, evidence: Evidence, budget: Budget, schedule:
         lanes = 1 if is_alone else schedule.lanes
         done = min(_blocks_of(name, evidence) for name in group)
         blocks = max(math.ceil(_blocks_left(name, evidence)) for name in group)
-        left = math.ceil(blocks / lanes) * evidence.costs.of_block(group, seconds)
+        left = math.ceil(blocks / lanes) * evidence.costs.of_block(group, seconds, quads)
         stage = f"confirm {counted(len(group), direction + ' benchmark')}"
         progress = Progress(stage, done, done + blocks, seconds_left=left)
-        request = BlockRequest("confirm", group, seconds, progress, controls=False, alone=is_alone)
+        request = BlockRequest(
+            "confirm", group, seconds, progress, controls=False, alone=is_alone, quads=quads
+        )
         yield tuple(request for _ in range(lanes))
 
 
@@ -530,53 +634,77 @@ def _undecided(direction: Direction, evidence: Evidence) -> list[str]:
         if suspect.direction != direction or name in evidence.losses:
             continue
         tested = evidence.tested.get(name)
-        if tested is not None and (tested.rejected or verdict.is_futile(tested, suspect.settings)):
-            continue
-        if _blocks_of(name, evidence) < suspect.at_most:
+        left = suspect.at_most - _blocks_of(name, evidence)
+        if left > 0 and not (tested and _is_settled(tested, left, suspect.settings)):
             names.append(name)
     return sorted(names, key=lambda name: evidence.suspects[name].expected)
 
 
+def _is_settled(tested: Confirmed, left: int, settings: Settings) -> bool:
+    """Returns whether more blocks would change nothing about a suspect."""
+    if tested.rejected or verdict.is_futile(tested, settings):
+        return True
+    return verdict.is_hopeless(tested, left, settings)
+
+
+class Group(NamedTuple):
+    """Suspects that are measured together.
+
+    Attributes:
+        names: The suspects; none if there is no time for any.
+        seconds: Timed seconds of each in a block.
+        quads: The fewest quads of those that need more than that.
+    """
+
+    names: tuple[str, ...]
+    seconds: float
+    quads: Mapping[str, int] = MappingProxyType({})
+
+
 def _next_group(
     waiting: Sequence[str], evidence: Evidence, budget: Budget, schedule: Schedule
-) -> tuple[tuple[str, ...], float]:
-    """Returns the suspects of the next round and their timed seconds; none if none is affordable.
+) -> Group:
+    """Returns the suspects of the next round; none if none is affordable.
 
     What is obvious comes before the rest, in short blocks. Then come all others that can be
-    measured side by side, and at last those that need all CPUs. If the budget cannot finish all of
-    a group, the blocks get shorter, and then the group gets smaller.
+    measured side by side, and at last those that need all CPUs. What was screened again has as many
+    quads as it had there. If the budget cannot finish all of a group, the blocks get shorter, and
+    then the group gets smaller.
     """
     suspects = evidence.suspects
-    group = list(waiting)
-    obvious = [name for name in group if suspects[name].obvious]
-    longest = _confirming_seconds(len(group), schedule)
+    names = list(waiting)
+    obvious = [name for name in names if suspects[name].obvious]
+    longest = _confirming_seconds(len(names), schedule)
+    quads = {name: evidence.quads_again[name] for name in names if name in evidence.quads_again}
     if obvious:
-        group, longest = obvious, SHORTEST_SECONDS
-    together = [name for name in group if name not in evidence.wide]
-    group = together or group
-    for seconds in (longest, longest / 2, SHORTEST_SECONDS):
-        if _seconds_to_decide(group, seconds, evidence, schedule) <= budget.remaining():
-            return tuple(group), seconds
-    while len(group) > 1:
-        group.pop()
-        seconds = SHORTEST_SECONDS
-        if _seconds_to_decide(group, seconds, evidence, schedule) <= budget.remaining():
-            return tuple(group), seconds
+        names, longest, quads = obvious, SHORTEST_SECONDS, {}
+    together = [name for name in names if name not in evidence.wide]
+    names = together or names
+    choices = (
+        Group(tuple(names), longest, quads),
+        Group(tuple(names), longest),
+        Group(tuple(names), longest / 2),
+    )
+    for group in choices:
+        if _seconds_to_decide(group, evidence, schedule) <= budget.remaining():
+            return group
+    for fewer in range(len(names), 0, -1):
+        group = Group(tuple(names[:fewer]), SHORTEST_SECONDS)
+        if _seconds_to_decide(group, evidence, schedule) <= budget.remaining():
+            return group
     # What is expected may be exceeded by luck, so the last one is tried as long as a block fits.
-    enough = _fewest_left(group[0], evidence) * evidence.costs.of_block(group, SHORTEST_SECONDS)
-    lanes = 1 if group[0] in evidence.wide else schedule.lanes
-    if enough / lanes <= budget.remaining():
-        return tuple(group), SHORTEST_SECONDS
-    return (), SHORTEST_SECONDS
+    group = Group((names[0],), SHORTEST_SECONDS)
+    enough = _fewest_left(names[0], evidence) * evidence.costs.of_block(group.names, group.seconds)
+    lanes = 1 if names[0] in evidence.wide else schedule.lanes
+    return group if enough / lanes <= budget.remaining() else Group((), SHORTEST_SECONDS)
 
 
-def _seconds_to_decide(
-    group: Sequence[str], seconds: float, evidence: Evidence, schedule: Schedule
-) -> float:
+def _seconds_to_decide(group: Group, evidence: Evidence, schedule: Schedule) -> float:
     """Returns how long it probably takes to decide all suspects of a group."""
-    lanes = 1 if group[0] in evidence.wide else schedule.lanes
-    blocks = max(_blocks_left(name, evidence) for name in group)
-    return math.ceil(blocks / lanes) * evidence.costs.of_block(group, seconds)
+    lanes = 1 if group.names[0] in evidence.wide else schedule.lanes
+    blocks = max(_blocks_left(name, evidence) for name in group.names)
+    block = evidence.costs.of_block(group.names, group.seconds, group.quads)
+    return math.ceil(blocks / lanes) * block
 
 
 def _blocks_left(name: str, evidence: Evidence) -> float:
@@ -606,8 +734,8 @@ def find_suspects(evidence: Evidence) -> dict[str, Suspect]:
     longer works in parallel. It is then tested by that.
     """
     settings = evidence.settings
-    quads = evidence.quads("screen")
-    parallel = evidence.quads("screen", parallel=True)
+    quads = evidence.screening()
+    parallel = evidence.screening(parallel=True)
     suspects: dict[str, Suspect] = {}
     for name, screened in evidence.screened().items():
         if screened is None:
@@ -660,8 +788,8 @@ def _not_confirmed(
     schedule: Schedule,
 ) -> str:
     """Returns a warning that the budget does not suffice, with one that does."""
-    seconds = SHORTEST_SECONDS
-    needed = budget.spent() + _seconds_to_decide(waiting, seconds, evidence, schedule)
+    group = Group(tuple(waiting), SHORTEST_SECONDS)
+    needed = budget.spent() + _seconds_to_decide(group, evidence, schedule)
     advised = math.ceil(needed / 10) * 10
     benchmarks = counted(
         len(waiting), f"benchmark that looked {direction}", f"benchmarks that looked {direction}"

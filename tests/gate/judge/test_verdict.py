@@ -24,6 +24,7 @@ from flopline.gate.judge.verdict import (
     confirm_changes,
     detectable,
     is_futile,
+    is_hopeless,
     is_unclear,
     summarise_screen,
     suspicious,
@@ -210,6 +211,25 @@ def test_a_refuted_suspicion_is_given_up_early_and_a_real_one_hardly_ever() -> N
         given_up[true] = number / runs
     assert given_up[0.0] > 0.8
     assert given_up[math.log(1.03)] < 0.01
+
+
+def test_a_suspicion_is_hopeless_only_where_blocks_would_hardly_ever_reject() -> None:
+    runs = 150
+    of = 28
+    hopeless = {}
+    rejected_later = 0
+    for sigma in (0.01, 0.06):
+        number = 0
+        change = math.log(1.03)
+        for values in np.random.default_rng(7).normal(change, sigma, (runs, of)).tolist():
+            looks = [look_at(values[:count], sigma) for count in range(4, of + 1, 4)]
+            given_up = [is_hopeless(look, of - look.blocks, SETTINGS) for look in looks]
+            number += any(given_up)
+            rejected_later += any(given_up) and looks[-1].rejected
+        hopeless[sigma] = number / runs
+    assert hopeless[0.01] < 0.02
+    assert hopeless[0.06] > 0.8
+    assert rejected_later / runs < 0.03
 
 
 # The verdict

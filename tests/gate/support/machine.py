@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SCHEDULE = Schedule(blocks=4, screen_seconds=0.1, confirm_seconds=0.2)
 QUADS = 12
 """Quads of a benchmark in a block, unless it is slow."""
+SCREENED = 0.1
+"""Seconds that these quads take."""
 UNLIMITED = 1e6
 """Seconds of a budget that never ends."""
 CRASHED = Loss("candidate", "process", "crashed", "exit code 7; last words")
@@ -32,6 +34,7 @@ class Machine:
     Attributes:
         changes: The log-ratio of every benchmark.
         sigma: Standard deviation of the block values.
+        scatter: Standard deviation of the quads within a block, which comes on top of that.
         values: Block values of a benchmark in a stage, instead of random ones; the last repeats.
         start: Seconds that a block takes beside what is timed in it.
         slow: Seconds of a quad of a benchmark that is slow.
@@ -49,6 +52,7 @@ class Machine:
 
     changes: dict[str, float]
     sigma: float = 0.002
+    scatter: float = 0.0
     values: dict[tuple[Stage, str], list[float]] = field(default_factory=dict)
     start: float = 2.0
     slow: dict[str, float] = field(default_factory=dict)
@@ -91,14 +95,16 @@ class Machine:
         spent = {}
         for name in request.benchmarks:
             if name not in lost and (request.alone or name not in wide):
-                seconds = max(request.seconds, self.slow.get(name, 0.0))
                 count = 1 if name in self.slow else QUADS
+                quad_seconds = max(SCREENED / QUADS, self.slow.get(name, 0.0))
+                count = max(count, request.quads.get(name, 1))
+                seconds = max(request.seconds, count * quad_seconds)
                 value = self._value(name, request.stage)
-                quad = quad_of(value, seconds / count)
+                taken = self._quads(name, value, seconds / count, count)
                 if name in self.parallel:
-                    quad = in_threads(quad, 0.0)
-                    parallel[name] = [in_threads(quad, self.parallel[name])] * count
-                quads[name] = [quad] * count
+                    taken = [in_threads(quad, 0.0) for quad in taken]
+                    parallel[name] = [in_threads(quad, self.parallel[name]) for quad in taken]
+                quads[name] = taken
                 spent[name] = seconds
         seconds = self.start + sum(spent.values()) + self.pauses.get(number, 0.0)
         self.now += seconds
@@ -122,9 +128,17 @@ class Machine:
             parallel=parallel,
         )
 
+    def _quads(self, name: str, value: float, seconds: float, count: int) -> list[Quad]:
+        """Returns quads of a block, which scatter around its value."""
+        noise = random.Random(f"{name} {len(self.requests)}")  # noqa: S311  # it must repeat
+        return [quad_of(value + noise.gauss(0, self.scatter), seconds) for _ in range(count)]
+
     def _value(self, name: str, stage: Stage) -> float:
         """Returns the value of a benchmark in the block that was requested last."""
-        requests = [request for request in self.requests if request.stage == stage]
+        # What is screened again goes on with the values of the screen.
+        stage = "screen" if stage == "again" else stage
+        stages = ("screen", "again") if stage == "screen" else (stage,)
+        requests = [request for request in self.requests if request.stage in stages]
         number = sum(name in request.benchmarks for request in requests)
         if (stage, name) in self.values:
             values = self.values[stage, name]

@@ -103,11 +103,22 @@ def expected_blocks(change: float, sigma: float, tests: int, settings: Settings)
         tests: How many benchmarks are tested in this direction.
         settings: What was asked of the run.
     """
-    growth = max(_growth(change, sigma, boldness, settings)[0] for boldness in BOLDNESS)
-    if not growth > 0:
+    per_block = growth(change, sigma, settings)
+    if not per_block > 0:
         return math.inf
     needed = math.log(len(BOLDNESS) * tests / settings.alpha)
-    return max(needed / growth, fewest_to_reject(tests, settings))
+    return max(needed / per_block, fewest_to_reject(tests, settings))
+
+
+def growth(change: float, sigma: float, settings: Settings) -> float:
+    """Returns by how much a block is expected to increase the logarithm of the best bet's wealth.
+
+    Args:
+        change: The log-ratio that the benchmark has.
+        sigma: Standard deviation of the block values.
+        settings: What was asked of the run.
+    """
+    return max(_growth(change, sigma, boldness, settings)[0] for boldness in BOLDNESS)
 
 
 def detectable(

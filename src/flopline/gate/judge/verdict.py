@@ -318,6 +318,26 @@ def is_futile(confirmed: Confirmed, settings: Settings) -> bool:
     return confirmed.estimate + FUTILE * error < settings.suspicion
 
 
+def is_hopeless(confirmed: Confirmed, left: int, settings: Settings) -> bool:
+    """Returns whether the blocks that are left will not reject a benchmark, slower or not.
+
+    They would not even if it were slower by 1.645 standard errors more than it looks. Stopping then
+    costs no false alarms, and hardly any power. What is given up is unchanged only if its interval
+    lies below `detect`, and inconclusive otherwise.
+
+    Args:
+        confirmed: What its blocks have shown so far.
+        left: How many more it may get.
+        settings: What is asked of it.
+    """
+    if confirmed.blocks < FEW_TO_GIVE_UP:
+        return False
+    error = OF_WALSH_MEDIAN * confirmed.sigma / math.sqrt(confirmed.blocks)
+    likely = confirmed.estimate + FOUND_IN_STAGE * error
+    missing = math.log(confirmed.p / confirmed.limit)
+    return left * betting.growth(likely, confirmed.sigma, settings) < missing
+
+
 def compare(  # all that is known about one benchmark
     benchmark: str,
     screened: Screened | None,

@@ -189,7 +189,9 @@ class SessionAlone:
             wide = wide or works_off_thread(warm_up)
             batch_seconds = max(warm_up.wall, SHORTEST_BATCH)
         self.exchange.pin(self.measurement.cpus if wide else [self.measurement.cpu])
-        quads = quads_to_take(self.measurement.seconds, batch_seconds, remaining / (2 * rounds))
+        fewest = self.measurement.fewest_quads.get(name, 1)
+        seconds = self.measurement.seconds
+        quads = quads_to_take(seconds, batch_seconds, remaining / (2 * rounds), fewest)
         if division is not None:
             quads = min(quads, division.quads)
         self.divisions[name] = Division(rounds, quads, wide)

@@ -156,6 +156,7 @@ def run_block(  # noqa: PLR0913  # what is measured, how and by whom
         measurement = BlockMeasurement(
             Exchange(handles), coins, cpu, cpus, request.seconds, settings.detect, slowdown
         )
+        measurement.fewest_quads = request.quads
         measurement.imports = parents is not None
         if loaded is not None:
             measurement.watched = {side.name: side for side in slots}
@@ -252,9 +253,10 @@ class BatchPlan:
         """Whether a quad is left after another batch."""
         return self.remaining > 2 * self.rounds
 
-    def quads(self, seconds: float) -> int:
+    def quads(self, seconds: float, fewest: int) -> int:
         """Returns how many quads are taken in this time; 0 if a whole one is not allowed."""
-        return quads_to_take(seconds, self.seconds, self.remaining / (2 * self.rounds))
+        allowed = self.remaining / (2 * self.rounds)
+        return quads_to_take(seconds, self.seconds, allowed, fewest)
 
 
 @dataclass
@@ -272,6 +274,7 @@ class BlockMeasurement:
         seconds: Planned timed seconds per benchmark, both sides together.
         detect: How much more work the canary does, a fraction.
         slowdown: Per benchmark, the fraction by which the candidate's readings are lengthened.
+        fewest_quads: So many quads at least are taken of a benchmark, whatever they last.
         quads: The quads of each benchmark that was measured.
         lost: Why each other benchmark was not.
         wide: Benchmarks that were timed on all CPUs.
@@ -295,6 +298,7 @@ class BlockMeasurement:
     seconds: float
     detect: float
     slowdown: Mapping[str, float]
+    fewest_quads: Mapping[str, int] = field(default_factory=dict)
     quads: dict[str, list[Quad]] = field(default_factory=dict)
     lost: dict[str, Loss] = field(default_factory=dict)
     wide: list[str] = field(default_factory=list)
@@ -479,7 +483,7 @@ class BlockMeasurement:
         self.exchange.ask([CollectGarbage(), CollectGarbage()], GarbageCollected)
         quads: list[Quad] = []
         if plan.slow and not self._defers(name, plan):
-            quads, plan = self._time_slow(plan)
+            quads, plan = self._time_slow(name, plan)
         if not plan.slow:
             if plan.may_warm_up and not is_limited:
                 plan = self._warm_up(plan)
@@ -565,7 +569,7 @@ class BlockMeasurement:
             plan: How it is divided into batches.
             is_wide: Whether both sides are on all CPUs now.
         """
-        count = plan.quads(self.seconds)
+        count = plan.quads(self.seconds, self.fewest_quads.get(name, 1))
         in_both_ways = plan.elsewhere and math.isinf(plan.remaining) and count > 1
         goes_wide = plan.off_thread and not in_both_ways
         if goes_wide != is_wide:
@@ -583,7 +587,7 @@ class BlockMeasurement:
             return quads
         return [slowed(quad, 1 + self.slowdown[name]) for quad in quads]
 
-    def _time_slow(self, plan: BatchPlan) -> tuple[list[Quad], BatchPlan]:
+    def _time_slow(self, name: str, plan: BatchPlan) -> tuple[list[Quad], BatchPlan]:
         """Takes the quads of a benchmark whose first call was slow, without warming up.
 
         If only the first call was, for example because it imported something, and the others are
@@ -602,7 +606,7 @@ class BlockMeasurement:
             again = self._size_batches(remaining)
             return [], replace(again, slow=False, off_thread=plan.off_thread)
         plan = replace(plan, remaining=remaining, seconds=lasted)
-        others = plan.quads(self.seconds) - 1
+        others = plan.quads(self.seconds, self.fewest_quads.get(name, 1)) - 1
         if others > 0:
             quads += self._take_quads(others, plan)
         return quads, plan
@@ -671,18 +675,19 @@ def control_quads(seconds: float, batch_seconds: float) -> int:
     return max(1, round(min(seconds, CONTROL_SECONDS) / (4 * batch_seconds)))
 
 
-def quads_to_take(seconds: float, batch_seconds: float, allowed: float) -> int:
+def quads_to_take(seconds: float, batch_seconds: float, allowed: float, fewest: int = 1) -> int:
     """Returns how many quads of a benchmark are taken; 0 if a whole one is not allowed.
 
     Args:
         seconds: Planned timed seconds, both sides together.
         batch_seconds: How long a batch lasts, with its setups and teardowns.
         allowed: Quads that the test's author allows; may be infinite.
+        fewest: Quads that are taken at least if they are allowed, however long they last.
     """
     quad_seconds = 4 * batch_seconds
     at_least = min(MIN_QUADS * quad_seconds, MIN_QUADS_SECONDS)
     wanted = max(seconds, at_least) / quad_seconds
-    return int(min(max(1, wanted), allowed))
+    return int(min(max(fewest, wanted), allowed))
 
 
 def fastest_call(quads: Sequence[Quad]) -> float:

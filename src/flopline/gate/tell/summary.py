@@ -409,7 +409,7 @@ def _stage(record: GateRecord, stage: Stage) -> str:
     blocks: dict[str, int] = {}
     quads = []
     for block in record.blocks:
-        if block.stage == stage:
+        if block.stage == stage or (block.stage == "again" and stage == "screen"):
             for name, taken in block.quads.items():
                 blocks[name] = blocks.get(name, 0) + 1
                 quads.append(len(taken))
