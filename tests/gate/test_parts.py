@@ -233,8 +233,10 @@ def measure(
     evidence = Evidence(wanted, tuple(machine.changes))
     budget = Budget(UNLIMITED, machine.clock)
 
-    def explain(benchmarks: Sequence[str]) -> dict[str, list[Difference]]:
-        return {name: [] for name in benchmarks}
+    def explain(
+        rows: Sequence[Comparison],
+    ) -> tuple[list[Comparison], dict[str, list[Difference]]]:
+        return list(rows), {row.id: [] for row in rows if row.verdict == "regressed"}
 
     findings = investigate(evidence, budget, SCHEDULE, measure=machine.measure, explain=explain)
     result, code = conclude(evidence, findings)

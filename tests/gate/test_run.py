@@ -62,11 +62,14 @@ def found_out(
         explained: Receives the benchmarks that are explained; an error is raised if it is None.
     """
 
-    def explain(benchmarks: Sequence[str]) -> dict[str, list[Difference]]:
+    def explain(
+        rows: Sequence[Comparison],
+    ) -> tuple[list[Comparison], dict[str, list[Difference]]]:
         if explained is None:
             raise KeyboardInterrupt
-        explained.extend(benchmarks)
-        return {name: [] for name in benchmarks}
+        failing = [row.id for row in rows if row.verdict == "regressed"]
+        explained.extend(failing)
+        return list(rows), {name: [] for name in failing}
 
     evidence = Evidence(Settings(detect=0.03), tuple(machine.changes))
     budget = Budget(seconds, machine.clock)

@@ -188,7 +188,7 @@ def end_in_github(folder: Path, code: int, *, report_only: bool) -> None:
     record = storage.load(file) if file.is_file() else None
     passes = report_only or code == ExitCode.NO_REGRESSION
     if record and passes:  # what was found is told whatever becomes of the job
-        code = record.verdict
+        code = record.found
     # What one part found is told with the whole, which has a verdict about all of the suite.
     in_github = os.environ.get("GITHUB_ACTIONS") == "true"
     if in_github and record and record.settings.part.of == 1:
@@ -223,7 +223,7 @@ def write_comment(folder: Path, record: GateRecord) -> None:
     verdicts = [row.verdict for row in record.comparisons]
     facts = {
         "pull_request": pipeline.pull_request,
-        "exit_code": int(record.verdict),
+        "exit_code": int(record.found),
         "regressed": verdicts.count("regressed"),
         "improved": verdicts.count("improved"),
         "page": page.read_text("utf-8"),

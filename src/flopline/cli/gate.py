@@ -281,7 +281,7 @@ def bisect_code(record: GateRecord, code: int) -> int:
     if record.result.startswith(BROKEN) or code != record.exit_code:
         return STOP
     undecided = (ExitCode.COULD_NOT_WORK, ExitCode.UNDECIDED)
-    return UNTESTABLE if record.verdict in undecided else record.verdict
+    return UNTESTABLE if record.found in undecided else record.found
 
 
 @dataclass(frozen=True)
@@ -422,6 +422,14 @@ Inconclusive = Annotated[
     Literal["fail", "pass"],
     typer.Option(help="End with exit code 3 without an answer, or pass with 0."),
 ]
+CallsDecide = Annotated[
+    bool,
+    typer.Option(
+        "--calls/--no-calls",
+        help="Fail benchmarks that make more calls of Python and C functions, too, whatever time "
+        "they take. Calls are counted exactly, so the error rate says nothing about that.",
+    ),
+]
 PartOfSuite = Annotated[
     str,
     typer.Option(
@@ -493,6 +501,7 @@ def gate(
     report_only: ReportOnly = False,
     inconclusive: Inconclusive = "fail",
     asv: AsvFolder = None,
+    calls: CallsDecide = False,
     part: PartOfSuite = "1/1",
     self_check: SelfCheck = 0,
     bisect: Bisect = False,
@@ -519,6 +528,8 @@ def gate(
             fail("--self-check judges no commit; leave --bisect out")
         if share.of > 1:
             fail("--self-check measures the error rates of a whole run; leave --part out")
+        if calls:
+            fail("--self-check measures error rates, and calls have none; leave --calls out")
     outputs.refuse_unwritable()
     pythons = parse_pythons(baseline, baseline_python, candidate_python)
     arguments = tuple(context.args)
@@ -535,6 +546,7 @@ def gate(
         report_only=report_only,
         inconclusive=inconclusive,
         asv=parse_asv(asv, arguments),
+        calls=calls,
     )
     options = GateOptions(
         settings=whole.for_part(share),

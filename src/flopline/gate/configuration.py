@@ -184,10 +184,16 @@ KEYS: dict[str, Kind] = {
     "alpha": ALPHA,
     "budget": BUDGET,
     "suite-from": Choice(("candidate", "baseline", "each")),
+    "python": Text(),
     "isolated": Switch(),
+    "extra": Words(),
+    "group": Words(),
+    "with": Words(),
+    "carry": Words(are_paths=True),
     "alternate-setup": Switch(),
     "report-only": Switch(),
     "inconclusive": Choice(("fail", "pass")),
+    "calls": Switch(),
 }
 """What the table may have. All but `suite` are options of `flopline gate`."""
 BENCHMARK = "benchmark"

@@ -198,6 +198,9 @@ class Block:
         parallel: Further quads of benchmarks that work in threads or child processes, by node id.
             These were timed on all given CPUs, and those in `quads` on one. They are for the second
             clock.
+        calls: How many calls of functions in Python and C one call of a benchmarked function made,
+            on the baseline's side and on the candidate's, by node id. It is counted in blocks of
+            the screen, once each, where a call is short and the test's author allows another one.
     """
 
     stage: Stage
@@ -218,6 +221,7 @@ class Block:
     spent: dict[str, float] = field(default_factory=dict)
     forked: bool = False
     parallel: dict[str, list[Quad]] = field(default_factory=dict)
+    calls: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -246,6 +250,10 @@ class Comparison:
         accepted: The short hash of the candidate's commit that accepts a slowdown of the benchmark;
             empty if there is none.
         report_only: Whether the benchmark never changes the exit code.
+        calls_baseline: How many calls of functions in Python and C one call of the benchmarked
+            function makes on the baseline's side; None if that was not counted.
+        calls_candidate: The same on the candidate's side.
+        calls_vary: Whether two counts of one side differed. The numbers are then the smallest.
     """
 
     id: str
@@ -268,11 +276,26 @@ class Comparison:
     planned: int = 0
     accepted: str = ""
     report_only: bool = False
+    calls_baseline: int | None = None
+    calls_candidate: int | None = None
+    calls_vary: bool = False
 
     @property
     def is_binding(self) -> bool:
         """Whether a slowdown of the benchmark is one of the run."""
         return not self.accepted and not self.report_only
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether its calls were counted."""
+        return self.calls_baseline is not None and self.calls_candidate is not None
+
+    @property
+    def more_calls(self) -> int:
+        """How many calls more the candidate makes; 0 if that varies or was not counted."""
+        if self.calls_baseline is None or self.calls_candidate is None or self.calls_vary:
+            return 0
+        return self.calls_candidate - self.calls_baseline
 
 
 @dataclass(frozen=True)
@@ -393,6 +416,7 @@ class Settings:
         report_only: Whether the exit code is 0 whatever the verdicts are.
         inconclusive: What an undecided run is: `fail` has an exit code of its own, `pass` has 0.
         asv: The folder of the asv suite, relative to the project; empty if the suite is pytest's.
+        calls: Whether a benchmark that makes more calls fails the run, whatever time it takes.
     """
 
     detect: float = 0.03
@@ -406,6 +430,7 @@ class Settings:
     rules: tuple[Rule, ...] = ()
     report_only: bool = False
     inconclusive: Literal["fail", "pass"] = "fail"
+    calls: bool = False
 
     def rule(self, benchmark: str) -> Rule:
         """Returns what is asked of a benchmark in particular."""

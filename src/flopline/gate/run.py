@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from flopline import FloplineError, __version__, git, records
+from flopline.gate import calls
 from flopline.gate.judge import controls, verdict
 from flopline.gate.judge.answer import answer, differing, why
+from flopline.gate.judge.counts import counts_of, fails, with_calls
 from flopline.gate.measure.alternate import Blocks
-from flopline.gate.measure.calls import count_calls, differences
+from flopline.gate.measure.counting import CountingPair
 from flopline.gate.measure.handle import WorkerError
 from flopline.gate.measure.lanes import cpus_for_lanes, side_by_side
 from flopline.gate.measure.origin import compare_code, listed, refuse_foreign
@@ -59,6 +61,8 @@ if TYPE_CHECKING:
     from flopline.machine import Facts
     from flopline.progress import Report
 
+    Explained = tuple[list[Comparison], dict[str, list[Difference]]]
+
 PAIRS_OF_A_PARENT = 4
 """So many confirming pairs are forked from one parent."""
 BROKEN = "broken off"
@@ -80,6 +84,7 @@ def run(
     report: Report = silent,
     schedule: Schedule | None = None,
     slowdown: Mapping[str, float] | None = None,
+    explains: bool = True,
 ) -> GateRecord:
     """Compares two sides.
 
@@ -95,6 +100,7 @@ def run(
         schedule: How much is measured; by default what suits the settings.
         slowdown: By which fraction the candidate's readings are stretched, per benchmark, in order
             to test the gate.
+        explains: Whether it is found out which calls differ where a benchmark fails the run.
 
     Raises:
         GateError: There is nothing to compare.
@@ -127,9 +133,17 @@ def run(
             blocks.loaded = None
         return measured
 
-    def explain(benchmarks: Sequence[str]) -> dict[str, list[Difference]]:
+    def explain(rows: Sequence[Comparison]) -> Explained:
         report(Progress("explaining"))
-        return explain_calls(baseline, candidate, settings, benchmarks, patience=patience)
+        workers = CountingPair(
+            baseline,
+            candidate,
+            settings.arguments,
+            patience=patience,
+            parents=parents,
+            alternate=settings.alternate or bool(blocks.apart),
+        )
+        return calls.explain(rows, workers, settings)
 
     def tell(text: str) -> None:
         report(Progress("collecting", detail=text))
@@ -163,7 +177,7 @@ def run(
                 budget,
                 schedule or Schedule.of(settings, len(lanes)),
                 measure=measure_round,
-                explain=explain,
+                explain=explain if explains else unexplained,
             )
     evidence.warnings.extend(parents.notes)
     if evidence.blocks:
@@ -171,6 +185,11 @@ def run(
     findings = replace(findings, comparisons=regard(findings.comparisons, settings, accepted))
     seconds = budget.spent()
     return _record(suite, evidence, findings, machine=machine, started=started, seconds=seconds)
+
+
+def unexplained(rows: Sequence[Comparison]) -> Explained:
+    """Returns comparisons as they are."""
+    return list(rows), {}
 
 
 @dataclass
@@ -584,7 +603,7 @@ class Findings:
 
     Attributes:
         comparisons: What is known about each benchmark.
-        explanations: Per regressed benchmark, the calls that differ between the sides.
+        explanations: Per benchmark that fails the run, the calls that differ between the sides.
         broken: Why the run did not come to its end; empty if it did.
     """
 
@@ -599,7 +618,7 @@ def investigate(
     schedule: Schedule,
     *,
     measure: Callable[[Round], tuple[Block, ...]],
-    explain: Callable[[Sequence[str]], dict[str, list[Difference]]],
+    explain: Callable[[Sequence[Comparison]], Explained],
 ) -> Findings:
     """Measures what the plans request, and compares the sides.
 
@@ -610,7 +629,8 @@ def investigate(
         budget: The time that the run may take.
         schedule: How much is measured.
         measure: Measures a round of blocks.
-        explain: Returns the calls that differ, per benchmark that it is given.
+        explain: Returns the comparisons, with all calls that are counted, and the calls that differ
+            where a benchmark fails the run.
 
     Raises:
         KeyboardInterrupt: It came before the end of the first block.
@@ -621,10 +641,9 @@ def investigate(
         for plan in (screen, confirm):
             drive(plan(evidence, budget, schedule), measure, evidence)
         findings = Findings(compare_all(evidence))
-        regressed = [row.id for row in findings.comparisons if row.verdict == "regressed"]
-        if regressed:
-            explanations = explain(regressed)
-            findings = replace(findings, explanations=explanations)
+        settings = evidence.settings
+        if settings.calls or any(fails(row, settings) for row in findings.comparisons):
+            findings = Findings(*explain(findings.comparisons))
     except (KeyboardInterrupt, WorkerError) as error:
         if not evidence.blocks:
             raise
@@ -674,7 +693,7 @@ def compare_all(evidence: Evidence) -> list[Comparison]:
         if name not in known:
             note = _too_expensive(evidence.unaffordable.get(name, 0.0))
             rows.append(Comparison(name, "inconclusive", note=note))
-    return rows
+    return with_calls(rows, counts_of(evidence.blocks))
 
 
 def _compare_suspect(
@@ -756,21 +775,3 @@ def conclude(evidence: Evidence, findings: Findings) -> tuple[str, ExitCode]:
     problems = _problems(evidence)
     rows = findings.comparisons
     return answer(rows, problems, evidence.all_losses(), measured, evidence.settings)
-
-
-def explain_calls(
-    baseline: Side,
-    candidate: Side,
-    settings: Settings,
-    benchmarks: Sequence[str],
-    *,
-    patience: Patience | None = None,
-) -> dict[str, list[Difference]]:
-    """Returns the calls that differ, per benchmark that could be profiled on both sides."""
-    profiles = count_calls(baseline, candidate, settings.arguments, benchmarks, patience=patience)
-    roots = (baseline.roots, candidate.roots)
-    explanations = {}
-    for name, calls in profiles.items():
-        if len(calls) == len(roots):
-            explanations[name] = differences(calls["baseline"], calls["candidate"], roots)
-    return explanations

@@ -164,7 +164,13 @@ def try_slowdown(
     """
     stretched = dict.fromkeys(slowed, slowdown)
     record = run(
-        baseline, candidate, settings, report=report, schedule=schedule, slowdown=stretched
+        baseline,
+        candidate,
+        settings,
+        report=report,
+        schedule=schedule,
+        slowdown=stretched,
+        explains=False,
     )
     return Trial(record, frozenset(slowed))
 
@@ -193,7 +199,9 @@ def try_null_edit(
         GateError: As `run`; so are the other errors.
     """
     with null_side(baseline, edits.files, kind, edits.lot) as candidate:
-        record = run(baseline, candidate, settings, report=report, schedule=schedule)
+        record = run(
+            baseline, candidate, settings, report=report, schedule=schedule, explains=False
+        )
     return Trial(record, kind=kind)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flopline.gate.judge.answer import answer, differing, why
-from flopline.gate.record import Comparison, Loss, Settings
+from flopline.gate.record import Comparison, ExitCode, Loss, Settings
 from flopline.gate.rules import Rule
 
 if TYPE_CHECKING:
@@ -197,3 +197,20 @@ def test_packages_that_differ_are_one_sentence_and_equal_ones_none() -> None:
     assert differing({"a": "1", "b": "2"}, {"a": "1.1", "C": "3"}) == [
         "the sides' packages differ: a 1 -> 1.1, b 2 -> absent, C absent -> 3"
     ]
+
+
+def test_more_calls_are_a_failure_of_their_own_if_that_was_asked() -> None:
+    more = replace(row("unchanged", "b"), calls_baseline=7, calls_candidate=10)
+    rows = [row("unchanged"), more]
+    asked = replace(SETTINGS, calls=True)
+    assert answer(rows, [], {}, (), SETTINGS) == ("no regression", ExitCode.NO_REGRESSION)
+    assert answer(rows, [], {}, (), asked) == (
+        "more calls in 1 benchmark: b (+3); time: no regression",
+        ExitCode.REGRESSION,
+    )
+
+
+def test_more_calls_are_a_failure_whatever_the_controls_say() -> None:
+    more = replace(row("unchanged"), calls_baseline=7, calls_candidate=10)
+    result, code = answer([more], ["no"], {}, (), replace(SETTINGS, calls=True))
+    assert (result, code) == ("more calls in 1 benchmark: a (+3); time: inconclusive: no", 1)

@@ -78,9 +78,14 @@ def make_unchanged(name: str, change: float = 0.001) -> Comparison:
     )
 
 
-SAME = make_unchanged(f"{FILE}::test_same[1]")
+SAME = dataclasses.replace(
+    make_unchanged(f"{FILE}::test_same[1]"), calls_baseline=130, calls_candidate=130
+)
 CONFIRMED_SAME = dataclasses.replace(
     make_unchanged(f"{FILE}::test_same[2]", -0.002),
+    calls_baseline=4,
+    calls_candidate=4,
+    calls_vary=True,
     detectable_probability=0.9,
     stage="confirm",
     blocks=12,
@@ -96,6 +101,8 @@ IMPROVED = Comparison(
     detectable=0.017,
     detectable_probability=0.9,
     seconds=3.1,
+    calls_baseline=92360,
+    calls_candidate=41200,
     sigma=0.004,
     clock="timer",
     stage="confirm",
@@ -136,6 +143,8 @@ REGRESSED = Comparison(
     beyond=11,
     p=0.00049,
     limit=0.005,
+    calls_baseline=8,
+    calls_candidate=264,
 )
 REGRESSED_MORE = Comparison(
     f"{FILE}::test_a[loader]",
@@ -153,6 +162,8 @@ REGRESSED_MORE = Comparison(
     beyond=12,
     p=0.00024,
     limit=0.0033,
+    calls_baseline=9236,
+    calls_candidate=9236,
 )
 RECORD = GateRecord(
     settings=Settings(),
@@ -180,7 +191,7 @@ RECORD = GateRecord(
     noise=0.004,
     explanations={
         f"{FILE}::test_a[tile]": [
-            Difference("Tensor.contiguous", "matmul.py:88", 0, 256, 1e-3),
+            Difference("Tensor.contiguous", "matmul.py:88", 0, 256, 4.2e-5),
             Difference("len", "matmul.py:90", 2, 3, 1e-6),
             Difference("abs", "matmul.py:91", 1, 0, 1e-6),
         ],

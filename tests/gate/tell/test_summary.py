@@ -96,8 +96,8 @@ def test_noise_is_the_reason_only_where_nothing_else_is() -> None:
 def test_what_only_one_side_calls_has_no_second_number() -> None:
     calls = summarise(RECORD).rows[1].calls
     assert ["".join(sentence) for sentence in calls] == [
-        "+256 calls of Tensor.contiguous from matmul.py:88",
-        "+1 call of len from matmul.py:90 (3 instead of 2)",
+        "+256 calls of Tensor.contiguous from matmul.py:88 (roughly 40 us)",
+        "+1 call of len from matmul.py:90 (3 instead of 2, roughly 1 us)",
         "-1 call of abs from matmul.py:91",
     ]
     assert summarise(RECORD).rows[0].calls == (("no difference in calls",),)
@@ -148,7 +148,7 @@ def test_fewer_calls_are_never_the_first_explanation() -> None:
     record = dataclasses.replace(record_of([REGRESSED]), explanations={REGRESSED.id: [fewer]})
     calls = ["".join(sentence) for sentence in summarise(record).rows[0].calls]
     assert calls == [
-        "no additional calls",
+        "no additional calls, so calls do not explain it",
         "-100 calls of list.append from a.py:1",
     ]
 
@@ -319,3 +319,90 @@ def test_what_both_sides_of_an_asv_suite_skip_is_one_note() -> None:
         assert len(summary.rows) == len(summary.lost) == count
         told = notes(summary).get("skipped", "")
         assert told == ("1 do not apply, as they say on both sides: bench.time_x(1)" * bool(asv))
+
+
+def explained(*differences: Difference, **facts: float) -> list[str]:
+    """Returns what is said of the calls of one benchmark with these differences."""
+    row = dataclasses.replace(REGRESSED, **facts)  # type: ignore[arg-type]  # numbers only
+    record = dataclasses.replace(record_of([row]), explanations={row.id: list(differences)})
+    return ["".join(sentence) for sentence in summarise(record).rows[0].calls]
+
+
+def test_an_explanation_has_at_most_five_more_and_two_fewer_calls() -> None:
+    more = [Difference(f"f{n}", "a.py:1", 0, 1, 1.0) for n in range(9)]
+    fewer = [Difference(f"g{n}", "a.py:1", 1, 0, 1.0) for n in range(9)]
+    said = explained(*more, *fewer)
+    assert [line.split()[3] for line in said if line.startswith("+")] == [
+        "f0",
+        "f1",
+        "f2",
+        "f3",
+        "f4",
+    ]
+    assert "and additional calls from 4 other lines" in said
+    assert [line for line in said if line.startswith("-")] == [
+        "-1 call of g0 from a.py:1",
+        "-1 call of g1 from a.py:1",
+    ]
+
+
+def test_calls_that_take_far_less_than_is_lost_hardly_explain_it() -> None:
+    little, much = (Difference("f", "a.py:1", 0, 1, seconds) for seconds in (1e-6, 1e-3))
+    hint = "so hardly explain it"
+    assert explained(little, seconds=1.0, change=0.1)[0].endswith(hint)
+    assert not explained(much, little, seconds=1e-3, change=0.1)[0].endswith(hint)
+
+
+def test_the_same_lines_explain_several_benchmarks_in_one_paragraph() -> None:
+    rows = [dataclasses.replace(REGRESSED, id=f"a.py::test[{n}]", beyond=n) for n in (10, 12)]
+    differences = [Difference("f", "x.py:3", 0, n, 1e-3 * n) for n in (10, 1000)]
+    explanations = {row.id: [it] for row, it in zip(rows, differences, strict=True)}
+    record = dataclasses.replace(record_of(rows), explanations=explanations)
+    (explanation,) = summarise(record).explanations
+    assert explanation.names == ("test[10]", "test[12]")
+    assert ["".join(sentence) for sentence in explanation.sentences] == [
+        "test[10]: 10/12 blocks above +1 %, p = 0.00049",
+        "test[12]: 12/12 blocks above +1 %, p = 0.00049",
+        "+10 to +1000 calls of f from x.py:3 (at most roughly 1 s)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("baseline", "candidate", "cell"),
+    [
+        (None, None, ""),
+        (7, 7, "="),
+        (7, 10, "+3"),
+        (1000, 1004, "+0.4 %"),
+        (100_000, 99_999, "-1"),
+        (0, 2, "+2"),
+    ],
+)
+def test_calls_are_compared_exactly(baseline: int | None, candidate: int | None, cell: str) -> None:
+    row = dataclasses.replace(NOISY, calls_baseline=baseline, calls_candidate=candidate)
+    summary = summarise(record_of([row]))
+    assert summary.rows[0].cells["calls"] == cell
+    assert ("calls" in [column.name for column in summary.columns]) == bool(cell)
+
+
+def test_more_calls_stand_out_only_if_they_fail_the_run() -> None:
+    more = dataclasses.replace(SAME, id="a.py::more", calls_candidate=133)
+    rows = [SAME, more, IMPROVED]
+    asked, not_asked = (
+        summarise(record_of(rows, settings=Settings(calls=calls))) for calls in (True, False)
+    )
+    assert asked.rows[0].id == more.id
+    assert (asked.unchanged.count, not_asked.unchanged.count) == (1, 2)
+    assert asked.rows[0].evidence == ("3 more calls (133 instead of 130)",)
+    assert not_asked.unchanged.cells["calls"] == "+3"
+    assert not_asked.unchanged.words.endswith("equally many calls in 1")
+    assert asked.unchanged.words.endswith("equally many calls in all")
+
+
+def test_what_was_not_counted_is_named() -> None:
+    said = notes(summarise(record_of([SAME, CONFIRMED_SAME, NOISY])))["calls"]
+    assert said == (
+        "equal in 1 of 3 benchmarks, varying in 1; not counted (slow, or limited in calls): "
+        "test_a[naive]"
+    )
+    assert "calls" not in notes(summarise(record_of([NOISY])))

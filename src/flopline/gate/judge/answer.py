@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flopline.gate.judge.counts import calls_rose
 from flopline.gate.record import ExitCode
 from flopline.units import counted
 
@@ -30,7 +31,8 @@ def answer(
     nothing was compared is no answer about a suite, but no fault of one of its parts.
 
     Benchmarks that are only reported, and slowdowns that are accepted, are named and decide
-    nothing.
+    nothing. If `--calls` was given, more calls are a failure, too, whatever the times say: they are
+    counted, so that neither noise nor chance is in them.
 
     Args:
         rows: The verdicts.
@@ -46,18 +48,22 @@ def answer(
         result = "no regression, because every benchmark is only reported"
         code = ExitCode.NO_REGRESSION
     else:
-        result, code = _of_binding(binding, problems, losses, measured, settings)
+        result, code = _answer_by_time(binding, problems, losses, measured, settings)
+    more = [f"{row.id} (+{row.more_calls})" for row in binding if calls_rose(row, settings)]
+    if more:
+        result = f"more calls in {counted(len(more), 'benchmark')}: {_names(more)}; time: {result}"
+        code = ExitCode.REGRESSION
     return "; ".join([result, *_asides(rows)]), code
 
 
-def _of_binding(
+def _answer_by_time(
     rows: Sequence[Comparison],
     problems: Sequence[str],
     losses: Mapping[str, Loss],
     measured: Collection[str],
     settings: Settings,
 ) -> tuple[str, ExitCode]:
-    """Returns the answer of the benchmarks that decide it."""
+    """Returns what the times of the benchmarks say that decide the answer."""
     regressed = sum(row.verdict == "regressed" and row.is_binding for row in rows)
     if regressed:
         return counted(regressed, "confirmed regression"), ExitCode.REGRESSION

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from flopline.gate.measure.block import (
     BATCH_SECONDS,
+    COUNTED_SECONDS,
     FEW_ROUNDS,
     MOST_ATTEMPTS,
     SHORTEST_BATCH,
@@ -40,10 +41,12 @@ from flopline.gate.measure.worker.flopline_worker.processes import children
 from flopline.gate.measure.worker.flopline_worker.protocol import (
     Abort,
     BatchSize,
+    CallSum,
     CollectGarbage,
     GarbageCollected,
     SizeBatch,
     Stop,
+    SumCalls,
 )
 from flopline.gate.record import MIN_QUADS, MIN_QUADS_SECONDS, Loss, Quad
 
@@ -88,6 +91,7 @@ class SessionAlone:
         measurement: The block that it belongs to.
         divisions: How each benchmark is divided; the second side finds what the first decided.
         batches: The batches of each benchmark that was measured.
+        calls: How many calls the benchmarks make that were counted.
         lost: Why each other benchmark was not.
         spent: Seconds that each benchmark has cost, from its setup to its teardown.
     """
@@ -96,6 +100,7 @@ class SessionAlone:
     measurement: BlockMeasurement
     divisions: dict[str, Division]
     batches: dict[str, list[Batch]] = field(default_factory=dict)
+    calls: dict[str, int] = field(default_factory=dict)
     lost: dict[str, Loss] = field(default_factory=dict)
     spent: dict[str, float] = field(default_factory=dict)
 
@@ -190,7 +195,12 @@ class SessionAlone:
         if division is not None:
             quads = min(quads, division.quads)
         self.divisions[name] = Division(rounds, quads, wide)
-        return self.exchange.take_turns([0] * max(1, 2 * quads), [rounds])
+        batches = self.exchange.take_turns([0] * max(1, 2 * quads), [rounds])
+        is_short = any(batch.wall / batch.calls <= COUNTED_SECONDS for batch in batches)
+        if self.measurement.counts_calls and allowed_rounds is None and is_short:
+            answer = self.exchange.ask([SumCalls()], CallSum)
+            self.calls[name] = answer[self.handle.side].calls
+        return batches
 
     def _size(self, allowed: float) -> tuple[int, float, bool, bool]:
         """Sizes a batch, on all CPUs because what a first call starts may count them.
@@ -233,6 +243,8 @@ def measure_alternately(
         if name in measurement.slowdown:
             quads = [slowed(quad, 1 + measurement.slowdown[name]) for quad in quads]
         measurement.quads[name] = quads
+        if name in baseline.calls and name in candidate.calls:
+            measurement.calls[name] = (baseline.calls[name], candidate.calls[name])
         if divisions[name].wide:
             measurement.wide.append(name)
 
@@ -400,4 +412,5 @@ def merged(block: Block, other: Block) -> Block:
         alternate=[*block.alternate, *other.alternate],
         spent=block.spent | other.spent,
         parallel=block.parallel | other.parallel,
+        calls=block.calls | other.calls,
     )

@@ -25,11 +25,13 @@ from flopline.gate.measure.patience import Patience
 from flopline.gate.measure.worker.flopline_worker.protocol import (
     Abort,
     BatchSize,
+    CallSum,
     CollectGarbage,
     GarbageCollected,
     Order,
     SizeBatch,
     Stop,
+    SumCalls,
 )
 from flopline.gate.record import (
     BATCH_TIMES,
@@ -80,6 +82,8 @@ CONTROL_SECONDS = 0.08
 """Timed seconds of the canary, and of the control, at most; both sides together."""
 SLOW_ROUND = 0.05
 """A round of so many seconds is slow: no batch is run only to warm up."""
+COUNTED_SECONDS = 0.02
+"""The calls of a call that takes longer are not counted: that makes it two to ten times as long."""
 FEW_WIDE = 3
 """So many benchmarks that need all CPUs are no accident."""
 CPU_TICKS = Path("/proc/stat")
@@ -157,6 +161,7 @@ def run_block(  # noqa: PLR0913  # what is measured, how and by whom
         if loaded is not None:
             measurement.watched = {side.name: side for side in slots}
         measurement.is_alone = lane is None
+        measurement.counts_calls = request.stage == "screen"
         if request.controls:
             measurement.measure_controls()
         measurement.lost = _missing(request, slots, (first, second))
@@ -189,6 +194,7 @@ def run_block(  # noqa: PLR0913  # what is measured, how and by whom
         spent=measurement.spent,
         forked=all(handle.forked for handle in handles),
         parallel=measurement.parallel,
+        calls=measurement.calls,
     )
 
 
@@ -280,6 +286,9 @@ class BlockMeasurement:
         watched: The sides that report in the end which code they have loaded.
         is_alone: Whether no other block is measured at the same time.
         imports: Whether all report in the end what they have imported.
+        counts_calls: Whether the calls of every benchmark that was timed are counted.
+        calls: How many calls the benchmarks make that were counted, on the baseline's side and on
+            the candidate's.
     """
 
     exchange: Exchange
@@ -301,6 +310,8 @@ class BlockMeasurement:
     watched: dict[SideName, Side] = field(default_factory=dict)
     is_alone: bool = True
     imports: bool = False
+    counts_calls: bool = False
+    calls: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def measure_controls(self) -> None:
         """Times the worker's own function, with more work on the candidate's side and with equal.
@@ -458,6 +469,7 @@ class BlockMeasurement:
             WorkerGoneError: No side is left, and a worker is gone.
         """
         self.parallel.pop(name, None)  # of an attempt before this one
+        self.calls.pop(name, None)
         plan = BatchPlan(1, allowed)
         is_limited = allowed <= FEW_ROUNDS
         if not is_limited:
@@ -481,7 +493,22 @@ class BlockMeasurement:
                 quads = self._time_fast(name, plan, is_wide=is_wide)
         if plan.off_thread and name not in self.wide:
             self.wide.append(name)
+        self._count_calls(name, quads, plan)
         return self._as_slowed(name, quads)
+
+    def _count_calls(self, name: str, quads: Sequence[Quad], plan: BatchPlan) -> None:
+        """Counts the calls of one more call of each side, if the benchmark was timed.
+
+        A slow call, and one that the test's author does not allow, is not made.
+        """
+        if not quads or not self.counts_calls:
+            return
+        left = plan.remaining - 2 * plan.rounds * len(quads)
+        if left < 1 or fastest_call(quads) > COUNTED_SECONDS:
+            return
+        answers = self.exchange.ask([SumCalls(), SumCalls()], CallSum)
+        if len(answers) == len(SIDES):
+            self.calls[name] = (answers["baseline"].calls, answers["candidate"].calls)
 
     def _defers(self, name: str, plan: BatchPlan) -> bool:
         """Returns whether a benchmark is only named, because it needs all CPUs and has one."""
@@ -661,6 +688,12 @@ def quads_to_take(seconds: float, batch_seconds: float, allowed: float, fewest: 
     at_least = min(MIN_QUADS * quad_seconds, MIN_QUADS_SECONDS)
     wanted = max(seconds, at_least) / quad_seconds
     return int(min(max(fewest, wanted), allowed))
+
+
+def fastest_call(quads: Sequence[Quad]) -> float:
+    """Returns the seconds of a call, in the fastest batch of the last quad."""
+    last = quads[-1]
+    return min(batch.wall / batch.calls for batch in last.baseline + last.candidate)
 
 
 def works_off_thread(batch: Batch) -> bool:

@@ -1,114 +1,78 @@
 """Which calls the candidate makes and the baseline did not.
 
-Counts are exact where times are not: under a profiler, times are only good for sorting. Operators,
-types and ufuncs that are called leave no trace, so "no difference" is a statement about calls and
-not about work.
+Counts are exact where times are not: under a profiler, times are only good for sorting. Operators
+leave no trace, nor do types and ufuncs before Python 3.12, so "no difference" is a statement about
+calls and not about work.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
+import re
 from collections import defaultdict
+from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
-from flopline.gate.measure.handle import WorkerGoneError
-from flopline.gate.measure.pair import pair
-from flopline.gate.measure.worker.flopline_worker.protocol import (
-    Abort,
-    Bye,
-    Calls,
-    CallSite,
-    CountCalls,
-    Entered,
-    Finished,
-    Order,
-    Ready,
-)
 from flopline.gate.record import Difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from flopline.gate.measure.handle import WorkerHandle
-    from flopline.gate.measure.patience import Patience
-    from flopline.gate.record import SideName
-    from flopline.gate.sides.environment import Side
+    from flopline.gate.measure.worker.flopline_worker.protocol import CallSite
 
-__all__ = ["CallSite", "count_calls", "differences"]
+MOST_DIFFERENCES = 30
+"""At most so many differences of a benchmark are kept; the reports show fewer."""
+FAR_LONGER = 4.0
+"""A call that takes so many times as long as another one is hardly the same."""
+PACKAGES = re.compile(r"/(?:site|dist)-packages/(?!.*/(?:site|dist)-packages/)")
+"""What stands before the path of an installed package."""
+STANDARD_LIBRARY = re.compile(r"/lib(?:64)?/(?:python|pypy)3\.\d+t?/")
+"""What stands before the path of a module of the standard library."""
 
 
-def count_calls(
-    baseline: Side,
-    candidate: Side,
-    arguments: Sequence[str],
-    benchmarks: Sequence[str],
+def lasting_differences(
+    baseline: Sequence[Sequence[CallSite]],
+    candidate: Sequence[Sequence[CallSite]],
+    roots: tuple[Sequence[Path], Sequence[Path]],
     *,
-    patience: Patience | None = None,
-) -> dict[str, dict[SideName, list[CallSite]]]:
-    """Returns the calls that one call of each benchmarked function makes, by benchmark and side.
+    at_most: int = MOST_DIFFERENCES,
+) -> list[Difference]:
+    """Returns where the two sides call a function differently often, whichever counts one compares.
 
-    A benchmark whose calls could not be counted on a side is missing there.
+    What a thread or the order of a set decides differs between two counts of one side, too. So only
+    what is in every comparison of a count of the one side with a count of the other is kept, with
+    the smallest difference.
 
     Args:
-        baseline: The version that is compared with.
-        candidate: The version that is judged.
-        arguments: Arguments for pytest.
-        benchmarks: Node ids of benchmarks that both sides have.
-        patience: How long the workers may be silent; by default that of a run without a budget.
-
-    Raises:
-        WorkerError: A side could not be started or does not collect.
-        SuiteError: The arguments switch benchmarks off.
+        baseline: The call sites of the baseline, as often as they were counted.
+        candidate: Those of the candidate.
+        roots: As for `differences`.
+        at_most: Return at most this many differences.
     """
-    counted: dict[str, dict[SideName, list[CallSite]]] = {}
-    sides = [baseline, candidate]
-    workers = pair(sides, arguments, hash_seed=1, padding=0, patience=patience)
-    with workers as (handles, _):
-        for handle in handles:
-            with contextlib.suppress(WorkerGoneError):
-                handle.send(Order(list(benchmarks)))
-                for name in benchmarks:
-                    sites = _count_calls_once(handle, name)
-                    if sites is not None:
-                        counted.setdefault(name, {})[handle.side] = sites
-                handle.finish()
-    return counted
+    kept: dict[tuple[str, str, bool], Difference] | None = None
+    for before, after in itertools.product(baseline, candidate):
+        found = {}
+        for it in differences(before, after, roots):
+            found[it.function, it.where, it.candidate > it.baseline] = it
+        if kept is None:
+            kept = found
+        common = kept.keys() & found.keys()
+        kept = {key: min(kept[key], found[key], key=_size) for key in common}
+    return sorted((kept or {}).values(), key=_importance)[:at_most]
 
 
-def _count_calls_once(handle: WorkerHandle, name: str) -> list[CallSite] | None:
-    """Returns the calls of the benchmark that is due; None if its test does not use the fixture.
-
-    Raises:
-        WorkerGoneError: The worker ended, fell silent or ran another benchmark.
-    """
-    sites = None
-    while True:
-        message = handle.receive()
-        match message:
-            case Ready():
-                handle.send(CountCalls())
-            case Calls():
-                sites = message.sites
-                handle.send(Abort())
-            case Entered() | Finished() if message.benchmark != name:
-                raise handle.astray(f"it ran {message.benchmark} where {name} was due")
-            case Finished():
-                return sites
-            case Bye():
-                raise handle.astray(f"pytest ended its session with exit status {message.status}")
+def _size(difference: Difference) -> tuple[int, float]:
+    return abs(difference.candidate - difference.baseline), difference.seconds
 
 
 def differences(
     baseline: Sequence[CallSite],
     candidate: Sequence[CallSite],
     roots: tuple[Sequence[Path], Sequence[Path]],
-    *,
-    at_most: int = 10,
 ) -> list[Difference]:
-    """Returns where the two sides call a function differently often.
+    """Returns where one count of each side calls a function differently often.
 
     The calls of one function from one file are first compared in sum. Only where the sums differ
     are the calling lines compared. A line is compared with the line of the other side that has the
@@ -119,8 +83,8 @@ def differences(
         baseline: The baseline's call sites.
         candidate: The candidate's call sites.
         roots: For each side, the folders that paths are relative to: its tree and its site folder.
-            A file elsewhere keeps its path, and is the same file on both sides if that is equal.
-        at_most: Return at most this many differences.
+            A file of an installed package or of the standard library is told by its path in there,
+            and any other one by its name and folder.
 
     Returns:
         Where the candidate calls more often, with the longest time in the additional calls first;
@@ -133,8 +97,7 @@ def differences(
         lines = before.get((function, file), []), after.get((function, file), [])
         for before_line, after_line in _changed_lines(*lines):
             results.append(_difference(function, file, before_line, after_line))
-    results.sort(key=_importance)
-    return results[:at_most]
+    return sorted(results, key=_importance)
 
 
 class Line(NamedTuple):
@@ -174,13 +137,23 @@ def _calling_lines(
 
 
 def _relative(file: str, roots: Sequence[Path]) -> str:
-    """Returns the path inside the innermost root that contains it, or the path as it is."""
+    """Returns a file's path inside the innermost root, package folder or library that contains it.
+
+    Of any other file only the folder and the name are left, because where it lies is not the same
+    on two machines.
+    """
     shortest = file
     for root in roots:
         folder = f"{root}{os.sep}"
         if file.startswith(folder):
             shortest = min(shortest, file.removeprefix(folder), key=len)
-    return shortest
+    if shortest != file:
+        return shortest
+    for place in (PACKAGES, STANDARD_LIBRARY):
+        if match := place.search(file):
+            return file[match.end() :]
+    path = PurePath(file)
+    return "/".join(path.parts[-2:]) if path.is_absolute() else file
 
 
 def _changed_lines(baseline: list[Line], candidate: list[Line]) -> Iterator[LinePair]:
@@ -205,11 +178,13 @@ class Cost(NamedTuple):
     Attributes:
         calls: The sum of the differences in calls.
         lines: How many lines have another number of calls.
+        unlike: In how many paired lines a call takes far longer on one side.
         distance: The sum of the distances between paired lines.
     """
 
     calls: int
     lines: int
+    unlike: int
     distance: int
 
 
@@ -258,15 +233,22 @@ def _step(
     best: dict[tuple[int, int], AlignmentStep], previous: tuple[int, int], lines: LinePair
 ) -> AlignmentStep:
     """Returns the alignment that pairs these lines after the cheapest one of the lines before."""
-    cost = best[previous].cost if previous in best else Cost(0, 0, 0)
+    cost = best[previous].cost if previous in best else Cost(0, 0, 0, 0)
     before, after = lines
     is_paired = before is not ABSENT and after is not ABSENT
     new_cost = Cost(
         calls=cost.calls + abs(before.calls - after.calls),
         lines=cost.lines + (before.calls != after.calls),
+        unlike=cost.unlike + (is_paired and _is_unlike(before, after)),
         distance=cost.distance + (abs(before.number - after.number) if is_paired else 0),
     )
     return AlignmentStep(new_cost, previous, lines)
+
+
+def _is_unlike(before: Line, after: Line) -> bool:
+    """Returns whether a call from one of two lines takes far longer than one from the other."""
+    one, other = before.seconds / before.calls, after.seconds / after.calls
+    return max(one, other) > FAR_LONGER * min(one, other)
 
 
 def _difference(function: str, file: str, before: Line, after: Line) -> Difference:

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
     from flopline.gate.record import Comparison
 
+COUNTABLE = 1000
+"""Of fewer calls the difference is shown as a number, of others as a percentage."""
+LEAST_SHOWN = 5e-4
+"""A smaller share would be shown as 0.0 %."""
+
 Renderer = Literal["text", "markdown", "junit", "html"]
 
 
@@ -32,6 +37,7 @@ class ReportColumn:
         align: On which side cells are aligned.
         shown_in: The renderers that show the column.
         coloured: True if a terminal shows the cells in the colour of the verdict.
+        optional: True if the column is left out where all cells are empty.
         legend: What the column means, where its name does not say it.
     """
 
@@ -41,6 +47,7 @@ class ReportColumn:
     align: Literal["left", "right"] = "right"
     shown_in: tuple[Renderer, ...] = ("text", "markdown", "junit", "html")
     coloured: bool = False
+    optional: bool = False
     legend: str = ""
 
 
@@ -75,6 +82,29 @@ def _rounded_up(slowdown: float) -> float:
     return math.ceil(1000 * slowdown - 1e-9) / 1000
 
 
+def _calls(row: Comparison) -> str:
+    """Returns by how much the number of calls differs: `=`, `+3`, `+0.4 %` or `varies`."""
+    if row.calls_baseline is None or row.calls_candidate is None:
+        return ""
+    if row.calls_vary:
+        return "varies"
+    if row.more_calls == 0:
+        return "="
+    change = row.more_calls / max(1, row.calls_baseline)
+    if row.calls_baseline < COUNTABLE or abs(change) < LEAST_SHOWN:
+        return f"{row.more_calls:+d}"
+    return percent(change)
+
+
+def _all_calls(rows: Sequence[Comparison]) -> str:
+    """Returns the cell that all rows have, or that of the largest difference."""
+    known = [row for row in rows if _calls(row)]
+    if len({_calls(row) for row in known}) <= 1:
+        return _calls(known[0]) if known else ""
+    largest = max(known, key=lambda row: abs(row.more_calls) / max(1, row.calls_baseline or 0))
+    return "varies" if largest.more_calls == 0 else _calls(largest)
+
+
 def _time(row: Comparison) -> str:
     return "" if row.seconds is None else duration(row.seconds)
 
@@ -102,6 +132,14 @@ COLUMNS = (
         together=largest_detectable,
         legend="the smallest slowdown that would have been called regressed, with a probability of "
         "90 %",
+    ),
+    ReportColumn(
+        name="calls",
+        cell=_calls,
+        together=_all_calls,
+        optional=True,
+        legend="how many calls of Python and C functions one run makes more or fewer; = is exactly "
+        "as many; it decides nothing unless --calls is given",
     ),
     ReportColumn(
         name="time",

@@ -43,8 +43,6 @@ STAGES = ("screen", "confirm")
 """The labels of the notes that stand below the table of noise."""
 ELSEWHERE = (*STAGES, "noise", "added", "removed", "warning", "guarantee")
 """The labels of the notes that have a place of their own; all others stand at the top."""
-FOLDED = ("unchanged",)
-"""The verdicts whose benchmarks are folded away until somebody opens them."""
 SHOWN_CALLS = 5
 """At most this many calls stand open under a benchmark; the others are folded away."""
 MOST_UNCHANGED = 2000
@@ -127,7 +125,8 @@ def _groups(summary: Summary) -> list[Group]:
         if rows:
             more = len(rows) - len(shown)
             meaning = MEANINGS[verdict]
-            groups.append(Group(verdict, meaning, tuple(shown), more, verdict in FOLDED))
+            is_folded = all(row.is_quiet for row in rows)
+            groups.append(Group(verdict, meaning, tuple(shown), more, is_folded))
     return groups
 
 

@@ -49,7 +49,10 @@ def _case(row: ReportRow, summary: Summary) -> ET.Element:
     facts = [f"{column.name} {row.cells[column.name]}" for column in known]
     first = f"{row.verdict}: {', '.join(facts)}" if facts else row.verdict
     sentences = [first, *row.evidence]
-    if row.verdict in KINDS:
+    if row.more_calls and row.verdict != "regressed":
+        message = "; ".join(sentences)
+        child = ET.SubElement(case, "failure", type="calls", message=message)
+    elif row.verdict in KINDS:
         message = "; ".join(sentences)
         # A server would take a failure for one of the run.
         kind = KINDS[row.verdict] if row.is_binding else "skipped"

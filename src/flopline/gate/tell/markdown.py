@@ -35,8 +35,8 @@ def _sections(summary: Summary, *, with_unchanged: bool) -> Iterator[str]:
     yield f"**{summary.found.word}**: {_prose(summary.answer)}"
     yield f"flopline gate: {_prose(', '.join(summary.heading))}"
 
-    different = [row for row in summary.rows if row.verdict != "unchanged"]
-    unchanged = [row for row in summary.rows if row.verdict == "unchanged"]
+    different = [row for row in summary.rows if not row.is_quiet]
+    unchanged = [row for row in summary.rows if row.is_quiet]
     if different:
         yield _table(different, summary)
     if unchanged and with_unchanged:

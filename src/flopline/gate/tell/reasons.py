@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from flopline.characters import visible
 from flopline.gate.tell.names import Name, Sentence
-from flopline.units import share
+from flopline.units import counted, duration, share
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flopline.gate.record import Comparison, Difference, GateRecord, Loss, Settings
+
+MOST_MORE = 5
+"""At most so many lines that call more are named."""
+MOST_FEWER = 2
+"""At most so many lines that call less are named."""
+LITTLE = 0.1
+"""Calls that take a smaller share of what a benchmark takes longer hardly explain that."""
+SAME: Sentence = ("no difference in calls",)
+HARDLY: Sentence = (
+    "the additional calls take less than a tenth of what it takes longer, and so hardly explain it",
+)
 
 
 def tolerated(settings: Settings) -> str:
@@ -29,6 +42,9 @@ def behind_verdict(row: Comparison, settings: Settings) -> list[str]:
     was_tested = row.p is not None and row.limit is not None and row.change is not None
     if was_tested and row.verdict != "improved":
         sentences.append(_test(row, tolerated(settings)))
+    if settings.calls and row.more_calls > 0:
+        more = counted(row.more_calls, "more call")
+        sentences.append(f"{more} ({row.calls_candidate} instead of {row.calls_baseline})")
     if row.note:
         sentences.append(visible(row.note))
     elif row.verdict == "inconclusive" and row.sigma is not None and row.detectable is not None:
@@ -64,29 +80,88 @@ def _test(row: Comparison, margin: str) -> str:
     return f"{sentence}, where Holm's limit is {row.limit:.2g}"
 
 
-def calls(differences: list[Difference] | None) -> list[Sentence]:
-    """Returns what the candidate calls more or less often, if that was examined."""
-    if differences is None:
-        return []
-    if not differences:
-        return [("no difference in calls",)]
-    more = [each for each in differences if each.candidate > each.baseline]
-    fewer = [each for each in differences if each.candidate < each.baseline]
-    sentences = [_call(difference) for difference in more]
+def calls(explained: Sequence[tuple[Comparison, list[Difference]]]) -> list[Sentence]:
+    """Returns what the candidate calls more or less often.
+
+    What takes longest comes first. Fewer calls explain nothing that is slower, so at most
+    `MOST_FEWER` of them are named, and after it was said that there are no additional ones.
+
+    Args:
+        explained: One benchmark with its differences, or several with the same lines.
+    """
+    row, first = explained[0]
+    if not first:
+        return [("no difference in calls that does not come and go",) if row.calls_vary else SAME]
+    by_line = [{_line(each): each for each in differences} for _, differences in explained]
+    more: list[list[Difference]] = []
+    fewer: list[list[Difference]] = []
+    for line in map(_line, first):
+        same = [differences[line] for differences in by_line]
+        (more if line.is_more else fewer).append(same)
+    sentences: list[Sentence] = []
     if not more:
-        # Fewer calls explain nothing that is slower.
-        sentences.append(("no additional calls",))
-    return [*sentences, *(_call(difference) for difference in fewer)]
+        sentences.append(("no additional calls, so calls do not explain it",))
+    elif all(_hardly_explains(row, differences) for row, differences in explained):
+        sentences.append(HARDLY)
+    sentences += [_call(same) for same in more[:MOST_MORE]]
+    if len(more) > MOST_MORE:
+        others = counted(len(more) - MOST_MORE, "other line")
+        sentences.append((f"and additional calls from {others}",))
+    return [*sentences, *(_call(same) for same in fewer[:MOST_FEWER])]
 
 
-def _call(difference: Difference) -> Sentence:
-    more = difference.candidate - difference.baseline
-    noun = "call" if abs(more) == 1 else "calls"
-    function, where = Name(visible(difference.function)), Name(visible(difference.where))
-    sentence = (f"{more:+d} {noun} of ", function, " from ", where)
-    if difference.baseline and difference.candidate:
-        return (*sentence, f" ({difference.candidate} instead of {difference.baseline})")
-    return sentence
+class CallingLine(NamedTuple):
+    """A line that calls a function more often, or less often.
+
+    Attributes:
+        function: The function.
+        where: The line.
+        is_more: Whether it calls it more often.
+    """
+
+    function: str
+    where: str
+    is_more: bool
+
+
+def _line(difference: Difference) -> CallingLine:
+    is_more = difference.candidate > difference.baseline
+    return CallingLine(difference.function, difference.where, is_more)
+
+
+def same_lines(differences: Sequence[Difference]) -> frozenset[CallingLine]:
+    """Returns a key that is equal for differences of the same lines."""
+    return frozenset(map(_line, differences))
+
+
+def _hardly_explains(row: Comparison, differences: Sequence[Difference]) -> bool:
+    """Returns whether the additional calls take far less time than the benchmark takes longer."""
+    slower = (row.seconds or 0.0) * (row.change or 0.0)
+    longest = max(each.seconds for each in differences if each.candidate > each.baseline)
+    return row.verdict == "regressed" and 0 < longest < LITTLE * slower
+
+
+def _call(same: Sequence[Difference]) -> Sentence:
+    """Returns what one line calls more or less often, in one benchmark or in several."""
+    numbers = sorted((each.candidate - each.baseline for each in same), key=abs)
+    low, high = numbers[0], numbers[-1]
+    number = f"{low:+d}" if low == high else f"{low:+d} to {high:+d}"
+    noun = "call" if abs(high) == 1 else "calls"
+    first = same[0]
+    function, where = Name(visible(first.function)), Name(visible(first.where))
+    sentence = (f"{number} {noun} of ", function, " from ", where)
+    facts = []
+    if len(same) == 1 and first.baseline and first.candidate:
+        facts.append(f"{first.candidate} instead of {first.baseline}")
+    longest = max(each.seconds for each in same)
+    if high > 0 and longest > 0:
+        facts.append(_roughly(longest) if len(same) == 1 else f"at most {_roughly(longest)}")
+    return (*sentence, f" ({', '.join(facts)})") if facts else sentence
+
+
+def _roughly(seconds: float) -> str:
+    """Returns a time that was measured under a profiler, with one digit: `roughly 20 us`."""
+    return f"roughly {duration(float(f'{seconds:.0e}'))}"
 
 
 def losses(record: GateRecord) -> dict[str, list[Loss]]:

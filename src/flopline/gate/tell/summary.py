@@ -26,12 +26,13 @@ from flopline.gate.tell.plot import Axis, draw
 from flopline.units import counted, percent, share
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Hashable, Mapping, Sequence
 
     from flopline.gate.record import (
         BlockValue,
         Comparison,
         GateRecord,
+        Settings,
         SideFacts,
         Stage,
         Verdict,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 MANY = 10
 """At most this many unchanged benchmarks, names, losses and lines of output are listed."""
+FEW = 3
+"""At most this many benchmarks are named whose calls were not counted."""
 
 SHORT_COMMIT = 7
 """The characters of a commit that a label of a version has at least."""
@@ -64,6 +67,7 @@ class ReportRow:
         cells: The text of each column, by the column's name.
         evidence: What the verdict rests on, a sentence each.
         calls: Calls that the candidate makes more or less often, a sentence each.
+        more_calls: How many calls more it makes, if that fails the run; otherwise 0.
         is_lost: True if the summary's `lost` says why the benchmark has no numbers.
         is_binding: True if a slowdown of it makes the exit code 1.
         seconds: The median of the baseline's seconds per call, for programs; 0 if it is unknown.
@@ -82,6 +86,12 @@ class ReportRow:
     seconds: float
     picture: Picture | None
     blocks: str
+    more_calls: int = 0
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether a reader need not look at it: it is unchanged, and does not fail the run."""
+        return self.verdict == "unchanged" and not self.more_calls
 
 
 @dataclass(frozen=True)
@@ -236,7 +246,7 @@ def summarise(
     common = common_prefix([row.id for row in record.comparisons] + record.added + record.removed)
     skipped = reasons.not_applicable(record)
     compared = [row for row in record.comparisons if row.id not in skipped]
-    ordered = sorted(compared, key=_place)
+    ordered = sorted(compared, key=lambda row: _place(row, record.settings))
     losses = {name: its for name, its in reasons.losses(record).items() if name not in skipped}
     lost = []
     for benchmark in list(losses)[:MANY]:
@@ -252,10 +262,10 @@ def summarise(
     return Summary(
         heading=_heading(record, len(compared)),
         settings=tuple(_settings(record, common)),
-        columns=COLUMNS,
+        columns=tuple(column for column in COLUMNS if _is_shown(column, rows)),
         rows=tuple(rows),
-        unchanged=_unchanged(ordered),
-        explanations=tuple(_explanations(rows)),
+        unchanged=_unchanged(ordered, record.settings),
+        explanations=tuple(_explanations(rows, ordered, record)),
         lost=tuple(lost),
         more_lost=len(losses) - len(lost),
         notes=(*_skipped(skipped, common), *_notes(record, common)),
@@ -276,11 +286,22 @@ def summarise(
     )
 
 
-def _place(row: Comparison) -> tuple[int, bool, float]:
+def _is_shown(column: ReportColumn, rows: Sequence[ReportRow]) -> bool:
+    return not column.optional or any(row.cells[column.name] for row in rows)
+
+
+def _place(row: Comparison, settings: Settings) -> tuple[int, bool, float]:
     """Returns a key that sorts the most important benchmark first."""
     change = row.change or 0.0
+    if row.verdict != "regressed" and _failing_calls(row, settings):
+        return VERDICT_ORDER.index("regressed"), True, -change
     largest_first = change if row.verdict == "improved" else -change
     return VERDICT_ORDER.index(row.verdict), not row.is_binding, largest_first
+
+
+def _failing_calls(row: Comparison, settings: Settings) -> int:
+    """Returns how many calls more a benchmark makes, if that fails the run; otherwise 0."""
+    return max(0, row.more_calls) if settings.calls and not row.report_only else 0
 
 
 def _row(
@@ -292,16 +313,18 @@ def _row(
     blocks: Sequence[BlockValue],
     axis: Axis,
 ) -> ReportRow:
+    differences = record.explanations.get(row.id)
     return ReportRow(
         id=visible(row.id),
         name=shortened(row.id.removeprefix(common)),
         verdict=row.verdict,
         cells={column.name: column.cell(row) for column in COLUMNS},
         evidence=tuple(reasons.behind_verdict(row, record.settings.for_benchmark(row.id))),
-        calls=tuple(reasons.calls(record.explanations.get(row.id))),
+        calls=tuple(reasons.calls([(row, differences)])) if differences is not None else (),
         is_lost=is_lost,
         is_binding=row.is_binding and not record.settings.report_only,
         seconds=row.seconds or 0.0,
+        more_calls=_failing_calls(row, record.settings),
         picture=draw(row, blocks, axis),
         blocks=_blocks(blocks),
     )
@@ -318,31 +341,56 @@ def _blocks(blocks: Sequence[BlockValue]) -> str:
     return ", ".join(words)
 
 
-def _explanations(rows: Sequence[ReportRow]) -> list[Explanation]:
+def _explanations(
+    rows: Sequence[ReportRow], comparisons: Sequence[Comparison], record: GateRecord
+) -> list[Explanation]:
     """Returns why benchmarks have their verdicts, in the order of the rows.
 
     A loss is described elsewhere. Benchmarks with the same verdict and the same sentences stand
-    together, so that twenty noisy ones are one paragraph.
+    together, so that twenty noisy ones are one paragraph. So do those with the same verdict in
+    which the same lines call the same functions more or less often.
     """
-    together: dict[tuple[Verdict, tuple[Sentence, ...]], list[str]] = {}
-    for row in rows:
-        evidence = () if row.is_lost else tuple((sentence,) for sentence in row.evidence)
-        sentences = (*evidence, *row.calls)
-        if sentences:
-            together.setdefault((row.verdict, sentences), []).append(row.name)
-    return [
-        Explanation(verdict, tuple(names), sentences)
-        for (verdict, sentences), names in together.items()
+    together: dict[Hashable, list[tuple[ReportRow, Comparison]]] = {}
+    for row, comparison in zip(rows, comparisons, strict=True):
+        evidence = () if row.is_lost else row.evidence
+        differences = record.explanations.get(comparison.id)
+        key: Hashable = (row.verdict, evidence, row.calls)
+        if differences:
+            key = (row.verdict, reasons.same_lines(differences))
+        if evidence or row.calls:
+            together.setdefault(key, []).append((row, comparison))
+    return [_explanation(group, record) for group in together.values()]
+
+
+def _explanation(group: Sequence[tuple[ReportRow, Comparison]], record: GateRecord) -> Explanation:
+    """Returns the explanation of benchmarks that stand together."""
+    row = group[0][0]
+    names = tuple(each.name for each, _ in group)
+    evidence = [] if row.is_lost else [(sentence,) for sentence in row.evidence]
+    if len({each.evidence for each, _ in group}) > 1:
+        evidence = [(f"{each.name}: {'; '.join(each.evidence)}",) for each, _ in group[:MANY]]
+    calls = row.calls
+    if len({each.calls for each, _ in group}) > 1:
+        explained = [(each, record.explanations[each.id]) for _, each in group]
+        calls = tuple(reasons.calls(explained))
+    return Explanation(row.verdict, names, (*evidence, *calls))
+
+
+def _unchanged(comparisons: list[Comparison], settings: Settings) -> Unchanged:
+    rows = [
+        row
+        for row in comparisons
+        if row.verdict == "unchanged" and not _failing_calls(row, settings)
     ]
-
-
-def _unchanged(comparisons: list[Comparison]) -> Unchanged:
-    rows = [row for row in comparisons if row.verdict == "unchanged"]
     change, detectable = largest_change(rows), largest_detectable(rows)
+    words = f"{len(rows)} unchanged: change at most {change}, detectable at most {detectable}"
+    if any(row.has_calls for row in rows):
+        equal = sum(_is_equal(row) for row in rows)
+        words += f", equally many calls in {'all' if equal == len(rows) else equal}"
     return Unchanged(
         count=len(rows),
         cells={column.name: column.together(rows) for column in COLUMNS},
-        words=f"{len(rows)} unchanged: change at most {change}, detectable at most {detectable}",
+        words=words,
     )
 
 
@@ -352,6 +400,11 @@ def _skipped(names: list[str], common: str) -> list[Note]:
         return []
     sentence = (f"{len(names)} do not apply, as they say on both sides: ", *_names(names, common))
     return [Note("skipped", (sentence,))]
+
+
+def _is_equal(row: Comparison) -> bool:
+    """Returns whether exactly as many calls were counted on both sides."""
+    return row.has_calls and not row.calls_vary and row.more_calls == 0
 
 
 def _heading(record: GateRecord, count: int) -> tuple[str, ...]:
@@ -374,6 +427,8 @@ def _settings(record: GateRecord, common: str) -> list[Note]:
         notes.append(Note("settings", tuple(asked)))
     if facts := _noise(record):
         notes.append(_note("noise", "   ".join(f"{fact.name} {fact.words}" for fact in facts)))
+    if counts := _calls(record, common):
+        notes.append(Note("calls", (counts,)))
     if screened := _stage(record, "screen"):
         notes.append(_note("screen", screened))
     if confirmed := _stage(record, "confirm"):
@@ -437,6 +492,27 @@ def _asked(record: GateRecord, common: str) -> list[Sentence]:
     if reported:
         sentences.append(("report-only: ", *_names(reported, common)))
     return sentences
+
+
+def _calls(record: GateRecord, common: str) -> Sentence:
+    """Returns in how many benchmarks both sides make equally many calls, if they were counted."""
+    measured = [row for row in record.comparisons if row.change is not None]
+    known = [row for row in measured if row.has_calls]
+    if not known:
+        return ()
+    numbers = {
+        "more": sum(row.more_calls > 0 for row in known),
+        "fewer": sum(row.more_calls < 0 for row in known),
+        "varying": sum(row.calls_vary for row in known),
+    }
+    equal = sum(_is_equal(row) for row in known)
+    told = [f"equal in {equal} of {counted(len(measured), 'benchmark')}"]
+    told += [f"{word} in {number}" for word, number in numbers.items() if number]
+    rest = [row.id for row in measured if not row.has_calls]
+    if not rest:
+        return (", ".join(told),)
+    reason = "slow, or limited in calls"
+    return (f"{', '.join(told)}; not counted ({reason}): ", *_names(rest, common, FEW))
 
 
 def _parts(record: GateRecord) -> list[Note]:
@@ -546,15 +622,15 @@ def _notes(record: GateRecord, common: str) -> list[Note]:
     return notes
 
 
-def _names(ids: list[str], common: str) -> Sentence:
+def _names(ids: list[str], common: str, most: int = MANY) -> Sentence:
     """Returns names with commas between them, and how many were left out."""
     pieces: list[str] = []
-    for benchmark in ids[:MANY]:
+    for benchmark in ids[:most]:
         if pieces:
             pieces.append(", ")
         pieces.append(Name(shortened(benchmark.removeprefix(common))))
-    if len(ids) > MANY:
-        pieces.append(f" and {len(ids) - MANY} more")
+    if len(ids) > most:
+        pieces.append(f" and {len(ids) - most} more")
     return tuple(pieces)
 
 

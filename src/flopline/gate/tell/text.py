@@ -87,13 +87,13 @@ def _parts(summary: Summary) -> Iterator[RenderableType]:
 def _table(summary: Summary) -> Table:
     """Returns the table of benchmarks; many unchanged ones become one row."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column("benchmark", overflow="fold", min_width=12)
+    table.add_column("benchmark", overflow="fold", min_width=10)
     columns = summary.columns_in("text")
     for column in columns:
         table.add_column(column.name, justify=column.align, no_wrap=True)
     merges = summary.unchanged.count > MANY
     for row in summary.rows:
-        if merges and row.verdict == "unchanged":
+        if merges and row.is_quiet:
             continue
         style = VERDICT_STYLES[row.verdict] if row.is_binding else ""
         cells = [_cell(row, column, style) for column in columns]

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from flopline.gate.measure.block import run_block
-from flopline.gate.measure.calls import count_calls
+from flopline.gate.measure.block import SIDES, run_block
+from flopline.gate.measure.counting import Counted, CountingPair
 from flopline.gate.measure.handle import WorkerError
 from flopline.gate.measure.pair import list_benchmarks
 from flopline.gate.measure.parents import Parents
+from flopline.gate.measure.worker.flopline_worker.protocol import CountCalls
 from flopline.gate.record import BlockRequest, Settings
 from flopline.gate.sides.asv_suite import with_suite
 from flopline.progress import Progress
@@ -169,9 +170,10 @@ def test_a_crash_costs_the_benchmarks_after_it(measured: Measured) -> None:
 
 def test_calls_are_counted_after_the_setup_of_a_benchmark(measured: Measured) -> None:
     name = f"{SHAPES}Once.time_isolated"
-    counted = count_calls(*measured.sides, [], [name, MEASURED[0]])
-    both = counted[name]
-    functions = [[site.function for site in both[side]] for side in ("baseline", "candidate")]
+    counted = Counted()
+    CountingPair(*measured.sides, []).count({name: [CountCalls()]}, counted)
+    both = counted.sites[name]
+    functions = [[site.function for site in both[side][0]] for side in SIDES]
     assert functions[0] == functions[1]
     assert "work" in functions[0]
     assert "list.sort" in functions[0]

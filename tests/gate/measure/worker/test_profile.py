@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import cProfile
 import functools
 import gc
 import inspect
 import sys
+import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from flopline.gate.measure.worker.flopline_worker.profile import count_calls
+from flopline.gate.measure.worker.flopline_worker.profile import count_calls, sum_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,11 +20,16 @@ if TYPE_CHECKING:
     from flopline.gate.measure.worker.flopline_worker.protocol import CallSite
 
 
+TYPES = {"range", "ValueError"}
+"""Types that are called here, which is seen since Python 3.12 only."""
+
+
 def calls(sites: list[CallSite]) -> dict[str, int]:
-    """Calls per function, from everywhere."""
+    """Calls per function, from everywhere; those of `TYPES` are left out."""
     counted: Counter[str] = Counter()
     for site in sites:
-        counted[site.function] += site.calls
+        if site.function not in TYPES:
+            counted[site.function] += site.calls
     return dict(counted)
 
 
@@ -202,5 +209,91 @@ def test_a_function_that_switches_profiling_off_is_survived() -> None:
         return abs(-3)
 
     sites, result = count_calls(run)
-    assert (calls(sites), result) == ({"sys.setprofile": 1}, 3)
+    seen = {"sys.setprofile": 1} if sys.version_info < (3, 12) else {"sys.setprofile": 1, "abs": 1}
+    assert (calls(sites), result) == (seen, 3)
     assert sys.getprofile() is None
+
+
+def test_the_sum_is_of_functions_in_python_and_in_c() -> None:
+    def half(number: int) -> int:
+        return divmod(number, 2)[0]
+
+    def run() -> int:
+        return sum(half(number) for number in (1, 2, 3))
+
+    total, result = sum_calls(run)
+    # run, sum, four values of the generator, of which the last is that there are no more, and
+    # three times half and divmod
+    assert (total, result) == (1 + 1 + 4 + 3 + 3, 2)
+    assert sum_calls(run) == (total, result)
+
+
+def test_the_sum_of_nothing_is_the_function_itself() -> None:
+    assert sum_calls(lambda: None)[0] == 1
+    assert sum_calls(functools.partial(int, "7")) == (0, 7)
+
+
+@pytest.mark.parametrize("count", [count_calls, sum_calls])
+def test_the_profiler_of_the_suite_comes_back(count: Callable[..., object]) -> None:
+    def other(*_: object) -> None:
+        pass
+
+    profiling = sys.getprofile()
+    try:
+        sys.setprofile(other)
+        count(lambda: None)
+        profiling_after = sys.getprofile()
+    finally:
+        sys.setprofile(profiling)
+    assert profiling_after is other
+
+
+def test_calls_can_be_summed_inside_of_a_profile() -> None:
+    profiler = cProfile.Profile()
+    profiler.enable()
+    try:
+        total, result = sum_calls(lambda: abs(-3))
+    finally:
+        profiler.disable()
+    assert (total, result) == (2, 3)
+
+
+def test_an_exception_ends_the_sum_and_is_raised() -> None:
+    def run() -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        sum_calls(run)
+    assert sum_calls(lambda: abs(-3)) == (2, 3)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="only sys.monitoring tells calls of types")
+def test_types_and_objects_in_c_that_are_called_are_counted_too() -> None:
+    class Plain:
+        pass
+
+    class Made:
+        def __init__(self) -> None:
+            pass
+
+    def run() -> None:
+        Plain()
+        Made()
+        str(1)
+        np.add(1, 2)
+
+    assert calls(count_calls(run)[0]) == {
+        sibling(run, "Plain"): 1,
+        f"{sibling(run, 'Made')}.__init__": 1,
+        "str": 1,
+        "ufunc": 1,
+    }
+
+
+def test_calls_in_other_threads_are_not_told() -> None:
+    def run() -> None:
+        thread = threading.Thread(target=lambda: ord("a"))
+        thread.start()
+        thread.join()
+
+    assert "ord" not in calls(count_calls(run)[0])

@@ -35,6 +35,7 @@ MESSAGES = [
     protocol.GarbageCollected(),
     protocol.Times([Reading(3, 1e-3, 2e-3, 3e-3, 0, 1), Reading(3, 1.0, 2.0, 3.0, 1, 0, 0.5)]),
     protocol.Calls([CallSite("len", "/a/b.py", 7, 3, 0.25)]),
+    protocol.CallSum(9236),
     protocol.NotPassed("call", "failed", "two\nlines"),
     protocol.Finished("test_a.py::test_a"),
     protocol.Loaded([LoadedFile("/a/ü.py", "ü", "0123"), LoadedFile("/b/x.py", "", "")]),
@@ -46,6 +47,7 @@ MESSAGES = [
     protocol.CollectGarbage(),
     protocol.TakeTurns(rounds=5, mine=[True, False]),
     protocol.CountCalls(),
+    protocol.SumCalls(),
     protocol.Stop(),
     protocol.Abort(),
 ]

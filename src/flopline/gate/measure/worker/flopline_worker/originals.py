@@ -13,7 +13,10 @@ import json
 import os
 import resource
 import sys
+import threading
 import time
+from _lsprof import Profiler
+from typing import Any
 
 
 class Original:
@@ -30,6 +33,7 @@ class Original:
     write = os.write
     exit = os._exit
     getpid = os.getpid
+    get_ident = threading.get_ident
     waitid = os.waitid
     chdir = os.chdir
     listdir = os.listdir
@@ -46,5 +50,7 @@ class Original:
 
     getprofile = sys.getprofile
     setprofile = sys.setprofile
+    Profiler = Profiler
+    monitoring: Any = getattr(sys, "monitoring", None)
     getswitchinterval = sys.getswitchinterval
     setswitchinterval = sys.setswitchinterval

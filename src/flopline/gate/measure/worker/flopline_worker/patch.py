@@ -213,7 +213,13 @@ def _no_arguments() -> None:
 
 
 class Rounds(Protocol):
-    """What is repeated to fill a batch."""
+    """What is repeated to fill a batch.
+
+    Attributes:
+        results: What the last call returned, as the only element, if that is known.
+    """
+
+    results: list[Any]
 
     def run(self, rounds: int, meter: Meter) -> float:
         """Runs rounds, their timed parts inside the meter; returns seconds on the suite's timer."""
@@ -223,6 +229,25 @@ class Rounds(Protocol):
 
     def prepare(self) -> Callable[[], object]:
         """Returns a call of the benchmarked function without arguments."""
+
+
+class CountedCall(functools.partial[Any]):
+    """A call that is made to count what it calls.
+
+    Attributes:
+        results: Where its result is kept, so that the test needs no other call; see `PlainCalls`.
+        teardown: What the test has to be called after it; None if there is nothing.
+    """
+
+    results: list[Any] | None = None
+    teardown: Callable[[], object] | None = None
+
+    def keep(self, result: Any) -> None:
+        """Keeps what the call returned, and tears down what was set up for it."""
+        if self.results is not None:
+            self.results[:] = [result]
+        if self.teardown is not None:
+            self.teardown()
 
 
 class PlainCalls:
@@ -255,7 +280,9 @@ class PlainCalls:
 
     def prepare(self) -> Callable[[], object]:
         """Returns a call of the benchmarked function without arguments."""
-        return functools.partial(self.function, *self.args, **self.kwargs)
+        call = CountedCall(self.function, *self.args, **self.kwargs)
+        call.results = self.results
+        return call
 
 
 class PreparedRounds:
@@ -297,7 +324,12 @@ class PreparedRounds:
     def prepare(self) -> Callable[[], object]:
         """Returns a call of the benchmarked function without arguments, after its setup."""
         args, kwargs = self.call.arguments()
-        return functools.partial(self.call.target, *args, **kwargs)
+        call = CountedCall(self.call.target, *args, **kwargs)
+        if self.call.iterations == 1:
+            call.results = self.results
+        if self.call.teardown is not None:
+            call.teardown = functools.partial(self.call.teardown, *args, **kwargs)
+        return call
 
 
 def nothing() -> None:
@@ -362,5 +394,5 @@ def time_in_turns(
 
     link.send(Ready(allowed_rounds, isinstance(rounds, PreparedRounds)))
     command = serve(link, batch, rounds.prepare)
-    if isinstance(command, Abort) and not stats.stats.data:
+    if isinstance(command, Abort) and not stats.stats.data and not rounds.results:
         batch(1)

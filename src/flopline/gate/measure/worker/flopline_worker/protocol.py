@@ -327,6 +327,13 @@ class Calls(Message):
 
 
 @dataclass(frozen=True)
+class CallSum(Message):
+    """The answer to `SumCalls`: the calls of functions in Python and in C."""
+
+    calls: int
+
+
+@dataclass(frozen=True)
 class NotPassed(Message):
     """A phase of the benchmark's test failed or was skipped.
 
@@ -448,7 +455,12 @@ class TakeTurns(Message):
 
 @dataclass(frozen=True)
 class CountCalls(Message):
-    """Call the benchmarked function once and count what it calls."""
+    """Call the benchmarked function once and count what it calls, by calling line."""
+
+
+@dataclass(frozen=True)
+class SumCalls(Message):
+    """Call the benchmarked function once and count how many calls that makes."""
 
 
 @dataclass(frozen=True)

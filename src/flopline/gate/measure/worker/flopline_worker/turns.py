@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .affinity import pin
 from .children import CHILDREN
 from .meter import SLOW_CALL, size_batch
 from .originals import Original
-from .profile import count_calls
+from .profile import count_calls, sum_calls
 from .protocol import (
     BatchSize,
     Calls,
+    CallSum,
     CollectGarbage,
     CountCalls,
     GarbageCollected,
     Pin,
     SizeBatch,
+    SumCalls,
     TakeTurns,
     Times,
 )
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
     Prepare = Callable[[], Callable[[], object]]
 
+Counts = TypeVar("Counts")
+
 
 def serve(link: Link, batch: Batch, prepare: Prepare) -> Message:
     """Obeys commands until one comes that ends the measurement, and returns that command.
@@ -39,6 +43,7 @@ def serve(link: Link, batch: Batch, prepare: Prepare) -> Message:
         link: The pipes.
         batch: Runs a number of rounds as one batch.
         prepare: Returns a call of the benchmarked function without arguments, to count its calls.
+            If that has a `keep`, it is given what the function returned.
     """
     while True:
         command = link.receive()
@@ -59,10 +64,23 @@ def serve(link: Link, batch: Batch, prepare: Prepare) -> Message:
             case Pin():
                 pin(command.cpus)
             case CountCalls():
-                sites, _ = count_calls(prepare())
-                link.send(Calls(sites))
+                link.send(Calls(_counted(count_calls, prepare)))
+            case SumCalls():
+                link.send(CallSum(_counted(sum_calls, prepare)))
             case _:
                 return command
+
+
+def _counted(
+    count: Callable[[Callable[[], object]], tuple[Counts, Any]], prepare: Prepare
+) -> Counts:
+    """Returns what was counted of one call, for which its own preparations were made."""
+    call = prepare()
+    counts, result = count(call)
+    keep = getattr(call, "keep", None)
+    if keep is not None:
+        keep(result)
+    return counts
 
 
 def take_turns(link: Link, batch: Batch, rounds: int, mine: Sequence[bool]) -> list[Reading]:
