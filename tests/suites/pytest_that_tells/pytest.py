@@ -5,6 +5,10 @@ import os
 import sys
 
 
+def fixture(function):
+    return function
+
+
 def hookimpl(**_):
     return lambda function: function
 

@@ -43,8 +43,6 @@ STAGES = ("screen", "confirm")
 """The labels of the notes that stand below the table of noise."""
 ELSEWHERE = (*STAGES, "noise", "added", "removed", "warning", "guarantee")
 """The labels of the notes that have a place of their own; all others stand at the top."""
-SHOWN_CALLS = 5
-"""At most this many calls stand open under a benchmark; the others are folded away."""
 MOST_UNCHANGED = 2000
 """At most this many unchanged benchmarks have a row of their own, so that a page still opens."""
 
@@ -109,7 +107,6 @@ def render(summary: Summary) -> str:
         marks=MARKS,
         meanings=MEANINGS,
         many=MANY,
-        shown=SHOWN_CALLS,
         width=WIDTH,
         height=HEIGHT,
     )
