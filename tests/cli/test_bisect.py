@@ -159,7 +159,8 @@ def test_git_stops_its_search_at_a_mistyped_option(tmp_path: Path) -> None:
             checkouts.write(checkout, {"a": f"{number}\n"})
             checkouts.commit(checkout, f"commit {number}")
         checkouts.git(checkout, "bisect", "start", "HEAD", "HEAD~4")
-        program = [sys.executable, "-m", "flopline", "gate", "--bisect", "--detect=much"]
+        program = [sys.executable, "-m", "flopline", "gate", "--bisect", "--baseline=HEAD~4"]
+        program.append("--detect=much")
         done = subprocess.run(
             ["git", "bisect", "run", *program],
             cwd=checkout,

@@ -12,6 +12,7 @@ from flopline.gate.measure.worker.flopline_worker.protocol import (
     Abort,
     BatchSize,
     Bye,
+    CallSum,
     CollectGarbage,
     Entered,
     Finished,
@@ -23,6 +24,7 @@ from flopline.gate.measure.worker.flopline_worker.protocol import (
     Ready,
     SizeBatch,
     Stop,
+    SumCalls,
     TakeTurns,
     Times,
 )
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
     from flopline.gate.sides.environment import Side
 
 CALL_SECONDS = 1e-6
+
+
+CALLS = 7
+"""Calls that one call of any benchmark makes."""
 
 
 class ScriptedWorker(WorkerHandle):
@@ -81,6 +87,8 @@ class ScriptedWorker(WorkerHandle):
                 self.answers.append(self._size(command))
             case CollectGarbage():
                 self.answers.append(GarbageCollected())
+            case SumCalls():
+                self.answers.append(CallSum(CALLS))
             case TakeTurns():
                 self.waiting = self.waiting or self.waiting_turns
                 own = sum(command.mine)
