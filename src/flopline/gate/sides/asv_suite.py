@@ -81,7 +81,8 @@ def find(place: Place, *, asked: bool) -> AsvSuite | None:
         AsvSuiteError: The user wants one, and there is no configuration, it cannot be read, or it
             names no folder of benchmarks.
     """
-    for start in dict.fromkeys([place.start, place.project]):
+    starts = list(dict.fromkeys([place.start, place.project]))
+    for start in starts:
         for folder in FOLDERS:
             for name in CONFIGURATIONS:
                 if (start / folder / name).is_file():
@@ -89,7 +90,7 @@ def find(place: Place, *, asked: bool) -> AsvSuite | None:
                         return _configured(place, start / folder / name)
     if asked:
         raise AsvSuiteError(
-            f"there is no {CONFIGURATIONS[0]} in {place.start}, in {place.project} or in a folder "
+            f"there is no {CONFIGURATIONS[0]} in {' or '.join(map(str, starts))}, or in a folder "
             "of benchmarks there; name the folder of the suite: --asv DIR"
         )
     return None
