@@ -17,7 +17,8 @@ from flopline.gate.judge.controls import noise_floor
 from flopline.gate.parts import join, without_batches
 from flopline.gate.record import Comparison, ExitCode, GateRecord, Loss, Part, Settings, SideFacts
 from flopline.gate.run import Findings, conclude, investigate
-from flopline.gate.schedule import Budget, Evidence
+from flopline.gate.schedule.budget import Budget
+from flopline.gate.schedule.evidence import Evidence
 from flopline.gate.tell import text
 from flopline.gate.tell.summary import summarise
 from flopline.records import RecordError

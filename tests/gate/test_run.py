@@ -22,7 +22,8 @@ from flopline.gate.measure.worker.flopline_worker.protocol import CollectionErro
 from flopline.gate.record import Comparison, Difference, ExitCode, GateRecord, Loss, Part, Settings
 from flopline.gate.rules import Rule
 from flopline.gate.run import Findings, GateError, conclude, investigate, share_suite
-from flopline.gate.schedule import Budget, Evidence
+from flopline.gate.schedule.budget import Budget
+from flopline.gate.schedule.evidence import Evidence
 from flopline.gate.sides.acceptance import Acceptance
 from flopline.gate.sides.environment import interpreters
 from flopline.gate.sides.environment import sides as built

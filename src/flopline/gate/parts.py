@@ -15,7 +15,7 @@ from flopline.gate.judge.answer import answer
 from flopline.gate.measure.origin import listed
 from flopline.gate.record import ExitCode, GateRecord, Part, PartFacts, Settings
 from flopline.gate.run import BROKEN
-from flopline.gate.schedule import Evidence
+from flopline.gate.schedule.evidence import Evidence
 from flopline.gate.values import block_values
 from flopline.records import RecordError
 from flopline.units import counted

@@ -23,15 +23,12 @@ from flopline.gate.measure.parents import Parents
 from flopline.gate.measure.patience import Patience
 from flopline.gate.record import Comparison, ExitCode, GateRecord, Loss, SideFacts
 from flopline.gate.rules import matches, unmatched
-from flopline.gate.schedule import (
-    Budget,
-    Evidence,
-    Schedule,
-    blocks_still_needed,
-    confirm,
-    screen,
-    tests_for_slower,
-)
+from flopline.gate.schedule.budget import Budget
+from flopline.gate.schedule.confirm import blocks_still_needed, confirm
+from flopline.gate.schedule.evidence import Evidence
+from flopline.gate.schedule.plan import Schedule
+from flopline.gate.schedule.screen import screen
+from flopline.gate.schedule.suspects import tests_for_slower
 from flopline.gate.sides.acceptance import TRAILER, acceptances
 from flopline.gate.sides.overlay import Overlaid, overlay
 from flopline.gate.sides.surroundings import share_surroundings
@@ -56,7 +53,8 @@ if TYPE_CHECKING:
         SideName,
         Stage,
     )
-    from flopline.gate.schedule import Plan, Round, Suspect
+    from flopline.gate.schedule.evidence import Suspect
+    from flopline.gate.schedule.plan import Plan, Round
     from flopline.gate.sides.environment import Side
     from flopline.machine import Facts
     from flopline.progress import Report

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from flopline.gate.judge.bias import Bias
     from flopline.gate.measure.pair import Collected
     from flopline.gate.record import GateRecord, Settings
-    from flopline.gate.schedule import Schedule
+    from flopline.gate.schedule.plan import Schedule
     from flopline.gate.sides.environment import Side
     from flopline.gate.sides.nulledit import NullKind
     from flopline.progress import Report

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flopline.gate.judge import verdict
 from flopline.gate.judge.clock import second_clock
 from flopline.gate.record import BlockValue
-from flopline.gate.schedule import Evidence
+from flopline.gate.schedule.evidence import Evidence
 
 if TYPE_CHECKING:
     from flopline.gate.record import Clock, GateRecord, Quad, Stage

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 from flopline.gate.record import Batch, Block, Loss, Quad
 from flopline.gate.run import drive
-from flopline.gate.schedule import Budget, Evidence, Schedule, screen
+from flopline.gate.schedule.budget import Budget
+from flopline.gate.schedule.evidence import Evidence
+from flopline.gate.schedule.plan import Schedule
+from flopline.gate.schedule.screen import screen
 
 if TYPE_CHECKING:
     from flopline.gate.record import BlockRequest, Settings, Stage
-    from flopline.gate.schedule import Round
+    from flopline.gate.schedule.plan import Round
 
 SCHEDULE = Schedule(blocks=4, screen_seconds=0.1, confirm_seconds=0.2)
 QUADS = 12

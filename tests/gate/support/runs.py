@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flopline.gate.schedule import Schedule
+from flopline.gate.schedule.plan import Schedule
 from tests.gate.support.processes import SUITES
 
 QUICK = Schedule(blocks=2, screen_seconds=0.08, confirm_seconds=0.06)
