@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 from flopline import FloplineError, __version__
 from flopline.cli import chapter, ci, gate, history, show, suite
 from flopline.cli.console import complain, fail, print_text
+from flopline.cli.gate.bisect import STOP
 from flopline.cli.streams import tolerant
 from flopline.gate.signals import INTERRUPTED, end_in_order
 
@@ -61,7 +62,7 @@ def main() -> None:
     try:
         app()
     except SystemExit as end:
-        if interruption.arrived and end.code != gate.STOP:
+        if interruption.arrived and end.code != STOP:
             sys.exit(INTERRUPTED)
         raise
     except KeyboardInterrupt:

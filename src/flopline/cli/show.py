@@ -10,7 +10,7 @@ import typer
 from flopline import records
 from flopline.cli import chapter
 from flopline.cli.console import fail, print_sheets, require, showing, stdout
-from flopline.cli.gate import print_record
+from flopline.cli.gate.outputs import print_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
