@@ -220,9 +220,9 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) -
 def test_the_cache_is_where_the_user_keeps_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert BuildCache.of_user().folder == Path("/home/me/.cache/flopline/builds")
+    assert BuildCache.of_user() == BuildCache(Path("/home/me/.cache/flopline/builds"))
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-    assert BuildCache.of_user().folder == Path("/caches/flopline/builds")
+    assert BuildCache.of_user() == BuildCache(Path("/caches/flopline/builds"))
 
 
 # Compiled modules

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flopline.gate.sides.recipe import Source, digest_of, recipe, snapshot, toolchain
+from flopline.gate.sides.recipe import Source, at_home, digest_of, recipe, snapshot, toolchain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -87,12 +87,12 @@ class BuildCache:
     folder: Path
 
     @classmethod
-    def of_user(cls) -> BuildCache:
-        """Returns the cache of the user who runs this program."""
+    def of_user(cls) -> BuildCache | None:
+        """Returns the cache of the user who runs this program; None for one without a home."""
         named = os.environ.get("XDG_CACHE_HOME", "")
         # The specification tells to ignore a relative path.
-        home = Path(named) if Path(named).is_absolute() else Path("~/.cache").expanduser()
-        return cls(home / "flopline" / "builds")
+        home = Path(named) if Path(named).is_absolute() else at_home("~/.cache")
+        return cls(home / "flopline" / "builds") if home.is_absolute() else None
 
     def look_up(self, recipe: Recipe) -> Facts | None:
         """Returns the facts about a build that may be used; None if there is none."""
@@ -125,7 +125,8 @@ class BuildCache:
                 shutil.copytree(
                     written, workspace.folder / "tree", symlinks=True, dirs_exist_ok=True
                 )
-                os.utime(kept)  # it is used
+                with contextlib.suppress(OSError):  # a cache that can only be read is used, too
+                    os.utime(kept)  # it is used
                 return True
         except OSError:
             pass
@@ -149,7 +150,10 @@ class BuildCache:
                     return
                 aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=self.folder))
                 if self._write(aside, recipe, workspace, together):
-                    aside.rename(self.folder / recipe.digest)  # fails if another run was faster
+                    kept = self.folder / recipe.digest
+                    if kept.exists():  # it could not be used, or another run was faster
+                        self._remove(kept)
+                    aside.rename(kept)
             finally:
                 if aside is not None:
                     shutil.rmtree(aside, ignore_errors=True)
@@ -245,6 +249,7 @@ class KeptBuilds:
         self._cache = cache
         self._workspaces = workspaces
         self._recipes: dict[tuple[Workspace, bool], Recipe] = {}
+        self._damaged: set[str] = set()
         for workspace in workspaces if cache is not None else ():
             with contextlib.suppress(OSError):  # the build itself reports what cannot be read
                 source = Source.of(workspace.folder / "tree")
@@ -275,13 +280,17 @@ class KeptBuilds:
             known = self._recipes[workspace, isolated]
             if self._cache is not None and self._cache.restore(known, facts, workspace):
                 restored[workspace] = facts.when
+            else:  # it may still be there, in a folder that can only be read
+                self._damaged.add(known.digest)
         if isolated and len(restored) < len(found):  # one of them was damaged
             return self.restore(isolated=isolated)
         return restored
 
     def _look_up(self, workspace: Workspace, *, isolated: bool) -> Facts | None:
         known = self._recipes.get((workspace, isolated))
-        return None if known is None or self._cache is None else self._cache.look_up(known)
+        if known is None or self._cache is None or known.digest in self._damaged:
+            return None
+        return self._cache.look_up(known)
 
     def store(self, made: Iterable[Workspace], *, isolated: bool) -> None:
         """Keeps the builds that this run has made."""

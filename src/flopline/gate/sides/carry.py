@@ -114,9 +114,9 @@ def _files(source: Path, tracked: frozenset[str]) -> tuple[Path, ...]:
 def carry(side: SideName, loads: Sequence[Load], copy: Path) -> list[str]:
     """Brings files into a side, and returns what a reader must know about it.
 
-    A file that the version has itself is never replaced. The others become hard links. On another
-    file system they become symbolic links; code is copied there, because a link would lead its
-    reader out of the side.
+    A file that the version has itself is never replaced. Code is copied: both sides' builds may
+    write into it, at the same time, and a link would lead its reader out of the side. Everything
+    else becomes a hard link, and on another file system a symbolic link.
 
     Args:
         side: The side.
@@ -168,19 +168,24 @@ def _bring_all(load: Load, target: Path) -> list[Path]:
 def _bring(source: Path, place: Path) -> None:
     """Links or copies a file; what is neither a file nor a link, such as a socket, stays behind."""
     if source.is_symlink():
-        place.symlink_to(source.resolve())
+        place.symlink_to(_target(source))
     elif source.is_file():
+        if CODE.fullmatch(source.suffix):
+            shutil.copy2(source, place)
+            return
         try:
             os.link(source, place)
         except OSError:  # another file system, or somebody else's file
-            if CODE.fullmatch(source.suffix):
-                shutil.copy2(source, place)
-            else:
-                place.symlink_to(source)
+            place.symlink_to(source)
+
+
+def _target(link: Path) -> Path:
+    """Returns where a link leads; `Path.resolve` raises an error for one that leads to itself."""
+    return Path(os.path.realpath(link))
 
 
 def _is_same(source: Path, place: Path) -> bool:
     """Returns whether a version has the same file, or link, as the user's checkout."""
     if source.is_file() and place.is_file():
         return place.samefile(source) or filecmp.cmp(source, place, shallow=False)
-    return source.resolve() == place.resolve()
+    return _target(source) == _target(place)

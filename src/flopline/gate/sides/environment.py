@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from packaging.utils import parse_wheel_filename
+
 from flopline import FloplineError, git
 from flopline.gate.sides.asv_suite import RUNNER, VARIABLE
 from flopline.gate.sides.build import BuildError, Workspace, build
@@ -198,9 +200,11 @@ def sides(
             further = tuple(members(folder / "tree", project, present))
             _make_standing(place, project)
             environment = _environment(place, project, root, [])
-            workspaces.append(
-                Workspace(version.name, folder, project, further, version.wheel, environment)
+            workspace = Workspace(
+                version.name, folder, project, further, version.wheel, environment
             )
+            notes[version.name] += _of_another_project(workspace)
+            workspaces.append(workspace)
         installed = _install(workspaces, interpreter, isolation, None if loads else cache)
         ready = []
         for version, workspace in zip(versions, workspaces, strict=True):
@@ -235,6 +239,19 @@ def _install(
         packages = None if made is None else made.packages
         installed[workspace.side] = Installation(packages, notes=notes)
     return installed
+
+
+def _of_another_project(workspace: Workspace) -> list[str]:
+    """Returns what a reader must know where a wheel is not of the project at which the gate stands.
+
+    Then the project is built beside it, and a mistaken wheel would compare it with itself.
+    """
+    if workspace.wheel is None or workspace.project not in workspace.projects:
+        return []
+    name, _, _, _ = parse_wheel_filename(workspace.wheel.name)
+    own = distribution_name(workspace.project)
+    note = f"the {workspace.side} is a wheel of {name}; {own} is of the same files on both sides"
+    return [note]
 
 
 def _reused(side: SideName, made: Build) -> str:

@@ -12,7 +12,8 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,16 +109,17 @@ def find_interpreter(whose: str, requested: str) -> str:
     Raises:
         InterpreterError: There is no such executable, or no Python in the folder.
     """
-    folder = Path(requested).expanduser()
-    if requested and folder.is_dir():
-        python = _python_in(folder)
-        if python is None:
-            raise InterpreterError(
-                f"{whose} {requested!r} is a folder without a bin/python; give the folder of a "
-                "virtual environment, or the path of a Python"
-            )
+    expanded = os.path.expanduser(requested)  # noqa: PTH111  # pathlib's raises errors
+    is_folder = bool(requested) and Path(expanded).is_dir()
+    python = _python_in(Path(expanded)) if is_folder else None
+    if python is not None:
         return str(python.absolute())
-    path = shutil.which(requested)
+    path = shutil.which(expanded)  # a folder may be called as a Python is, such as `python`
+    if path is None and is_folder:
+        raise InterpreterError(
+            f"{whose} {requested!r} is a folder without a bin/python; give the folder of a "
+            "virtual environment, or the path of a Python"
+        )
     if path is None:
         raise InterpreterError(
             f"{whose} {requested!r} is not an executable; give the path of a Python, or the folder "
@@ -151,6 +153,10 @@ def choose(requested: str | None, *, needed: Sequence[str] = NEEDED) -> tuple[In
         whose = f"the interpreter of {what}," if what else whose
     python = find_interpreter(whose, requested)
     interpreter = examine(whose, python, requested, "", place.start, needed=needed)
+    if python == sys.executable:
+        # The sides get what PYTHONPATH adds, which the interpreter was not asked for.
+        lacks = [name for name in interpreter.lacks if find_spec(name) is None]
+        interpreter = replace(interpreter, lacks=lacks)
     interpreter.demand_harness(whose, requested)
     return interpreter, what
 

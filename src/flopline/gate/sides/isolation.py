@@ -10,13 +10,15 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dependency_groups
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from flopline import FloplineError
@@ -48,6 +50,8 @@ READERS = {
     "pdm.lock": "pdm",
 }
 """What must be installed for a lock file to be used."""
+READER_SECONDS = 60
+"""A program that takes longer than this to show its help is not used."""
 OF_PIP = (
     "PIP_INDEX_URL",
     "PIP_EXTRA_INDEX_URL",
@@ -144,6 +148,7 @@ def install_isolated(
         plans.append(_Plan(replace(workspace, variables=variables), [], []))
     for plan in plans:
         plan.lock = _usable_lock(plan)
+        plan.notes += _not_locked(plan)
     _choose(plans, "extra", isolation.extras, _extras)
     _choose(plans, "group", isolation.groups, _groups)
     for plan in plans:
@@ -181,7 +186,7 @@ def _run_in_step(plans: Sequence[_Plan]) -> None:
 
 def _packages(workspace: Workspace) -> Path:
     """Returns the folder of an environment that has its packages."""
-    return next(workspace.environment.glob("lib/python*/site-packages"))
+    return next(workspace.environment.glob("lib/*/site-packages"))
 
 
 # What is asked for
@@ -262,7 +267,7 @@ def _extras(plan: _Plan) -> Collection[str] | None:
     """Returns the names of a project's extras; None if only its build knows them."""
     content = read_pyproject(plan.workspace.project)
     project = table(content, "project")
-    if "optional-dependencies" in project.get("dynamic", ()):
+    if "optional-dependencies" in _lines(project.get("dynamic")):
         return None
     if project:
         return {canonicalize_name(name) for name in table(project, "optional-dependencies")}
@@ -344,6 +349,52 @@ def _lock(workspace: Workspace, name: str) -> Path | None:
     return None
 
 
+def _not_locked(plan: _Plan) -> list[str]:
+    """Returns a note if a uv.lock was made for other dependencies than the project has now.
+
+    It is used as it is, because uv would have to look for versions to renew it.
+    """
+    if plan.lock is None or plan.lock.name != "uv.lock":
+        return []
+    project = table(read_pyproject(plan.workspace.project), "project")
+    try:
+        packages = tomllib.loads(plan.lock.read_text("utf-8")).get("package")
+        wanted = [Requirement(line) for line in _lines(project.get("dependencies"))]
+    except (OSError, ValueError):  # uv reports it
+        return []
+    own = canonicalize_name(str(project.get("name", "")))
+    locked: dict[str, list[SpecifierSet | None]] = {}
+    for package in packages if isinstance(packages, list) else []:
+        if isinstance(package, dict) and package.get("name") == own:
+            try:
+                locked = _locked(package)
+            except (AttributeError, KeyError, TypeError, ValueError):  # a format of tomorrow's
+                return []
+    differing = []
+    for each in wanted:
+        specifiers = locked.get(canonicalize_name(each.name), [])
+        # What comes from a folder or a repository has no specifier in the lock file.
+        if None not in specifiers and each.specifier not in specifiers:
+            differing.append(each.name)
+    if not locked or not differing:
+        return []
+    return [
+        f"the uv.lock of the {plan.workspace.side} does not agree with its pyproject.toml about "
+        + ", ".join(differing)
+        + ", and was used as it is"
+    ]
+
+
+def _locked(package: dict[str, Any]) -> dict[str, list[SpecifierSet | None]]:
+    """Returns what a package of a uv.lock required when it was locked; None stands for anything."""
+    locked: dict[str, list[SpecifierSet | None]] = {}
+    for entry in package["metadata"]["requires-dist"]:
+        text = entry.get("specifier")
+        specifier = None if text is None else SpecifierSet(text)
+        locked.setdefault(canonicalize_name(entry["name"]), []).append(specifier)
+    return locked
+
+
 def _has_reader(name: str, folder: Path) -> bool:
     """Returns whether the program that a lock file needs is there."""
     program = READERS[name].split()[0]
@@ -352,7 +403,17 @@ def _has_reader(name: str, folder: Path) -> bool:
     if shutil.which(program) is None:
         return False
     help_of_export = [program, "export", "--help"]  # fails without Poetry's plugin
-    done = subprocess.run(help_of_export, cwd=folder, capture_output=True, check=False)
+    try:
+        done = subprocess.run(
+            help_of_export,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=READER_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
     return done.returncode == 0
 
 
@@ -420,9 +481,15 @@ def _project_arguments(plan: _Plan) -> list[str]:
     optional = {}
     for name, those in table(project, "optional-dependencies").items():
         optional[canonicalize_name(name)] = those
-    lists = [project.get("dependencies", ())]
-    lists += [optional.get(canonicalize_name(extra), ()) for extra in plan.extras]
-    return [str(line) for those in lists for line in those]
+    lines = _lines(project.get("dependencies"))
+    for extra in plan.extras:
+        lines += _lines(optional.get(canonicalize_name(extra)))
+    return lines
+
+
+def _lines(value: object) -> list[str]:
+    """Returns the texts of a list in a pyproject.toml; none if it is no list."""
+    return [str(each) for each in value] if isinstance(value, list) else []
 
 
 def _group_arguments(plan: _Plan, install: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ effect belongs to the recipe: a build that is made twice for nothing only costs 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -47,11 +48,18 @@ SETTINGS = (
     *("~/.config/uv/uv.toml", "~/.pydistutils.cfg", "~/.cargo/config", "~/.cargo/config.toml"),
 )
 """Files with the user's settings for builds."""
+NAMING_SETTINGS = (
+    *("PIP_CONFIG_FILE", "PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"),
+    *("UV_CONFIG_FILE", "UV_CONSTRAINT", "UV_BUILD_CONSTRAINT", "UV_OVERRIDE"),
+)
+"""Variables that name further files with settings."""
 TOOLS = (
     *("cc", "c++", "gcc", "g++", "clang", "clang++", "gfortran", "ld", "nvcc", "cmake", "ninja"),
     *("make", "meson", "swig", "go", "rustc", "cargo", "pkg-config"),
 )
 """Programs outside of Python that compile."""
+NAMING_TOOLS = ("CC", "CXX", "FC", "F77", "F90", "LD", "CUDACXX", "NVCC", "RUSTC", "CARGO")
+"""Variables that name other programs that compile, as commands."""
 PACKAGE_DATABASES = ("/var/lib/dpkg/status", "/var/lib/rpm/rpmdb.sqlite", "/lib/apk/db/installed")
 """What changes whenever a library or a compiler of the system does."""
 
@@ -96,7 +104,9 @@ class Source:
         facts = [_git_facts(each) for each in repositories]
         root = tree.resolve()
         links = [path for _, path in _files(tree) if path.is_symlink()]
-        is_closed = all(link.resolve().is_relative_to(root) for link in links)
+        # Not `Path.resolve`, which raises an error for a link that leads to itself.
+        targets = [Path(os.path.realpath(link)) for link in links]
+        is_closed = all(target.is_relative_to(root) for target in targets)
         return cls(digest_of(tree), facts, snapshot(tree), is_closed)
 
 
@@ -120,7 +130,7 @@ def recipe(
     tree = workspace.folder / "tree"
     if workspace.wheel is not None or not source.is_closed or _sees_other_folders(workspace):
         return None
-    if not isolated and _has_editable_requirement(workspace, interpreter):
+    if not isolated and _uses_installed_folder(workspace, interpreter):
         return None
     parts = {
         "flopline": __version__,
@@ -134,8 +144,7 @@ def recipe(
         "packages": [] if isolated else _packages(interpreter),
         "installer": [installer, isolated],
         "variables": _variables(os.environ, Path(sys.prefix)),
-        "settings": [_content(Path(name).expanduser()) for name in SETTINGS]
-        + [_content(Path(interpreter.prefix, "pip.conf"))],
+        "settings": _settings(interpreter),
     }
     text = json.dumps(parts, sort_keys=True)
     return Recipe(hashlib.sha256(text.encode()).hexdigest(), source.snapshot)
@@ -146,8 +155,10 @@ def toolchain() -> str:
 
     Only builds with compiled modules depend on it.
     """
-    rust = Path(os.environ.get("RUSTUP_HOME") or "~/.rustup").expanduser()
-    found = [Path(path) for name in TOOLS if (path := shutil.which(name))]
+    rust = at_home(os.environ.get("RUSTUP_HOME") or "~/.rustup")
+    named = [os.environ.get(name, "").split()[:1] for name in NAMING_TOOLS]
+    programs = [*TOOLS, *itertools.chain.from_iterable(named)]
+    found = [Path(path) for name in programs if (path := shutil.which(name))]
     files = [*found, *map(Path, PACKAGE_DATABASES), rust / "settings.toml"]
     files += sorted(rust.glob("toolchains/*/bin/rustc"))
     processor = ""
@@ -161,6 +172,11 @@ def toolchain() -> str:
         [_identity(file) for file in files],
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def at_home(name: str) -> Path:
+    """Returns a path that may begin with `~`; it stays relative where there is no home folder."""
+    return Path(os.path.expanduser(name))  # noqa: PTH111  # pathlib's raises errors
 
 
 def digest_of(folder: Path) -> str:
@@ -230,14 +246,29 @@ def _git_facts(folder: Path) -> list[str]:
     return facts
 
 
+def _settings(interpreter: Interpreter) -> list[str]:
+    """Returns the content of all files with settings for builds."""
+    files = [at_home(name) for name in SETTINGS]
+    if configuration := os.environ.get("XDG_CONFIG_HOME"):
+        files += [Path(configuration, name) for name in ("pip/pip.conf", "uv/uv.toml")]
+    files.append(Path(interpreter.prefix, "pip.conf"))
+    for variable in NAMING_SETTINGS:
+        files += map(at_home, os.environ.get(variable, "").split())
+    return [_content(file) for file in files]
+
+
 def _sees_other_folders(workspace: Workspace) -> bool:
     """Returns whether PYTHONPATH leads a build to files that are not part of the version."""
     entries = workspace.variables.get("PYTHONPATH", "").split(os.pathsep)
     return any(entry and not Path(entry).is_relative_to(workspace.folder) for entry in entries)
 
 
-def _has_editable_requirement(workspace: Workspace, interpreter: Interpreter) -> bool:
-    """Returns whether a build uses what is installed as editable, so that its code may change."""
+def _uses_installed_folder(workspace: Workspace, interpreter: Interpreter) -> bool:
+    """Returns whether a build uses what is installed from a folder, so that its code may change.
+
+    The code of an editable installation changes with its folder. One that was copied from a folder
+    may have other code under the same version as soon as it is installed again.
+    """
     for project in workspace.projects:
         for line in table(read_pyproject(project), "build-system").get("requires", []):
             try:
@@ -245,7 +276,9 @@ def _has_editable_requirement(workspace: Workspace, interpreter: Interpreter) ->
             except InvalidRequirement:
                 return True
             for found in metadata.distributions(name=name, path=interpreter.path):
-                if "editable" in (found.read_text("direct_url.json") or ""):
+                is_from_folder = "dir_info" in (found.read_text("direct_url.json") or "")
+                # `setup.py develop` leaves no such note; this file lies only beside its sources.
+                if is_from_folder or found.read_text("SOURCES.txt") is not None:
                     return True
     return False
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Any
 
 KNOWN = {
@@ -38,8 +40,25 @@ def served(finder: Any) -> set[str]:
     names: list[str] = []
     if isinstance(finder, type):
         if finder.__name__ == OF_SETUPTOOLS:
-            names.extend(getattr(sys.modules.get(finder.__module__), "MAPPING", ()))
+            mapped = getattr(sys.modules.get(finder.__module__), "MAPPING", ())
+            names.extend(name for name in mapped if not is_beside(name))
     else:
         for attribute in KNOWN.get(type(finder).__name__, ()):
             names.extend(getattr(finder, attribute, ()))
     return {name.partition(".")[0] for name in names}
+
+
+def is_beside(name: str) -> bool:
+    """Returns whether a name lies in a namespace of which the side has other packages only.
+
+    Several projects may share a namespace, and the hook of one that is not built is needed.
+    """
+    top, *inner = name.split(".")
+    spec = PathFinder.find_spec(top) if inner else None
+    if spec is None or spec.origin is not None:  # a namespace has no file
+        return False
+    first = next(iter(spec.submodule_search_locations or ()), None)  # what is the side's is first
+    if first is None:
+        return False
+    place = Path(first, *inner)
+    return not place.exists() and not place.with_name(f"{place.name}.py").exists()
