@@ -111,8 +111,10 @@ def _page(value: object) -> str:
 PUNCTUATION = r"!-/:-@\[-`{-~"
 TAGS = re.compile(r"</?(details|summary)>")
 BREAKS = re.compile(r"<br>")
-CODE = re.compile(rf"`[^`|\\]+`|<code>(&#\d{{1,5}};|[^{PUNCTUATION}])*</code>")
-REFERENCE = re.compile(r"&#\d{1,5};|&(lt|gt|amp);")
+ENTITY = r"&#(3[3-9]|[4-9]\d|1[01]\d|12[0-6]|8203);"
+"""A mark of ASCII, or the space of no width: others could turn the direction of text."""
+CODE = re.compile(rf"`[^`|\\]+`|<code>({ENTITY}|[^{PUNCTUATION}])*</code>")
+REFERENCE = re.compile(rf"{ENTITY}|&(lt|gt|amp);")
 NUMBER = r"[+-]?(\d+(\.\d+)?|inf|nan)"
 INTERVAL = re.compile(rf"\[{NUMBER}, {NUMBER}\](?![(\[:])")
 BOLD = re.compile(r"^\*\*\w+\*\*")
@@ -136,6 +138,8 @@ def shown(page: str) -> str:
     lines = page.split("\n")
     in_output = False
     for place, line in enumerate(lines):
+        # The gate spells out what no eye sees, and what turns the direction of text.
+        demand(line.isprintable(), place)
         if line in ("<pre>", "</pre>"):
             in_output = line == "<pre>"
         elif in_output:

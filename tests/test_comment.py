@@ -154,6 +154,10 @@ def test_a_usual_page_is_shown_as_it_is() -> None:
         "a&amp;b &copy;",
         "**a** *b*",
         "> quoted",
+        "the right way \u202e round",
+        "`the right way \u202e round`",
+        "<code>the right way &#8238; round</code>",
+        "the right way &#8238; round",
     ],
 )
 def test_markup_that_the_gate_does_not_write_is_refused(page: str) -> None:

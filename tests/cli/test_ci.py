@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flopline import cli
+from flopline.cli import ci
 from flopline.gate import storage
 from tests.gate.support.make_records import RECORD, changed
 from tests.support.checkouts import git, world
@@ -231,6 +232,20 @@ def test_what_the_gate_refuses_ends_with_its_sentence_and_is_an_output(
 def save(folder: Path, record: GateRecord) -> None:
     folder.mkdir(parents=True)
     storage.save(record, folder / "gate.json")
+
+
+@pytest.mark.usefixtures("here")
+def test_a_report_too_long_for_a_comment_is_cut_to_its_answer(
+    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_EVENT_NAME", "pull_request")
+    event = json.dumps(pull_request(origin, fork=True))
+    Path(os.environ["GITHUB_EVENT_PATH"]).write_text(event)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "gate.md").write_text(f"**regressed**: much\n\n{70_000 * 'x'}\n")
+    ci.write_comment(out, RECORD)
+    assert json.loads((out / "comment.json").read_text())["page"] == "**regressed**: much"
 
 
 def test_joined_records_give_annotations_outputs_and_a_comment(

@@ -139,6 +139,26 @@ def test_a_shallow_merge_of_a_pull_request_is_compared_with_its_target(
     assert git(checkout, "merge-base", origin.main, "HEAD") == origin.main
 
 
+def test_every_commit_of_a_pull_request_is_fetched_because_it_may_accept(
+    origin: Origin, tmp_path: Path
+) -> None:
+    checkout = origin.clone(tmp_path / "c", "merge")
+    base = find_baseline(checkout, Pipeline(origin.fork_point, origin.work, 7))
+    assert git(checkout, "log", "--format=%s", f"{base}..HEAD").splitlines() == [
+        "Merge work into main",
+        "work ends",
+        "work begins",
+    ]
+
+
+def test_without_an_answer_from_origin_the_known_commits_must_do(
+    origin: Origin, tmp_path: Path
+) -> None:
+    checkout = origin.clone(tmp_path / "c", "merge", depth=2)
+    git(checkout, "remote", "set-url", "origin", str(tmp_path / "gone"))
+    assert find_baseline(checkout, Pipeline(origin.main, origin.work, 7)) == origin.main
+
+
 def test_a_shallow_branch_is_compared_with_where_it_left_its_target(
     origin: Origin, tmp_path: Path
 ) -> None:
@@ -160,6 +180,15 @@ def test_a_push_to_a_shallow_clone_fetches_the_commit_before(
     checkout = origin.clone(tmp_path / "c", "main")
     before = git(origin.path, "rev-parse", "main~1")
     assert find_baseline(checkout, Pipeline(before, origin.main)) == before
+
+
+def test_a_checkout_with_nothing_of_the_pull_request_is_refused(
+    origin: Origin, tmp_path: Path
+) -> None:
+    """With `pull_request_target` the target would be compared with itself, and would pass."""
+    checkout = origin.clone(tmp_path / "c", "main")
+    with pytest.raises(PipelineError, match=r"has nothing of pull request 7.*`pull_request`"):
+        find_baseline(checkout, Pipeline(origin.main, origin.work, 7))
 
 
 def test_a_whole_clone_stays_whole_and_untouched(origin: Origin, tmp_path: Path) -> None:

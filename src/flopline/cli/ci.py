@@ -187,7 +187,8 @@ def end_in_github(folder: Path, code: int, *, report_only: bool) -> None:
     file = folder / RECORD
     record = storage.load(file) if file.is_file() else None
     passes = report_only or code == ExitCode.NO_REGRESSION
-    if record and passes:  # what was found is told whatever becomes of the job
+    # What was found is told although the job passes; a run that could not do its work does not.
+    if record and passes and code != ExitCode.COULD_NOT_WORK:
         code = record.found
     # What one part found is told with the whole, which has a verdict about all of the suite.
     in_github = os.environ.get("GITHUB_ACTIONS") == "true"
@@ -212,7 +213,12 @@ def repository_files() -> frozenset[str]:
 
 
 def write_comment(folder: Path, record: GateRecord) -> None:
-    """Writes what a comment is made of, if the pipeline is one of a pull request."""
+    """Writes what a comment is made of, if the pipeline is one of a pull request.
+
+    Of a report that is too long for a comment, that is only its first paragraph, the answer.
+    """
+    from flopline.gate.tell import markdown
+
     try:
         pipeline = read_pipeline(os.environ)
     except PipelineError:
@@ -220,13 +226,16 @@ def write_comment(folder: Path, record: GateRecord) -> None:
     page = folder / PAGE
     if pipeline.pull_request is None or not page.is_file():
         return
+    text = page.read_text("utf-8")
+    if len(text) > markdown.COMMENT:
+        text = text.partition("\n\n")[0]
     verdicts = [row.verdict for row in record.comparisons]
     facts = {
         "pull_request": pipeline.pull_request,
         "exit_code": int(record.found),
         "regressed": verdicts.count("regressed"),
         "improved": verdicts.count("improved"),
-        "page": page.read_text("utf-8"),
+        "page": text,
     }
     comment = folder / COMMENT
     was_written(comment, lambda: files.write(comment, json.dumps(facts)))

@@ -124,7 +124,7 @@ def _gitlab(variables: Mapping[str, str]) -> Pipeline:
     for name in ("CI_MERGE_REQUEST_DIFF_BASE_SHA", "CI_COMMIT_BEFORE_SHA"):
         commit = variables.get(name, "")
         if commit and not NO_COMMIT.fullmatch(commit):
-            return Pipeline(_commit(commit), head)
+            return Pipeline(_commit_in(name, commit), head)
     default = variables.get("CI_DEFAULT_BRANCH", "")
     if default and default != variables.get("CI_COMMIT_BRANCH"):
         return Pipeline(f"refs/heads/{default}", head)
@@ -138,7 +138,7 @@ def _jenkins(variables: Mapping[str, str]) -> Pipeline:
         return Pipeline(f"refs/heads/{target}", head)
     for name in ("GIT_PREVIOUS_SUCCESSFUL_COMMIT", "GIT_PREVIOUS_COMMIT"):
         if commit := variables.get(name):
-            return Pipeline(_commit(commit), head)
+            return Pipeline(_commit_in(name, commit), head)
     raise PipelineError(f"this build of Jenkins' names no commit to compare with; {ELSEWHERE}")
 
 
@@ -150,6 +150,17 @@ def _commit(value: object) -> str:
     """
     if not isinstance(value, str) or not COMMIT.fullmatch(value):
         raise ValueError(f"{value!r} is no commit")
+    return value
+
+
+def _commit_in(name: str, value: str) -> str:
+    """Returns the full hash that a variable of a pipeline has.
+
+    Raises:
+        PipelineError: It has something else.
+    """
+    if not COMMIT.fullmatch(value):
+        raise PipelineError(f"{name} is {value!r}, which is no commit; {ELSEWHERE}")
     return value
 
 
@@ -165,7 +176,8 @@ def find_baseline(checkout: Path, pipeline: Pipeline) -> str:
         pipeline: What the pipeline says.
 
     Raises:
-        PipelineError: The two have no commit in common, or it cannot be fetched.
+        PipelineError: The two have no commit in common, it cannot be fetched, or nothing of the
+            pull request was checked out.
         GitError: The folder lies in no checkout.
     """
     head = git.run(checkout, "rev-parse", "HEAD")
@@ -180,17 +192,39 @@ def find_baseline(checkout: Path, pipeline: Pipeline) -> str:
     if not _knows(checkout, base):
         # Only a shallow clone is given a depth; a whole one would become shallow.
         _fetch(checkout, *(["--depth=1"] if _is_shallow(checkout) else []), commits=[base])
+    common = _common_commit(checkout, base, head)
+    # With `pull_request_target` GitHub checks out the target, which would be compared with itself.
+    if common == head and pipeline.pull_request is not None and pipeline.head != head:
+        raise PipelineError(
+            f"the checkout ({head[:7]}) has nothing of pull request {pipeline.pull_request}; let "
+            "the workflow run on `pull_request` (not on `pull_request_target`), and check out what "
+            "it names"
+        )
+    return common
+
+
+def _common_commit(checkout: Path, base: str, head: str) -> str:
+    """Returns the newest commit that two commits have in common, and fetches what is missing.
+
+    The commits since then are fetched, too, because one of them may accept a slowdown. Where they
+    cannot be had, those that are known must do.
+
+    Raises:
+        PipelineError: They have none in common, or it cannot be fetched.
+    """
+    common = git.ask(checkout, "merge-base", base, head)
     for depth in (*(f"--deepen={count}" for count in DEEPENINGS), "--unshallow"):
-        if common := git.ask(checkout, "merge-base", base, head):
-            return common
-        if not _is_shallow(checkout):
+        if not _is_shallow(checkout) or (common and _knows_all(checkout, common, head)):
             break
         try:
             _fetch(checkout, depth, commits=[base, head])
         except PipelineError:
+            if common:
+                break
             # What a pipeline itself has merged is not in origin.
             _fetch(checkout, depth, commits=[base])
-    if common := git.ask(checkout, "merge-base", base, head):
+        common = git.ask(checkout, "merge-base", base, head)
+    if common:
         return common
     raise PipelineError(
         f"the checkout ({head[:7]}) and {base[:7]}, with which its pipeline compares it, have no "
@@ -198,20 +232,32 @@ def find_baseline(checkout: Path, pipeline: Pipeline) -> str:
     )
 
 
+def _knows_all(checkout: Path, base: str, head: str) -> bool:
+    """Returns whether no commit between the two is one whose parents a shallow clone hides."""
+    file = checkout / git.run(checkout, "rev-parse", "--git-path", "shallow")
+    between = git.run(checkout, "rev-list", f"{base}..{head}").split()
+    return set(file.read_text("ascii").split()).isdisjoint(between)
+
+
 def _fetch_branch(checkout: Path, branch: str) -> str:
     """Returns the newest commit of a branch of `origin`.
 
     Without a password for it, that is the one that was there when the checkout was made.
     """
+    name = branch.removeprefix("refs/heads/")
     try:
         listing = _ask_origin(checkout, "ls-remote", "--exit-code", "origin", branch)
     except PipelineError:
-        name = branch.removeprefix("refs/heads/")
         known = git.ask(checkout, "rev-parse", "--verify", "--quiet", f"refs/remotes/origin/{name}")
         if not known:
             raise
         return known
-    return _commit(listing.split()[0])
+    # Git also lists branches of other names that end with all of this one's.
+    for line in listing.splitlines():
+        commit, _, found = line.partition("\t")
+        if found == branch:
+            return commit
+    raise PipelineError(f"origin has no branch {name!r}; {ELSEWHERE}")
 
 
 def _knows(checkout: Path, commit: str) -> bool:
@@ -236,7 +282,8 @@ def _ask_origin(checkout: Path, *question: str) -> str:
     try:
         return git.run(checkout, *git.START_NOTHING, *question, environment=WITHOUT_PASSWORD)
     except git.GitError as error:
-        reason = error.output.splitlines()[-1] if error.output else "no answer"
+        lines = error.output.splitlines() or ["no answer"]
+        reason = next((line for line in lines if line.startswith("fatal: ")), lines[-1])
         raise PipelineError(
             f"the commit to compare with could not be fetched from origin ({reason}); check the "
             "whole history out (`fetch-depth: 0` in GitHub Actions, GIT_DEPTH: 0 in GitLab), or "

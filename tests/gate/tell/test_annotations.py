@@ -63,6 +63,14 @@ def test_regressions_with_the_same_line_are_one_annotation() -> None:
     assert line.endswith("and so do 3 more.")
 
 
+def test_a_regression_that_does_not_fail_the_run_is_a_warning() -> None:
+    rows = [REGRESSED_MORE, replace(REGRESSED, accepted="385a50c")]
+    record = replace(record_of(rows), explanations=RECORD.explanations)
+    failing, accepted = render(record, ["matmul.py"], "error")
+    assert failing.startswith("::error title=test_a[loader]")
+    assert accepted.startswith("::warning file=matmul.py,line=88,title=test_a[tile]")
+
+
 def test_there_are_no_more_annotations_than_github_shows() -> None:
     names = [f"{FILE}::test_{number}" for number in range(2 * MOST)]
     calls = {

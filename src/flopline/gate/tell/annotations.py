@@ -49,7 +49,8 @@ def render(record: GateRecord, files: Collection[str], level: Level) -> list[str
     Args:
         record: The run.
         files: The files of the repository, as paths from its root.
-        level: What kind of annotation they are.
+        level: What kind of annotation they are. Where every regression at a line is accepted, or
+            only reported, it is a warning whatever this says.
     """
     slower = [row for row in record.comparisons if row.verdict == "regressed"]
     slower.sort(key=lambda row: row.change or 0.0, reverse=True)
@@ -60,7 +61,9 @@ def render(record: GateRecord, files: Collection[str], level: Level) -> list[str
     common = common_prefix(row.id for row in record.comparisons)
     annotations = []
     for line, rows in together.items():
-        annotations.append(_annotation(level, line, _title(rows, common), _message(line, rows)))
+        fails = any(row.is_binding for row in rows)
+        own: Level = level if fails else "warning"
+        annotations.append(_annotation(own, line, _title(rows, common), _message(line, rows)))
     if record.exit_code in (ExitCode.COULD_NOT_WORK, ExitCode.UNDECIDED):
         title = f"flopline gate: {record.exit_code.word}"
         annotations.append(_annotation(level, None, title, visible(record.result)))
