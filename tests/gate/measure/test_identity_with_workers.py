@@ -453,11 +453,18 @@ def test_readings_that_were_made_smaller_are_refused(tmp_path: Path) -> None:
             original = meter.reading
             def reading(self, *facts):
                 true = original(self, *facts)
-                wall, cpu, process = (seconds / 2 for seconds in true[1:4])
+                wall, cpu, process = (seconds / 5 for seconds in true[1:4])
                 return true._replace(wall=wall, cpu=cpu, process=process)
             meter.reading = reading
         """
-    loss = suite(tmp_path, conftest).lost[LONG]
+    # A worker that had to wait is not judged, which happens on a busy machine.
+    for attempt in range(5):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        lost = suite(folder, conftest).lost
+        if LONG in lost:
+            break
+    loss = lost[LONG]
     assert (loss.side, loss.phase, loss.outcome) == ("candidate", "call", "implausible")
     assert "something changes its clocks or readings" in loss.text
 
