@@ -35,7 +35,7 @@ def block_values(record: GateRecord) -> dict[str, list[BlockValue]]:
         measured = of_own_clock
         if of_second_clock.screen.get(row.id):
             quads = list(itertools.chain.from_iterable(of_own_clock.screen.get(row.id, [])))
-            if row.clock == second_clock(quads, record.settings):
+            if row.clock == second_clock(quads, record.settings.for_benchmark(row.id)):
                 measured = of_second_clock
         found = _values("screen", measured.screen.get(row.id, []), row.clock)
         if row.stage == "confirm":

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.gate.support.machine import (
-    Machine,
-    screened,
-)
+from tests.gate.support.machine import Machine, screened
 from tests.gate.support.schedules import SETTINGS
 
 

@@ -10,13 +10,7 @@ from flopline.gate.run import compare_all, drive
 from flopline.gate.schedule.budget import Budget
 from flopline.gate.schedule.confirm import SHORTEST_SECONDS, confirm
 from flopline.gate.schedule.suspects import SPARE_FOR_IMPROVEMENTS
-from tests.gate.support.machine import (
-    CRASHED,
-    SCHEDULE,
-    UNLIMITED,
-    Machine,
-    screened,
-)
+from tests.gate.support.machine import CRASHED, SCHEDULE, UNLIMITED, Machine, screened
 from tests.gate.support.schedules import DOUBTFUL, FEWEST, LANES, SETTINGS, SLOW, Values, confirmed
 
 # Confirming

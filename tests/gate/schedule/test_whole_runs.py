@@ -9,10 +9,7 @@ import pytest
 
 from flopline.gate.rules import Rule
 from flopline.gate.run import compare_all
-from tests.gate.support.machine import (
-    SCHEDULE,
-    Machine,
-)
+from tests.gate.support.machine import SCHEDULE, Machine
 from tests.gate.support.schedules import LANES, SETTINGS, confirmed
 
 

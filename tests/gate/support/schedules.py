@@ -10,12 +10,7 @@ from flopline.gate.record import Settings, Stage
 from flopline.gate.run import drive
 from flopline.gate.schedule.budget import Budget
 from flopline.gate.schedule.confirm import confirm
-from tests.gate.support.machine import (
-    SCHEDULE,
-    UNLIMITED,
-    Machine,
-    screened,
-)
+from tests.gate.support.machine import SCHEDULE, UNLIMITED, Machine, screened
 
 if TYPE_CHECKING:
     from flopline.gate.schedule.evidence import Evidence

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from flopline import FloplineError
-from flopline.cli.console import (
-    complain,
-)
+from flopline.cli.console import complain
 from flopline.cli.gate.arguments import GateCommand
 from flopline.gate.record import ExitCode
 

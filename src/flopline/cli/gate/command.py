@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from flopline.cli.console import (
-    complain,
-    fail,
-)
+from flopline.cli.console import complain, fail
 from flopline.cli.gate.arguments import CONFIGURED, before_dashes
 from flopline.cli.gate.bisect import BisectableCommand
 from flopline.cli.gate.options import (

@@ -6,10 +6,7 @@ from pathlib import Path
 
 import typer
 
-from flopline.cli.console import (
-    fail,
-    showing,
-)
+from flopline.cli.console import fail, showing
 from flopline.cli.gate.arguments import was_given
 from flopline.cli.gate.outputs import Outputs, exit_code, print_record
 

@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from flopline.cli.console import (
-    complain,
-    fail,
-    print_text,
-    show_progress,
-)
+from flopline.cli.console import complain, fail, print_text, show_progress
 from flopline.cli.gate.bisect import bisect_code, of_this_commit
 from flopline.cli.gate.outputs import Outputs, exit_code, print_record
 from flopline.gate.signals import held_back

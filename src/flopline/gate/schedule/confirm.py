@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from flopline.gate.schedule.evidence import Evidence
     from flopline.gate.schedule.plan import Plan, Schedule
 
-
 SHORTEST_SECONDS = 0.05
 """The fewest timed seconds per benchmark in a confirming block; they suffice for large changes."""
 FEW_SUSPECTS = 10

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from flopline.gate.judge.verdict import Confirmed, Direction, Screened
     from flopline.gate.record import Block, Loss, Quad, Settings, Stage
 
-
 ENOUGH_AGAIN = 3
 """What has so many of these blocks is judged by them alone."""
 

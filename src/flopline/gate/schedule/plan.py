@@ -11,7 +11,6 @@ from flopline.gate.record import Block, BlockRequest
 if TYPE_CHECKING:
     from flopline.gate.record import Settings
 
-
 FINE = 0.025
 """A `detect` smaller than this takes more and longer blocks."""
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from flopline.gate.schedule.evidence import Evidence
     from flopline.gate.schedule.plan import Plan, Round, Schedule
 
-
 SPARE_BLOCKS = 2
 """At most this number of blocks is replaced in a series because a worker vanished at their end."""
 SCREEN_SHARE = 0.5

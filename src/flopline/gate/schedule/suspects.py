@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from flopline.gate.judge.verdict import Confirmed, Direction
     from flopline.gate.schedule.evidence import Evidence
 
-
 SPARE_FOR_IMPROVEMENTS = 6
 """An improvement gets at most so many blocks more than the fewest that can confirm it."""
 SURE = 2.5
